@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rapt: exact attention for CPUs. This header is all of it. */
+#ifndef RAPT_RAPT_H
+#define RAPT_RAPT_H
+
+#include <rapt/attention.h>
+#include <rapt/isa.h>
+#include <rapt/status.h>
+#include <rapt/tensor.h>
+#include <rapt/version.h>
+
+#endif
