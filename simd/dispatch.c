@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dispatch.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "cpu.h"
+
+#define RAPT_VARIANT(name, needs) extern const struct rapt_kernels rapt_kernels_##name;
+#include "isa.def"
+#undef RAPT_VARIANT
+
+static struct rapt_variant variants[] = {
+#define RAPT_VARIANT(name, needs) {&rapt_kernels_##name, needs, "", false},
+#include "isa.def"
+#undef RAPT_VARIANT
+};
+
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+static char features_text[256];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void detect(void) {
+    const uint32_t features = rapt_cpu_detect();
+    rapt_cpu_names(features, features_text, sizeof features_text);
+    for (int i = 0; i < VARIANTS; i++) {
+        struct rapt_variant *v = &variants[i];
+        v->available = (v->needs & ~features) == 0;
+        rapt_cpu_names(v->needs, v->needs_text, sizeof v->needs_text);
+    }
+}
+
+const struct rapt_variant *rapt_variants(int *count) {
+    pthread_once(&once, detect);
+    *count = VARIANTS;
+    return variants;
+}
+
+const struct rapt_kernels *rapt_kernels_find(const char *name) {
+    int count;
+    const struct rapt_variant *list = rapt_variants(&count);
+    for (int i = 0; i < count; i++)
+        if (list[i].available && (!name || strcmp(list[i].kernels->name, name) == 0))
+            return list[i].kernels;
+    return NULL;
+}
+
+const struct rapt_kernels *rapt_kernels_best(void) {
+    return rapt_kernels_find(NULL); /* the list is in that order, and scalar needs nothing */
+}
+
+const char *rapt_dispatch_features(void) {
+    pthread_once(&once, detect);
+    return features_text;
+}

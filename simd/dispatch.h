@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The variants of this build, and which of them this machine can run. */
+#ifndef RAPT_SIMD_DISPATCH_H
+#define RAPT_SIMD_DISPATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels.h"
+
+struct rapt_variant {
+    const struct rapt_kernels *kernels;
+    uint32_t needs; /* features of cpu.h */
+    char needs_text[96];
+    bool available;
+};
+
+/* All variants, best first; *count tells how many. The CPU is asked once, thread-safely. */
+const struct rapt_variant *rapt_variants(int *count);
+
+/* The kernels of the best available variant, or of the available variant of that name. */
+const struct rapt_kernels *rapt_kernels_best(void);
+const struct rapt_kernels *rapt_kernels_find(const char *name);
+
+/* The names of the features that the CPU has. */
+const char *rapt_dispatch_features(void);
+
+#endif

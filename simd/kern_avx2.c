@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AVX2: 12 sums, 3 vectors of queries and a broadcast in 16 registers. */
+#include "vec_avx2.h"
+
+#define RAPT_PANEL_VECTORS 3
+#define RAPT_TILE_ROWS(vectors) ((vectors) == 3 ? 4 : (vectors) == 2 ? 6 : 8)
+#define RAPT_PROBE_CHAINS 10
+#include "attention.inc"
+
+RAPT_KERNELS(avx2);

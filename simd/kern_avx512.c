@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AVX-512: 24 sums, 3 vectors of queries and a broadcast in 32 registers. */
+#include "vec_avx512.h"
+
+#define RAPT_PANEL_VECTORS 3
+#define RAPT_TILE_ROWS(vectors) 8
+#define RAPT_PROBE_CHAINS 12
+#include "attention.inc"
+
+RAPT_KERNELS(avx512);

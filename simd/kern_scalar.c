@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One lane: runs where nothing else does, and checks the vector headers. */
+#include "vec_scalar.h"
+
+#define RAPT_PANEL_VECTORS 4
+#define RAPT_TILE_ROWS(vectors) 4
+#define RAPT_PROBE_CHAINS 8
+#include "attention.inc"
+
+RAPT_KERNELS(scalar);

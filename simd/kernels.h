@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The contract between the portable code and the instruction-set variants; README.md explains it.
+ * A variant is one `struct rapt_kernels`: its functions together with the sizes they want.
+ */
+#ifndef RAPT_SIMD_KERNELS_H
+#define RAPT_SIMD_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Every float array that a kernel gets in a panel starts at a multiple of this many bytes. */
+enum { RAPT_ALIGN = 64 };
+
+/* No variant's panels have more rows. */
+enum { RAPT_PANEL_ROWS_MAX = 64 };
+
+/*
+ * A panel: up to panel_rows queries that share their keys, one query per SIMD lane. `width` is the
+ * number of lanes in use, a multiple of the variant's `lanes`; arrays with a second dimension are
+ * row-major [n][width]. Lanes beyond the last query repeat it, so no lane is ever special.
+ */
+struct rapt_panel {
+    int width;
+    int64_t head_dim, value_dim;
+    float *query; /* [head_dim][width], already multiplied by scale * log2(e) */
+    float *out;   /* [value_dim][width], the sum of weight * value so far */
+    float *max;   /* [width], largest score so far in units of log2 */
+    float *sum;   /* [width], sum of exp2(score - max) so far */
+    float *seen;  /* [width], 1 where the query has attended a key, else 0 */
+};
+
+/* Up to key_block consecutive keys, and what keeps a lane from some of them. */
+struct rapt_block {
+    int keys;
+    const float *key, *value;     /* row-major, channels dense */
+    ptrdiff_t key_row, value_row; /* floats from one row to the next */
+    const float *first, *last;    /* [width]: a lane attends keys first <= i < last, or NULL */
+    const float *bias;            /* [keys][width]: added, -inf masks; or NULL */
+    float softcap;                /* in units of log2; 0 for none */
+    float softcap_inverse;        /* of the score as it comes from `query` */
+};
+
+struct rapt_kernels {
+    const char *name;
+    int lanes;
+    int panel_rows;
+    int tile_rows;
+
+    /* dst[i][lane] = rows[lane][i * step] for i < n: puts rows into lanes. */
+    void (*gather)(float *dst, int width, const float *const *rows, ptrdiff_t step, int64_t n);
+    /* rows[lane][i * step] = src[i][lane] for the first `count` lanes. */
+    void (*scatter)(float *const *rows, ptrdiff_t step, int count, const float *src, int width,
+                    int64_t n);
+
+    /* Empties the panel's state and multiplies its gathered queries by factor, saturating. */
+    void (*begin)(const struct rapt_panel *panel, float factor);
+    /* Takes a block of keys into the state. `scores` is scratch, [keys][width]. */
+    void (*attend)(const struct rapt_panel *panel, const struct rapt_block *block, float *scores);
+    /* Turns the state into results: `out` normalised, `sum` into the factor of weights, LSE. */
+    void (*finish)(const struct rapt_panel *panel, float *lse);
+    /* After finish: the weights of a block, [keys][width], exactly 0 behind a mask. */
+    void (*weigh)(const struct rapt_panel *panel, const struct rapt_block *block, float *weights);
+
+    /* Runs independent chains of fused multiply-adds and returns the flops done. */
+    double (*probe_fma)(int64_t rounds);
+    /* y = exp2(x), as the softmax evaluates it, for tests. */
+    void (*exp2)(float *y, const float *x, int64_t n);
+};
+
+#endif

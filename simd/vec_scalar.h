@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Vectors of one float, for every machine. README.md says what each function must do. */
+#ifndef RAPT_SIMD_VEC_SCALAR_H
+#define RAPT_SIMD_VEC_SCALAR_H
+
+#include <math.h>
+#include <sleef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define V_LANES 1
+typedef float vf;
+typedef int vm;
+
+static inline vf v_load(const float *p) {
+    return *p;
+}
+static inline vf v_loadu(const float *p) {
+    return *p;
+}
+static inline vf v_load_n(const float *p, int n) {
+    return n > 0 ? *p : 0;
+}
+static inline void v_store(float *p, vf a) {
+    *p = a;
+}
+static inline vf v_set1(float a) {
+    return a;
+}
+static inline vf v_add(vf a, vf b) {
+    return a + b;
+}
+static inline vf v_sub(vf a, vf b) {
+    return a - b;
+}
+static inline vf v_mul(vf a, vf b) {
+    return a * b;
+}
+static inline vf v_div(vf a, vf b) {
+    return a / b;
+}
+static inline vf v_fma(vf a, vf b, vf c) {
+    return fmaf(a, b, c);
+}
+static inline vf v_max(vf a, vf b) {
+    return a > b ? a : b;
+}
+static inline vf v_min(vf a, vf b) {
+    return a < b ? a : b;
+}
+
+static inline vm v_lt(vf a, vf b) {
+    return a < b;
+}
+static inline vm v_le(vf a, vf b) {
+    return a <= b;
+}
+static inline vm v_eq(vf a, vf b) {
+    return a == b;
+}
+static inline vm v_ne(vf a, vf b) {
+    return a != b;
+}
+static inline vm vm_and(vm a, vm b) {
+    return a & b;
+}
+static inline int vm_all(vm a) {
+    return a;
+}
+static inline vf v_select(vm m, vf a, vf b) {
+    return m ? a : b;
+}
+
+/*
+ * The mantissa's low bits of `biased` are the exponent plus 24: that keeps the power of 2 normal,
+ * but makes it 0 for -151, since a product that underflows costs a hundred cycles.
+ */
+static inline vf v_scale_exp2(vf a, vf biased, float bias) {
+    (void)bias;
+    uint32_t n;
+    memcpy(&n, &biased, sizeof n);
+    n = (n << 23) + (127u << 23);
+    vf power;
+    memcpy(&power, &n, sizeof power);
+    return a * power * 0x1p-24f;
+}
+
+/*
+ * SLEEF's scalar functions with FMA give the vectors' bits, but an old x86 can't run them. Its
+ * header shows them only to units compiled for FMA, which this one must not be.
+ */
+float Sleef_finz_exp2f1_u35purecfma(float);
+float Sleef_finz_logf1_u10purecfma(float);
+float Sleef_finz_tanhf1_u10purecfma(float);
+
+static inline int v_has_fma(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    return __builtin_cpu_supports("fma");
+#else
+    return 1;
+#endif
+}
+
+static inline vf v_sleef_exp2(vf a) {
+    return v_has_fma() ? Sleef_finz_exp2f1_u35purecfma(a) : Sleef_cinz_exp2f1_u35purec(a);
+}
+static inline vf v_log(vf a) {
+    return v_has_fma() ? Sleef_finz_logf1_u10purecfma(a) : Sleef_cinz_logf1_u10purec(a);
+}
+static inline vf v_tanh(vf a) {
+    return v_has_fma() ? Sleef_finz_tanhf1_u10purecfma(a) : Sleef_cinz_tanhf1_u10purec(a);
+}
+
+#endif
