@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every check of what a caller gives; the only place that refuses anything. */
+#ifndef RAPT_SRC_CHECK_H
+#define RAPT_SRC_CHECK_H
+
+#include "problem.h"
+
+/* Checks all but the tensors' pointers. The problem points to the args' q_offset and kv_len. */
+rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem *problem);
+
+/* Checks the pointers of one run: there, aligned, and no output over another tensor. */
+rapt_status rapt_check_data(const struct rapt_problem *problem, const rapt_attention_data *data);
+
+#endif

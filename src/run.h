@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The threads of a run: the one place that knows OpenMP. */
+#ifndef RAPT_SRC_RUN_H
+#define RAPT_SRC_RUN_H
+
+#include "plan.h"
+
+/* How many threads a call gets that asks for so many, or with 0 doesn't say; 1 without OpenMP. */
+int rapt_run_threads(int asked);
+
+/* Bytes of workspace for a run, any alignment. */
+size_t rapt_run_workspace(const struct rapt_plan *plan);
+
+/* Runs all tasks. Everything has been checked; nothing can fail. */
+void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace);
+
+#endif

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "task.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "tensor.h"
+
+static const float log2_e = 0x1.715476p+0f;
+
+/* A panel at work: the kernel's view of it, and which rows and keys it stands for. */
+struct work_panel {
+    struct rapt_panel kernel;
+    float *lse;              /* [width] */
+    int64_t *first, *last;   /* [width]: keys that each lane attends */
+    struct rapt_range rows;  /* of the batch and key head */
+    struct rapt_range keys;  /* that any lane attends */
+    struct rapt_range whole; /* that every lane attends */
+};
+
+struct worker {
+    const struct rapt_plan *plan;
+    const rapt_attention_data *data;
+    const struct rapt_task *task;
+    float *scores, *bias, *first, *last;
+    float *staged_key, *staged_value;
+    int64_t staged_first; /* the key that the staged rows begin with */
+    int64_t panels;
+    struct work_panel panel[RAPT_PANELS_MAX];
+};
+
+static int64_t lane_row(const struct work_panel *panel, int lane) {
+    return rapt_min(panel->rows.first + lane, panel->rows.last - 1);
+}
+
+/* Elements from a tensor's data to the row that a lane stands for. */
+static int64_t lane_offset(const struct worker *w, const struct work_panel *panel, int lane,
+                           const rapt_tensor *t) {
+    const int64_t group = w->plan->problem.group, row = lane_row(panel, lane);
+    return rapt_row_offset(t, w->task->batch, w->task->kv_head * group + row % group, row / group);
+}
+
+static void find_keys(const struct worker *w, struct work_panel *panel) {
+    const struct rapt_problem *p = &w->plan->problem;
+    panel->keys = (struct rapt_range){INT64_MAX, 0};
+    panel->whole = (struct rapt_range){0, INT64_MAX};
+    for (int lane = 0; lane < panel->kernel.width; lane++) {
+        const struct rapt_range keys =
+            rapt_key_range(p, w->task->batch, lane_row(panel, lane) / p->group);
+        panel->first[lane] = keys.first;
+        panel->last[lane] = keys.last;
+        panel->whole.first = rapt_max(panel->whole.first, keys.first);
+        panel->whole.last = rapt_min(panel->whole.last, keys.last);
+        if (keys.first < keys.last) {
+            panel->keys.first = rapt_min(panel->keys.first, keys.first);
+            panel->keys.last = rapt_max(panel->keys.last, keys.last);
+        }
+    }
+    if (panel->keys.first > panel->keys.last)
+        panel->keys.first = panel->keys.last;
+}
+
+static void begin_panel(struct worker *w, int64_t index, float *scratch) {
+    const struct rapt_plan *plan = w->plan;
+    const struct rapt_problem *p = &plan->problem;
+    const struct rapt_kernels *kernels = plan->kernels;
+    struct work_panel *panel = &w->panel[index];
+    panel->rows = rapt_panel_rows(plan, w->task->panel + index);
+    const int lanes = kernels->lanes, rows = (int)(panel->rows.last - panel->rows.first);
+    const int width = (rows + lanes - 1) / lanes * lanes;
+
+    struct rapt_panel *k = &panel->kernel;
+    k->width = width;
+    k->head_dim = p->head_dim;
+    k->value_dim = p->value_dim;
+    panel->first = (int64_t *)(void *)scratch;
+    panel->last = panel->first + width;
+    k->query = (float *)(void *)(panel->last + width);
+    k->out = k->query + p->head_dim * width;
+    k->max = k->out + p->value_dim * width;
+    k->sum = k->max + width;
+    k->seen = k->sum + width;
+    panel->lse = k->seen + width;
+
+    const float *queries[RAPT_PANEL_ROWS_MAX];
+    for (int lane = 0; lane < width; lane++)
+        queries[lane] = (const float *)w->data->query + lane_offset(w, panel, lane, &p->query);
+    kernels->gather(k->query, width, queries, p->query.stride[3], p->head_dim);
+    kernels->begin(k, p->softcap > 0 ? p->scale : p->scale * log2_e);
+    find_keys(w, panel);
+}
+
+static void stage_rows(float *dst, const float *src, const rapt_tensor *t, int64_t keys) {
+    const int64_t channels = t->shape[3], row = t->stride[2], step = t->stride[3];
+    for (int64_t i = 0; i < keys; i++, src += row, dst += channels) {
+        if (step == 1)
+            memcpy(dst, src, (size_t)channels * sizeof *dst);
+        else
+            for (int64_t c = 0; c < channels; c++)
+                dst[c] = src[c * step];
+    }
+}
+
+/* Copies the keys and values of a superblock to dense rows, for all panels of the task. */
+static void stage(struct worker *w, struct rapt_range keys) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const int64_t b = w->task->batch, h = w->task->kv_head, count = keys.last - keys.first;
+    w->staged_first = keys.first;
+    stage_rows(w->staged_key,
+               (const float *)w->data->key + rapt_row_offset(&p->key, b, h, keys.first), &p->key,
+               count);
+    stage_rows(w->staged_value,
+               (const float *)w->data->value + rapt_row_offset(&p->value, b, h, keys.first),
+               &p->value, count);
+}
+
+/* The mask's elements for a panel and some keys, as what is added to the scores. */
+static void fill_bias(const struct worker *w, const struct work_panel *panel,
+                      struct rapt_range keys) {
+    const rapt_tensor *mask = &w->plan->problem.mask;
+    const int width = panel->kernel.width, count = (int)(keys.last - keys.first);
+    const int64_t step = mask->stride[3];
+    const float *rows[RAPT_PANEL_ROWS_MAX];
+    for (int lane = 0; lane < width; lane++) {
+        const int64_t at = lane_offset(w, panel, lane, mask) + keys.first * step;
+        if (mask->dtype == RAPT_F32) {
+            rows[lane] = (const float *)w->data->mask + at;
+            continue;
+        }
+        const unsigned char *keep = (const unsigned char *)w->data->mask + at;
+        for (int i = 0; i < count; i++)
+            w->bias[i * width + lane] = keep[i * step] ? 0 : -INFINITY;
+    }
+    if (mask->dtype == RAPT_F32)
+        w->plan->kernels->gather(w->bias, width, rows, step, count);
+}
+
+/* The kernel's view of some keys of one block, and what masks them for this panel. */
+static struct rapt_block make_block(const struct worker *w, const struct work_panel *panel,
+                                    struct rapt_range keys) {
+    const struct rapt_problem *p = &w->plan->problem;
+    struct rapt_block block = {.keys = (int)(keys.last - keys.first)};
+    if (w->plan->stage) {
+        block.key_row = p->head_dim;
+        block.value_row = p->value_dim;
+        block.key = w->staged_key + (keys.first - w->staged_first) * block.key_row;
+        block.value = w->staged_value + (keys.first - w->staged_first) * block.value_row;
+    } else {
+        const int64_t b = w->task->batch, h = w->task->kv_head;
+        block.key_row = p->key.stride[2];
+        block.value_row = p->value.stride[2];
+        block.key = (const float *)w->data->key + rapt_row_offset(&p->key, b, h, keys.first);
+        block.value = (const float *)w->data->value + rapt_row_offset(&p->value, b, h, keys.first);
+    }
+    if (keys.first < panel->whole.first || keys.last > panel->whole.last) {
+        for (int lane = 0; lane < panel->kernel.width; lane++) {
+            w->first[lane] = (float)rapt_min(block.keys, panel->first[lane] - keys.first);
+            w->last[lane] = (float)rapt_min(block.keys, panel->last[lane] - keys.first);
+        }
+        block.first = w->first;
+        block.last = w->last;
+    }
+    if (p->mask.dtype != RAPT_NONE) {
+        fill_bias(w, panel, keys);
+        block.bias = w->bias;
+    }
+    if (p->softcap > 0) {
+        block.softcap = p->softcap * log2_e;
+        block.softcap_inverse = 1 / p->softcap;
+    }
+    return block;
+}
+
+static struct rapt_range meet(struct rapt_range a, struct rapt_range b) {
+    return (struct rapt_range){rapt_max(a.first, b.first), rapt_min(a.last, b.last)};
+}
+
+static void weigh_block(const struct worker *w, const struct work_panel *panel,
+                        struct rapt_range keys) {
+    const rapt_tensor *weights = &w->plan->problem.weights;
+    const struct rapt_kernels *kernels = w->plan->kernels;
+    const struct rapt_block block = make_block(w, panel, keys);
+    kernels->weigh(&panel->kernel, &block, w->scores);
+    const int count = (int)(panel->rows.last - panel->rows.first);
+    float *rows[RAPT_PANEL_ROWS_MAX];
+    for (int lane = 0; lane < count; lane++)
+        rows[lane] = (float *)w->data->weights + lane_offset(w, panel, lane, weights) +
+                     keys.first * weights->stride[3];
+    kernels->scatter(rows, weights->stride[3], count, w->scores, panel->kernel.width, block.keys);
+}
+
+/* Calls visit for every block of keys that a panel attends, superblock by superblock. */
+static void visit_blocks(struct worker *w,
+                         void (*visit)(const struct worker *, const struct work_panel *,
+                                       struct rapt_range)) {
+    const struct rapt_plan *plan = w->plan;
+    const int64_t block = plan->key_block, super = plan->superblock;
+    struct rapt_range all = {INT64_MAX, 0};
+    for (int64_t i = 0; i < w->panels; i++) {
+        all.first = rapt_min(all.first, w->panel[i].keys.first);
+        all.last = rapt_max(all.last, w->panel[i].keys.last);
+    }
+    for (int64_t at = all.first / super * super; at < all.last; at += super) {
+        const struct rapt_range shared = meet(all, (struct rapt_range){at, at + super});
+        if (plan->stage)
+            stage(w, shared);
+        for (int64_t i = 0; i < w->panels; i++) {
+            const struct rapt_range own = meet(shared, w->panel[i].keys);
+            for (int64_t k = own.first / block * block; k < own.last; k += block)
+                visit(w, &w->panel[i], meet(own, (struct rapt_range){k, k + block}));
+        }
+    }
+}
+
+static void attend_block(const struct worker *w, const struct work_panel *panel,
+                         struct rapt_range keys) {
+    const struct rapt_block block = make_block(w, panel, keys);
+    w->plan->kernels->attend(&panel->kernel, &block, w->scores);
+}
+
+static void write_panel(const struct worker *w, const struct work_panel *panel) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const int count = (int)(panel->rows.last - panel->rows.first);
+    float *rows[RAPT_PANEL_ROWS_MAX];
+    w->plan->kernels->finish(&panel->kernel, panel->lse);
+    for (int lane = 0; lane < count; lane++)
+        rows[lane] = (float *)w->data->out + lane_offset(w, panel, lane, &p->out);
+    w->plan->kernels->scatter(rows, p->out.stride[3], count, panel->kernel.out, panel->kernel.width,
+                              p->value_dim);
+    for (int lane = 0; p->lse.dtype != RAPT_NONE && lane < count; lane++)
+        ((float *)w->data->lse)[lane_offset(w, panel, lane, &p->lse)] = panel->lse[lane];
+}
+
+/* The weights of keys that no block of this panel covers. */
+static void clear_weights(const struct worker *w, const struct work_panel *panel) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const int64_t step = p->weights.stride[3];
+    const int count = (int)(panel->rows.last - panel->rows.first);
+    for (int lane = 0; lane < count; lane++) {
+        float *row = (float *)w->data->weights + lane_offset(w, panel, lane, &p->weights);
+        for (int64_t i = 0; i < panel->keys.first; i++)
+            row[i * step] = 0;
+        for (int64_t i = panel->keys.last; i < p->kv_len; i++)
+            row[i * step] = 0;
+    }
+}
+
+void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
+                   const struct rapt_task *task, float *scratch) {
+    const struct rapt_scratch *s = &plan->scratch;
+    struct worker w = {
+        .plan = plan,
+        .data = data,
+        .task = task,
+        .scores = scratch + s->scores,
+        .bias = scratch + s->bias,
+        .first = scratch + s->bounds,
+        .last = scratch + s->bounds + plan->kernels->panel_rows,
+        .staged_key = scratch + s->staged_key,
+        .staged_value = scratch + s->staged_value,
+        .panels = rapt_min(plan->panels_per_task, plan->panels - task->panel),
+    };
+    for (int64_t i = 0; i < w.panels; i++)
+        begin_panel(&w, i, scratch + s->panels + (size_t)i * s->panel_floats);
+    visit_blocks(&w, attend_block);
+    for (int64_t i = 0; i < w.panels; i++)
+        write_panel(&w, &w.panel[i]);
+    if (plan->problem.weights.dtype == RAPT_NONE)
+        return;
+    for (int64_t i = 0; i < w.panels; i++)
+        clear_weights(&w, &w.panel[i]);
+    visit_blocks(&w, weigh_block);
+}

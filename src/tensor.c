@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tensor.h"
+
+int64_t rapt_dtype_size(rapt_dtype dtype) {
+    switch (dtype) {
+    case RAPT_NONE:
+        return 0;
+    case RAPT_F32:
+        return 4;
+    case RAPT_BOOL:
+        return 1;
+    }
+    return 0;
+}
+
+/* Wraps instead of overflowing: the checks of a call see the nonsense, not undefined behaviour. */
+static int64_t times(int64_t a, int64_t b) {
+    return (int64_t)((uint64_t)a * (uint64_t)b);
+}
+
+static rapt_tensor view(const void *data, rapt_dtype dtype, int64_t b, int64_t h, int64_t s,
+                        int64_t d) {
+    rapt_tensor t = {(void *)(uintptr_t)data, dtype, {b, h, s, d}, {0, 0, 0, 1}};
+    return t;
+}
+
+rapt_tensor rapt_tensor_bhsd(const void *data, rapt_dtype dtype, int64_t batch, int64_t heads,
+                             int64_t positions, int64_t channels) {
+    rapt_tensor t = view(data, dtype, batch, heads, positions, channels);
+    t.stride[2] = channels;
+    t.stride[1] = times(positions, channels);
+    t.stride[0] = times(heads, t.stride[1]);
+    return t;
+}
+
+rapt_tensor rapt_tensor_bshd(const void *data, rapt_dtype dtype, int64_t batch, int64_t heads,
+                             int64_t positions, int64_t channels) {
+    rapt_tensor t = view(data, dtype, batch, heads, positions, channels);
+    t.stride[1] = channels;
+    t.stride[2] = times(heads, channels);
+    t.stride[0] = times(positions, t.stride[2]);
+    return t;
+}
+
+bool rapt_tensor_span(const rapt_tensor *t, struct rapt_span *span) {
+    const int64_t size = rapt_dtype_size(t->dtype);
+    span->first = 0;
+    span->last = size;
+    for (int i = 0; i < 4; i++) {
+        int64_t reach;
+        if (__builtin_mul_overflow(t->shape[i] - 1, t->stride[i], &reach) ||
+            __builtin_mul_overflow(reach, size, &reach) ||
+            __builtin_add_overflow(reach < 0 ? span->first : span->last, reach,
+                                   reach < 0 ? &span->first : &span->last))
+            return false;
+    }
+    return span->last <= INT64_MAX / 2 && span->first >= -(INT64_MAX / 2);
+}
+
+bool rapt_tensor_meets_itself(const rapt_tensor *t) {
+    /* From the smallest stride up, each must step over all that the smaller ones reach. */
+    bool used[4] = {false};
+    int64_t reach = 0;
+    for (int round = 0; round < 4; round++) {
+        int next = -1;
+        int64_t least = INT64_MAX;
+        for (int i = 0; i < 4; i++) {
+            if (used[i] || t->shape[i] == 1)
+                continue;
+            const int64_t step = t->stride[i] < 0 ? -t->stride[i] : t->stride[i];
+            if (step <= least) {
+                next = i;
+                least = step;
+            }
+        }
+        if (next < 0)
+            return false;
+        used[next] = true;
+        if (least <= reach)
+            return true;
+        reach += least * (t->shape[next] - 1);
+    }
+    return false;
+}

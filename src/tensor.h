@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Arithmetic on views: where an element lies, what a view covers, whether it meets itself. */
+#ifndef RAPT_SRC_TENSOR_H
+#define RAPT_SRC_TENSOR_H
+
+#include <stdbool.h>
+
+#include <rapt/tensor.h>
+
+/* Elements from data to (b, h, s, 0). */
+static inline int64_t rapt_row_offset(const rapt_tensor *t, int64_t b, int64_t h, int64_t s) {
+    return b * t->stride[0] + h * t->stride[1] + s * t->stride[2];
+}
+
+/* The bytes that a view covers, relative to data: [first, last). */
+struct rapt_span {
+    int64_t first, last;
+};
+
+/* False if the span doesn't fit an int64_t. */
+bool rapt_tensor_span(const rapt_tensor *t, struct rapt_span *span);
+
+/* Whether two index tuples may share an element (exact for all nested layouts). */
+bool rapt_tensor_meets_itself(const rapt_tensor *t);
+
+#endif
