@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cases that every variant is checked on: sweeps of sizes over tiles and tails, every feature
+ * alone, every pair of features, and a random set. A seed gives the same list on any machine.
+ */
+#ifndef RAPT_CHECK_CASES_H
+#define RAPT_CHECK_CASES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CASE_BATCH_MAX = 4 };
+
+/* How the tensors lie in memory. Outputs take BHSD where theirs would overlap. */
+enum layout {
+    LAYOUT_BHSD,
+    LAYOUT_BSHD,
+    LAYOUT_PACKED,     /* query, key and value of a position side by side, as one buffer */
+    LAYOUT_REVERSED,   /* negative strides */
+    LAYOUT_SPREAD,     /* channels 2 apart, and a gap after each row */
+    LAYOUT_TRANSPOSED, /* positions densest */
+    LAYOUT_PAGES,      /* rows a multiple of 4096 bytes apart */
+    LAYOUT_SHARED,     /* all batches and heads in one place, stride 0 */
+    LAYOUT_COUNT
+};
+
+enum mask_kind {
+    MASK_NONE,
+    MASK_BOOL,       /* (B, Hq, Sq, Skv), with rows that attend nothing */
+    MASK_BOOL_KEYS,  /* (B, 1, 1, Skv) */
+    MASK_BOOL_ROWS,  /* (1, 1, Sq, 1) */
+    MASK_BIAS,       /* (B, Hq, Sq, Skv), finite */
+    MASK_BIAS_HEADS, /* (1, Hq, Sq, Skv), with rows of -inf */
+    MASK_BIAS_KEYS,  /* (1, 1, 1, Skv) */
+    MASK_INFINITE,   /* (B, Hq, Sq, Skv), with -inf and +inf */
+    MASK_LOWEST,     /* (B, 1, Sq, Skv), with -FLT_MAX, also for whole rows */
+    MASK_NAN,        /* (B, 1, Sq, Skv), with -inf and NaN */
+    MASK_ONE,        /* (1, 1, 1, 1) */
+    MASK_COUNT
+};
+
+enum offset_kind {
+    OFFSET_NONE, /* NULL */
+    OFFSET_END,  /* kv_len - Sq */
+    OFFSET_NEGATIVE,
+    OFFSET_PAST,
+    OFFSET_VARIED, /* another for each batch */
+    OFFSET_FAR,    /* beyond all keys, in both directions */
+    OFFSET_COUNT
+};
+
+enum length_kind {
+    LENGTH_NONE, /* NULL */
+    LENGTH_ALL,
+    LENGTH_SOME, /* another for each batch */
+    LENGTH_ZERO, /* none in the first batch */
+    LENGTH_COUNT
+};
+
+enum fill {
+    FILL_NORMAL,
+    FILL_LARGE,     /* scores of about 1e4 */
+    FILL_OVERFLOW,  /* scores that overflow f32, in both directions */
+    FILL_EQUAL,     /* all scores the same */
+    FILL_SUBNORMAL, /* scores and values */
+    FILL_HIDDEN,    /* NaN and infinity wherever no query attends */
+    FILL_NAN_QUERY,
+    FILL_NAN_KEY,
+    FILL_NAN_VALUE,
+    FILL_INF_VALUE,
+    FILL_COUNT
+};
+
+struct attention_case {
+    char name[144]; /* sizes, and all that differs from the plain case */
+    uint64_t seed;  /* of its numbers */
+    int batch, q_heads, kv_heads, q_len, kv_len, head_dim, value_dim;
+    enum layout layout;
+    enum mask_kind mask;
+    bool causal;
+    enum offset_kind offset;
+    int64_t window_left, window_right;
+    enum length_kind lengths;
+    float scale, softcap;
+    bool lse, weights;
+    enum fill fill;
+    bool quick; /* one of the few for slow variants and emulators */
+};
+
+struct case_list {
+    struct attention_case *items;
+    size_t count, capacity;
+};
+
+/* All cases, or the quick ones only. False if there's no memory; then there's nothing to free. */
+bool cases_make(struct case_list *list, uint64_t seed, bool quick_only);
+void cases_free(struct case_list *list);
+
+/* A generator of random numbers (SplitMix64: Steele, Lea and Flood 2014) that needs no libm. */
+uint64_t cases_random(uint64_t *state);
+
+#endif

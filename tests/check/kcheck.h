@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks one variant of the library over all cases:
+ * - results within the oracle's bounds; rows of weights sum to 1; NaN where it's due, as 0x7fc00000
+ * - the same bits for one and several threads, one-shot and planned, in another layout, batch items
+ *   one by one, and queries one by one
+ * - nothing outside the tensors read or written (forbidden pages, canaries), inputs unchanged
+ */
+#ifndef RAPT_CHECK_KCHECK_H
+#define RAPT_CHECK_KCHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum kcheck_level { KCHECK_QUICK, KCHECK_FULL };
+
+struct kcheck_report {
+    size_t cases, failures;
+    double error;        /* largest of out, where numbers are normal and scale is the default */
+    double bound_share;  /* largest error of anything, as a fraction of its bound */
+    char worst[144];     /* the case it is from */
+    uint64_t hash;       /* of the bits of all outputs, to compare variants with: same cases, */
+    uint64_t quick_hash; /* same hash; this one is of the quick cases, which each level has */
+};
+
+/* Told before each case. A crash later on is that case's. */
+typedef void (*kcheck_progress)(void *context, const char *name, size_t done, size_t total);
+
+/*
+ * Checks the variant `isa` and prints a line on stderr for each case that fails. Returns the number
+ * of failures, or -1 with a line on stderr if it couldn't start. progress may be NULL.
+ */
+int kcheck_run(const char *isa, uint64_t seed, enum kcheck_level level,
+               struct kcheck_report *report, kcheck_progress progress, void *context);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The numbers of a case. */
+#ifndef RAPT_CHECK_NUMBERS_H
+#define RAPT_CHECK_NUMBERS_H
+
+#include <rapt/attention.h>
+
+#include "cases.h"
+
+/* Fills query, key, value and mask from the seed of the case. Needs positions and lengths. */
+void numbers_fill(const rapt_attention_args *args, const struct attention_case *c);
+
+#endif
