@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Facts about the machine, without which a benchmark's figures mean little. */
+#include "bench.h"
+
+#include <cjson/cJSON.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rapt/version.h>
+
+int bench_cpus_online(void) {
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+int bench_cpus_usable(void) {
+#if defined(__linux__)
+    /* The kernel refuses a mask smaller than its own, and doesn't tell how large that is. */
+    for (int bits = 1024; bits <= 1 << 20; bits *= 2) {
+        cpu_set_t *set = CPU_ALLOC(bits);
+        const size_t size = CPU_ALLOC_SIZE(bits);
+        const bool known = set && sched_getaffinity(0, size, set) == 0;
+        const int n = known ? CPU_COUNT_S(size, set) : 0;
+        CPU_FREE(set);
+        if (n > 0)
+            return n;
+    }
+#endif
+    return bench_cpus_online();
+}
+
+struct bench_load bench_load_now(void) {
+    struct bench_load load = {0};
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    load.own = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+               1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    FILE *file = fopen("/proc/stat", "r");
+    if (!file)
+        return load;
+    /* user, nice, system, idle, iowait, irq, softirq, steal */
+    double t[8], sum = 0;
+    if (fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", &t[0], &t[1], &t[2], &t[3], &t[4],
+               &t[5], &t[6], &t[7]) == 8) {
+        const double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
+        for (int i = 0; i < 8; i++)
+            sum += t[i] * tick;
+        load.total = sum;
+        load.busy = sum - (t[3] + t[4]) * tick;
+    }
+    fclose(file);
+    return load;
+}
+
+double bench_load_others(struct bench_load before, struct bench_load after) {
+    const double total = after.total - before.total;
+    const double others = (after.busy - before.busy) - (after.own - before.own);
+    return total > 0 && others > 0 ? others / total : 0;
+}
+
+/* The first line of a file that starts with `field`, behind its colon; "" if there is none. */
+static void read_field(const char *path, const char *field, char *text, size_t size) {
+    char line[512];
+    FILE *file = fopen(path, "r");
+    text[0] = '\0';
+    while (file && !text[0] && fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+        if (colon && strncmp(line, field, strlen(field)) == 0) {
+            colon += 1 + strspn(colon + 1, " \t");
+            snprintf(text, size, "%.*s", (int)strcspn(colon, "\n"), colon);
+        }
+    }
+    if (file)
+        fclose(file);
+}
+
+void bench_cpu_model(char *text, size_t size) {
+    struct utsname system;
+    read_field("/proc/cpuinfo", "model name", text, size);
+    if (!text[0] && uname(&system) == 0) /* Arm has no such line */
+        snprintf(text, size, "%s", system.machine);
+}
+
+static void os_name(char *text, size_t size) {
+    struct utsname system;
+    text[0] = '\0';
+    if (uname(&system) == 0)
+        snprintf(text, size, "%s %s %s", system.sysname, system.release, system.machine);
+}
+
+static const char *compiler(void) {
+#if defined(__clang__)
+    return __VERSION__;
+#elif defined(__GNUC__)
+    return "gcc " __VERSION__;
+#else
+    return "unknown";
+#endif
+}
+
+struct cJSON *bench_machine(double others) {
+    char cpu[256], os[256], date[32] = "";
+    const time_t now = time(NULL);
+    struct tm utc;
+    bench_cpu_model(cpu, sizeof cpu);
+    os_name(os, sizeof os);
+    if (gmtime_r(&now, &utc))
+        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+
+    cJSON *json = cJSON_CreateObject();
+    const bool complete = cJSON_AddStringToObject(json, "cpu", cpu) &&
+                          cJSON_AddStringToObject(json, "features", rapt_cpu_features()) &&
+                          cJSON_AddNumberToObject(json, "cpus", bench_cpus_online()) &&
+                          cJSON_AddNumberToObject(json, "threads", bench_cpus_usable()) &&
+                          cJSON_AddStringToObject(json, "compiler", compiler()) &&
+                          cJSON_AddStringToObject(json, "os", os) &&
+                          cJSON_AddStringToObject(json, "rapt", rapt_version()) &&
+                          cJSON_AddStringToObject(json, "date", date) &&
+                          cJSON_AddNumberToObject(json, "other_cpu_share", others);
+    if (complete)
+        return json;
+    cJSON_Delete(json);
+    return NULL;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Time, statistics, and the machine's own speed. */
+#ifndef RAPT_BENCH_TIMING_H
+#define RAPT_BENCH_TIMING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Seconds since some fixed moment, on a clock that nobody sets. */
+double bench_now(void);
+
+struct bench_summary {
+    int count;
+    double median, min, max;
+    double spread; /* (max - min) / median, both without the lowest and highest tenth */
+};
+
+/* Sorts the samples. All zero if count is 0. */
+struct bench_summary bench_summarize(double *samples, int count);
+
+/* How the FMA peak of an instruction set is measured. */
+struct bench_probe {
+    double (*fma)(int64_t rounds); /* runs chains of FMAs and returns the operations done */
+    int threads;
+    int64_t rounds; /* as many as take about a millisecond */
+};
+
+/* Makes a probe: finds out how many rounds it takes. */
+struct bench_probe bench_probe_create(double (*fma)(int64_t rounds), int threads);
+
+/*
+ * Operations per second of all threads together: the best of several short chunks, because a chunk
+ * that something disturbed tells nothing about what the machine can do. 0 if the threads can't be
+ * started.
+ */
+double bench_probe_peak(const struct bench_probe *probe);
+
+#endif
