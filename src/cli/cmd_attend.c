@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rapt attend: looks into the attention of a real model. */
+#include "cmd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "args.h"
+#include "look.h"
+
+static const char name[] = "attend";
+
+enum { default_width = 80, widest_terminal = 1000, most_threads = 1024 };
+
+struct request {
+    int64_t sentence, width, threads;
+    const char *layer, *head, *isa;
+    bool color, list;
+};
+
+static int look_at(FILE *out, struct look *look, const char *isa, int threads) {
+    const rapt_isa *chosen = NULL;
+    if (rapt_isa_choose(isa, &chosen) != RAPT_OK) {
+        return args_fail(name, "%s", rapt_last_error());
+    }
+    look->isa = chosen->name;
+    float *weights = NULL;
+    rapt_status status = attend_compute(look->samples, look->sentence, &look->range, chosen->name,
+                                        threads, &weights);
+    if (status != RAPT_OK) {
+        bool memory = status == RAPT_OUT_OF_MEMORY;
+        return args_fail(name, "%s", memory ? rapt_status_text(status) : rapt_last_error());
+    }
+    look->weights = weights;
+    bool shown = look_print(out, look);
+    free(weights);
+    return shown ? ARGS_OK : args_fail(name, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
+}
+
+/* A number below `all`, or "all" of them. */
+static bool read_range(const char *option, const char *text, int all, int *first, int *count) {
+    int64_t number = 0;
+    *first = 0;
+    *count = all;
+    if (strcmp(text, "all") == 0) {
+        return true;
+    }
+    if (!args_parse_int(text, &number) || number < 0 || number >= all) {
+        char expected[64];
+        snprintf(expected, sizeof expected, "0 to %d or \"all\"", all - 1);
+        args_fail_value(name, option, text, expected);
+        return false;
+    }
+    *first = (int)number;
+    *count = 1;
+    return true;
+}
+
+static int terminal_width(FILE *out) {
+    struct winsize size;
+    bool known = ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return known ? size.ws_col : default_width;
+}
+
+static const char notes[] =
+    "[CLS] and [SEP] are the model's marks for a sentence's start and end; ## goes on\n"
+    "with the word before. Colours need a terminal with 256 of them, or one that sets\n"
+    "COLORTERM to truecolor; NO_COLOR turns them off.\n";
+
+static int read_request(const struct samples *samples, struct request *request, int argc,
+                        char **argv) {
+    const struct args_option options[] = {
+        {"sentence", ARGS_INT, &request->sentence, "N", .least = 1, .most = samples->count,
+         .help = "Sentence to show, from 1 (default 2); --list lists them."},
+        {"layer", ARGS_STRING, &request->layer, "L|all", .help = "Layer, from 0 (default 3)."},
+        {"head", ARGS_STRING, &request->head, "H|all", .help = "Head, from 0 (default 1)."},
+        {"list", ARGS_ON, &request->list, .help = "Lists the sentences and their tokens."},
+        {"no-color", ARGS_OFF, &request->color, .help = "Draws with characters alone."},
+        {"width", ARGS_INT, &request->width, "N", .least = 40, .most = widest_terminal,
+         .help = "Characters in a line (default: what the terminal has, or else 80)."},
+        {"isa", ARGS_STRING, &request->isa, "NAME",
+         .help = "Instruction set, one of those that rapt isa lists (default: the best)."},
+        {"threads", ARGS_INT, &request->threads, "N", .least = 1, .most = most_threads,
+         .help = "At most so many threads (default: one for every CPU)."},
+    };
+    const struct args_command command = {
+        .name = name,
+        .about = "Shows what each word of a sentence attends to, in any head of a real model.",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .notes = notes,
+        .examples = "rapt attend\n"
+                    "rapt attend --layer 0 --head 2\n"
+                    "rapt attend --sentence 3 --layer 5 --head all\n"
+                    "rapt attend --layer all --head all\n",
+    };
+    return args_parse(&command, argc, argv);
+}
+
+static int attend(const struct samples *samples, int argc, char **argv) {
+    /* Layer 3, head 1 ties a pronoun to its noun. */
+    struct request request = {.sentence = 2, .layer = "3", .head = "1", .color = true};
+    int code = read_request(samples, &request, argc, argv);
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
+    struct look look = {
+        .samples = samples,
+        .sentence = &samples->sentences[request.sentence - 1],
+        .style = {.colors = request.color ? color_detect(stdout) : COLOR_NONE,
+                  .width = request.width ? (int)request.width : terminal_width(stdout)},
+    };
+    struct attend_range *range = &look.range;
+    if (!read_range("layer", request.layer, samples->layers, &range->layer, &range->layers) ||
+        !read_range("head", request.head, samples->heads, &range->head, &range->heads)) {
+        return ARGS_ERROR;
+    }
+    if (request.list) {
+        look_print_list(stdout, samples, look.style.width);
+        return ARGS_OK;
+    }
+    code = look_at(stdout, &look, request.isa, (int)request.threads);
+    if (code == ARGS_OK && argc == 1) {
+        puts("\nMore: --head all, --layer all --head all, --sentence 3, --list, --help");
+    }
+    return code;
+}
+
+int cmd_attend(int argc, char **argv) {
+    struct samples samples;
+    char error[SAMPLES_ERROR_SIZE];
+    if (!samples_parse(&samples, samples_data, samples_data_size, error)) {
+        return args_fail(name, "%s", error);
+    }
+    int code = attend(&samples, argc, argv);
+    samples_free(&samples);
+    return code;
+}

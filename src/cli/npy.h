@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Arrays in .npy files, the format of numpy.save: versions 1.0 to 3.0, little-endian float32, bool
+ * and int64, C and Fortran order. Whatever else a file holds is an error that says what was found.
+ */
+#ifndef RAPT_CLI_NPY_H
+#define RAPT_CLI_NPY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum npy_dtype { NPY_F32 = 1, NPY_BOOL = 2, NPY_I64 = 4 };
+
+enum {
+    NPY_MAX_RANK = 4,
+    NPY_MAX_HEADER = 65536, /* bytes before the data; NumPy writes some hundred */
+    NPY_SHAPE_SIZE = 96,    /* of the text of any shape */
+    NPY_MESSAGE_SIZE = 256,
+};
+
+struct npy_array {
+    enum npy_dtype dtype;
+    int rank;
+    int64_t shape[NPY_MAX_RANK];
+    int64_t stride[NPY_MAX_RANK]; /* in elements */
+    void *data;
+};
+
+/*
+ * Reads a file whose dtype is one of `dtypes` (enum npy_dtype, or-ed). On success the caller owns
+ * array->data: free() it. Otherwise data is NULL and the message says what is wrong with the file,
+ * without its name.
+ */
+bool npy_read(const char *path, unsigned dtypes, struct npy_array *array,
+              char message[NPY_MESSAGE_SIZE]);
+
+/*
+ * The part of npy_read that trusts nobody: reads the header from the first `size` bytes of a file
+ * of `file_size` bytes, fills in all of the array but its data, and finds where that begins. The
+ * data is known to reach exactly to the end of the file.
+ */
+bool npy_read_header(const unsigned char *bytes, size_t size, uint64_t file_size, unsigned dtypes,
+                     struct npy_array *array, size_t *data_offset, char message[NPY_MESSAGE_SIZE]);
+
+/* The elements of a shape; -1 if a dimension is negative or the number doesn't fit. */
+int64_t npy_count(int rank, const int64_t *shape);
+
+/* Bytes of one element. */
+size_t npy_dtype_size(enum npy_dtype dtype);
+
+/* Writes a shape as Python does, "(2, 3)" or "(2,)". */
+void npy_format_shape(int rank, const int64_t *shape, char text[NPY_SHAPE_SIZE]);
+
+/* Writes a message and returns false. */
+bool npy_fail(char message[NPY_MESSAGE_SIZE], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Writes float32 data in C order as version 1.0. On failure errno says why. */
+bool npy_write(FILE *file, int rank, const int64_t *shape, const float *data);
+
+#endif
