@@ -51,7 +51,10 @@ rapt_status rapt_plan_create(const rapt_attention_args *args, rapt_plan **plan) 
     struct rapt_plan *made = calloc(1, sizeof *made);
     if (!made)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "plan: no memory for it");
+    fenv_t callers;
+    rapt_enter_environment(&callers);
     const rapt_status status = fill_plan(made, args);
+    fesetenv(&callers);
     if (status == RAPT_OK)
         *plan = made;
     else

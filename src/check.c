@@ -188,17 +188,16 @@ rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem
     return RAPT_OK;
 }
 
-/* One tensor of a run, with its bytes in memory. */
+/* One tensor of a run. */
 struct placed {
     const char *name;
-    const rapt_tensor *view;
     const void *data;
     bool output;
-    uintptr_t first, last;
+    struct rapt_place place;
 };
 
-static rapt_status place(struct placed *t) {
-    const int64_t size = rapt_dtype_size(t->view->dtype);
+static rapt_status find_place(struct placed *t) {
+    const int64_t size = rapt_dtype_size(t->place.view->dtype);
     const uintptr_t at = (uintptr_t)t->data;
     if (!t->data)
         return INVALID("%s: data is NULL, expected the tensor's elements", t->name);
@@ -206,36 +205,34 @@ static rapt_status place(struct placed *t) {
         return INVALID("%s: data is at address %p, expected a multiple of %" PRId64, t->name,
                        t->data, size);
     struct rapt_span span;
-    rapt_tensor_span(t->view, &span);
+    rapt_tensor_span(t->place.view, &span);
     if ((uintptr_t)-span.first > at || UINTPTR_MAX - at < (uintptr_t)span.last)
-        return INVALID("%s: data at %p and its strides reach beyond the address space", t->name,
-                       t->data);
-    t->first = at - (uintptr_t)-span.first;
-    t->last = at + (uintptr_t)span.last;
+        return INVALID("%s: data at %p and its strides reach beyond the address space, expected "
+                       "memory within it",
+                       t->name, t->data);
+    t->place.first = at - (uintptr_t)-span.first;
+    t->place.last = at + (uintptr_t)span.last;
     return RAPT_OK;
 }
 
 rapt_status rapt_check_data(const struct rapt_problem *p, const rapt_attention_data *data) {
     struct placed tensors[] = {
-        {"query", &p->query, data->query, false, 0, 0},
-        {"key", &p->key, data->key, false, 0, 0},
-        {"value", &p->value, data->value, false, 0, 0},
-        {"mask", &p->mask, data->mask, false, 0, 0},
-        {"out", &p->out, data->out, true, 0, 0},
-        {"lse", &p->lse, data->lse, true, 0, 0},
-        {"weights", &p->weights, data->weights, true, 0, 0},
+        {"query", data->query, false, {&p->query, 0, 0}},
+        {"key", data->key, false, {&p->key, 0, 0}},
+        {"value", data->value, false, {&p->value, 0, 0}},
+        {"mask", data->mask, false, {&p->mask, 0, 0}},
+        {"out", data->out, true, {&p->out, 0, 0}},
+        {"lse", data->lse, true, {&p->lse, 0, 0}},
+        {"weights", data->weights, true, {&p->weights, 0, 0}},
     };
     const int count = sizeof tensors / sizeof *tensors;
     for (int i = 0; i < count; i++)
-        if (tensors[i].view->dtype != RAPT_NONE)
-            TRY(place(&tensors[i]));
-    for (int i = 0; i < count; i++) {
-        for (int j = 0; j < i; j++) {
-            const struct placed *a = &tensors[i], *b = &tensors[j];
-            if (a->output && a->first < b->last && b->first < a->last)
+        if (tensors[i].place.view->dtype != RAPT_NONE)
+            TRY(find_place(&tensors[i]));
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < i; j++)
+            if (tensors[i].output && rapt_places_meet(&tensors[i].place, &tensors[j].place))
                 return INVALID("%s: its memory overlaps that of %s, expected memory of its own",
-                               a->name, b->name);
-        }
-    }
+                               tensors[i].name, tensors[j].name);
     return RAPT_OK;
 }

@@ -71,6 +71,13 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     s->floats = used;
 }
 
+static rapt_status too_large(const struct rapt_problem *p) {
+    return rapt_fail(RAPT_INVALID_ARGUMENT,
+                     "query: %" PRId64 " batches, %" PRId64 " heads, %" PRId64
+                     " positions and %" PRId64 " channels, expected a size that can be counted",
+                     p->batch, p->q_heads, p->q_len, p->head_dim);
+}
+
 rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     const struct rapt_problem *p = &plan->problem;
     const int64_t width = plan->kernels->panel_rows, channels = p->head_dim + p->value_dim;
@@ -85,10 +92,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     int64_t heads, all_panels;
     if (__builtin_mul_overflow(p->batch, p->kv_heads, &heads) ||
         __builtin_mul_overflow(heads, plan->panels, &all_panels))
-        return rapt_fail(RAPT_INVALID_ARGUMENT,
-                         "query: %" PRId64 " batches, %" PRId64 " heads and %" PRId64
-                         " positions are more rows than can be counted",
-                         p->batch, p->q_heads, p->q_len);
+        return too_large(p);
     const double flops = 2.0 * (double)channels * (double)p->batch * (double)p->q_heads *
                          (double)p->q_len * (double)p->kv_len;
     if (flops < threads * flops_per_thread)
@@ -105,21 +109,23 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     const bool reused = plan->panels_per_task > 1;
     plan->stage = wants_staging(&p->key, reused) || wants_staging(&p->value, reused);
     lay_out_scratch(plan);
+    size_t bytes;
+    if (__builtin_mul_overflow(plan->scratch.floats * sizeof(float), plan->threads, &bytes) ||
+        bytes > PTRDIFF_MAX)
+        return too_large(p);
     return RAPT_OK;
 }
 
 /* Scores that a task computes: lanes times keys, for each panel, masks by position trimmed. */
 static int64_t task_cost(const struct rapt_plan *plan, int64_t b, int64_t panel, int64_t last) {
+    const struct rapt_problem *p = &plan->problem;
     int64_t cost = 0;
     for (; panel < last; panel++) {
         const struct rapt_range rows = rapt_panel_rows(plan, panel);
-        const struct rapt_problem *p = &plan->problem;
-        const struct rapt_range top = rapt_key_range(p, b, rows.first / p->group);
-        const struct rapt_range end = rapt_key_range(p, b, (rows.last - 1) / p->group);
-        /* Both bounds grow with the position, so the first and last row enclose all of them. */
-        const int64_t keys =
-            rapt_max(top.last, end.last) - (top.first < top.last ? top.first : end.first);
-        cost += (rows.last - rows.first) * keys;
+        struct rapt_range all = {INT64_MAX, 0};
+        for (int64_t q = rows.first / p->group; q <= (rows.last - 1) / p->group; q++)
+            all = rapt_join(all, rapt_key_range(p, b, q));
+        cost += (rows.last - rows.first) * rapt_max(0, all.last - all.first);
     }
     return cost;
 }
@@ -137,15 +143,18 @@ static int heavier_first(const void *a, const void *b) {
 
 void rapt_plan_tasks(struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
+    const int64_t each = plan->task_count / (p->batch * p->kv_heads);
     struct rapt_task *task = plan->tasks;
     bool sorted = true;
     for (int32_t b = 0; b < p->batch; b++) {
+        const struct rapt_task *first_head = task;
         for (int32_t h = 0; h < p->kv_heads; h++) {
-            for (int64_t panel = 0; panel < plan->panels; panel += plan->panels_per_task) {
+            for (int64_t i = 0; i < each; i++, task++) {
+                const int64_t panel = i * plan->panels_per_task;
                 const int64_t last = rapt_min(panel + plan->panels_per_task, plan->panels);
-                *task = (struct rapt_task){b, h, panel, task_cost(plan, b, panel, last)};
-                sorted = sorted && (task == plan->tasks || task[-1].cost >= task->cost);
-                task++;
+                const int64_t cost = h > 0 ? first_head[i].cost : task_cost(plan, b, panel, last);
+                *task = (struct rapt_task){b, h, panel, cost};
+                sorted = sorted && (task == plan->tasks || task[-1].cost >= cost);
             }
         }
     }

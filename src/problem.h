@@ -35,6 +35,15 @@ static inline int64_t rapt_max(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
+/* The smallest range that holds both; empty ones don't count. Start from {INT64_MAX, 0}. */
+static inline struct rapt_range rapt_join(struct rapt_range a, struct rapt_range b) {
+    if (b.first < b.last) {
+        a.first = rapt_min(a.first, b.first);
+        a.last = rapt_max(a.last, b.last);
+    }
+    return a;
+}
+
 static inline struct rapt_range rapt_key_range(const struct rapt_problem *p, int64_t b,
                                                int64_t query) {
     const int64_t position = query + (p->q_offset ? p->q_offset[b] : 0);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run.h"
 
-#include <fenv.h>
 #include <stdatomic.h>
 
 #ifdef _OPENMP
@@ -33,16 +32,18 @@ size_t rapt_run_workspace(const struct rapt_plan *plan) {
            (size_t)plan->threads * plan->scratch.floats * sizeof(float);
 }
 
+void rapt_enter_environment(fenv_t *callers) {
+    fegetenv(callers);
+    fesetenv(FE_DFL_ENV);
+}
+
 /* Takes tasks until there are none left. Any number of threads may do so at a time. */
 static void work(struct team *team) {
     const struct rapt_plan *plan = team->plan;
     const size_t slot = (size_t)atomic_fetch_add(&team->next_slot, 1);
     float *scratch = team->scratch + slot * plan->scratch.floats;
-    /* The caller may have changed rounding, flushing of subnormals or traps, and its threads may
-     * differ in that: with the default environment a row has the same bits on each of them. */
     fenv_t callers;
-    fegetenv(&callers);
-    fesetenv(FE_DFL_ENV);
+    rapt_enter_environment(&callers);
     for (;;) {
         const int64_t i = atomic_fetch_add_explicit(&team->next_task, 1, memory_order_relaxed);
         if (i >= plan->task_count)

@@ -3,10 +3,19 @@
 #ifndef RAPT_SRC_RUN_H
 #define RAPT_SRC_RUN_H
 
+#include <fenv.h>
+
 #include "plan.h"
 
 /* How many threads a call gets that asks for so many, or with 0 doesn't say; 1 without OpenMP. */
 int rapt_run_threads(int asked);
+
+/*
+ * Keeps the caller's floating-point environment, for fesetenv(), and sets the default one. Callers
+ * may have changed rounding, flushing of subnormals or traps, and their threads may differ in that;
+ * a row must have the same bits on each of them.
+ */
+void rapt_enter_environment(fenv_t *callers);
 
 /* Bytes of workspace for a run, any alignment. */
 size_t rapt_run_workspace(const struct rapt_plan *plan);

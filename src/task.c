@@ -51,10 +51,7 @@ static void find_keys(const struct worker *w, struct work_panel *panel) {
         panel->last[lane] = keys.last;
         panel->whole.first = rapt_max(panel->whole.first, keys.first);
         panel->whole.last = rapt_min(panel->whole.last, keys.last);
-        if (keys.first < keys.last) {
-            panel->keys.first = rapt_min(panel->keys.first, keys.first);
-            panel->keys.last = rapt_max(panel->keys.last, keys.last);
-        }
+        panel->keys = rapt_join(panel->keys, keys);
     }
     if (panel->keys.first > panel->keys.last)
         panel->keys.first = panel->keys.last;
@@ -196,10 +193,8 @@ static void visit_blocks(struct worker *w,
     const struct rapt_plan *plan = w->plan;
     const int64_t block = plan->key_block, super = plan->superblock;
     struct rapt_range all = {INT64_MAX, 0};
-    for (int64_t i = 0; i < w->panels; i++) {
-        all.first = rapt_min(all.first, w->panel[i].keys.first);
-        all.last = rapt_max(all.last, w->panel[i].keys.last);
-    }
+    for (int64_t i = 0; i < w->panels; i++)
+        all = rapt_join(all, w->panel[i].keys);
     for (int64_t at = all.first / super * super; at < all.last; at += super) {
         const struct rapt_range shared = meet(all, (struct rapt_range){at, at + super});
         if (plan->stage)

@@ -57,6 +57,43 @@ bool rapt_tensor_span(const rapt_tensor *t, struct rapt_span *span) {
     return span->last <= INT64_MAX / 2 && span->first >= -(INT64_MAX / 2);
 }
 
+/* Bytes that a view covers when the dimensions that step by multiples of period are left out. */
+static uint64_t width_within(const rapt_tensor *t, uint64_t period) {
+    const uint64_t size = (uint64_t)rapt_dtype_size(t->dtype);
+    uint64_t width = size;
+    for (int i = 0; i < 4; i++) {
+        const uint64_t step = (uint64_t)(t->stride[i] < 0 ? -t->stride[i] : t->stride[i]) * size;
+        if (t->shape[i] > 1 && step % period != 0)
+            width += step * (uint64_t)(t->shape[i] - 1);
+    }
+    return width;
+}
+
+/* Whether a and b keep to different parts of every period: then they interleave, and don't meet. */
+static bool interleave(const struct rapt_place *a, const struct rapt_place *b, uint64_t period) {
+    const uint64_t width_a = width_within(a->view, period), width_b = width_within(b->view, period);
+    if (width_a > period || width_b > period)
+        return false;
+    /* The first byte of a view is also the first of its part, whatever the strides' signs. */
+    const uint64_t ahead = b->first >= a->first
+                               ? (b->first - a->first) % period
+                               : (period - (a->first - b->first) % period) % period;
+    return ahead >= width_a && ahead + width_b <= period;
+}
+
+bool rapt_places_meet(const struct rapt_place *a, const struct rapt_place *b) {
+    if (a->first >= b->last || b->first >= a->last)
+        return false;
+    for (int i = 0; i < 4; i++) {
+        const int64_t stride = a->view->stride[i];
+        const uint64_t step =
+            (uint64_t)(stride < 0 ? -stride : stride) * (uint64_t)rapt_dtype_size(a->view->dtype);
+        if (step > 0 && interleave(a, b, step))
+            return false;
+    }
+    return true;
+}
+
 bool rapt_tensor_meets_itself(const rapt_tensor *t) {
     /* From the smallest stride up, each must step over all that the smaller ones reach. */
     bool used[4] = {false};

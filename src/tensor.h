@@ -20,6 +20,15 @@ struct rapt_span {
 /* False if the span doesn't fit an int64_t. */
 bool rapt_tensor_span(const rapt_tensor *t, struct rapt_span *span);
 
+/* A view's elements in memory: the bytes from first to last enclose them. */
+struct rapt_place {
+    const rapt_tensor *view;
+    uintptr_t first, last;
+};
+
+/* Whether two views may share a byte (exact for views that interleave at a common stride). */
+bool rapt_places_meet(const struct rapt_place *a, const struct rapt_place *b);
+
 /* Whether two index tuples may share an element (exact for all nested layouts). */
 bool rapt_tensor_meets_itself(const rapt_tensor *t);
 
