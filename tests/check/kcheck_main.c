@@ -77,9 +77,9 @@ static bool check_variant(const char *isa, uint64_t seed, enum kcheck_level leve
            isa, report.cases, report.failures, report.error, 100 * report.bound_share, report.hash);
     printf("         closest to its bound: %s\n", report.worst);
     fflush(stdout);
-    return agrees(agreement, KCHECK_QUICK, isa, report.quick_hash) &
-           (level == KCHECK_QUICK || agrees(agreement, KCHECK_FULL, isa, report.hash)) &
-           (failures == 0);
+    const bool quick = agrees(agreement, KCHECK_QUICK, isa, report.quick_hash);
+    const bool full = level == KCHECK_QUICK || agrees(agreement, KCHECK_FULL, isa, report.hash);
+    return quick && full && failures == 0;
 }
 
 static bool check_all(uint64_t seed, enum kcheck_level level) {

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of the kernel table one by one: gather, scatter, begin, finish, probe. */
+#include <float.h>
+
+#include "dispatch.h"
+#include "panels.h"
+
+#define FOR_EACH_VARIANT(k)                                                                        \
+    int count_;                                                                                    \
+    const struct rapt_variant *list_ = rapt_variants(&count_);                                     \
+    for (int at_ = 0; at_ < count_; at_++)                                                         \
+        for (const struct rapt_kernels *k = list_[at_].available ? list_[at_].kernels : NULL; k;   \
+             k = NULL)
+
+enum { N_MAX = 40, STEP_MAX = 5 };
+
+static bool is_canary(float a) {
+    const uint32_t canary = CANARY * UINT32_C(0x01010101);
+    return memcmp(&a, &canary, sizeof a) == 0;
+}
+
+/* Rows in memory of exactly their size, at any step; step 0 repeats one element. */
+static void expect_gather(const struct rapt_kernels *k, int width, ptrdiff_t step, int64_t n) {
+    float *memory[RAPT_PANEL_ROWS_MAX];
+    const float *rows[RAPT_PANEL_ROWS_MAX];
+    const ptrdiff_t reach = (n - 1) * (step < 0 ? -step : step);
+    uint64_t seed = 1;
+    for (int lane = 0; lane < width; lane++) {
+        memory[lane] = malloc((size_t)(reach + 1) * sizeof(float));
+        cr_assert_not_null(memory[lane]);
+        for (ptrdiff_t i = 0; i <= reach; i++)
+            memory[lane][i] = random_float(&seed);
+        rows[lane] = memory[lane] + (step < 0 ? reach : 0);
+    }
+    const size_t used = (size_t)n * (size_t)width;
+    float *dst = allocate((used + 16) * sizeof(float));
+    memset(dst, CANARY, (used + 16) * sizeof(float));
+    k->gather(dst, width, rows, step, n);
+    for (int64_t i = 0; i < n; i++)
+        for (int lane = 0; lane < width; lane++)
+            cr_assert_eq(dst[i * width + lane], rows[lane][i * step],
+                         "%s: width %d, step %td, n %d: lane %d of row %d", k->name, width, step,
+                         (int)n, lane, (int)i);
+    for (size_t i = used; i < used + 16; i++)
+        cr_assert(is_canary(dst[i]), "%s: width %d, n %d", k->name, width, (int)n);
+    for (int lane = 0; lane < width; lane++)
+        free(memory[lane]);
+    free(dst);
+}
+
+/* Writes the elements of the first `count` rows and nothing between, before or behind them. */
+static void expect_scatter(const struct rapt_kernels *k, int width, int count, ptrdiff_t step,
+                           int64_t n) {
+    const ptrdiff_t size = step < 0 ? -step : step, reach = (n - 1) * size;
+    const ptrdiff_t each = reach + 1 + 8, total = each * width;
+    float *memory = allocate((size_t)total * sizeof(float));
+    memset(memory, CANARY, (size_t)total * sizeof(float));
+    float *src = allocate((size_t)n * (size_t)width * sizeof(float));
+    float *rows[RAPT_PANEL_ROWS_MAX] = {NULL};
+    uint64_t seed = 2;
+    for (int64_t i = 0; i < n * width; i++)
+        src[i] = random_float(&seed);
+    for (int lane = 0; lane < count; lane++)
+        rows[lane] = memory + lane * each + 4 + (step < 0 ? reach : 0);
+    k->scatter(rows, step, count, src, width, n);
+    for (int lane = 0; lane < count; lane++)
+        for (int64_t i = 0; i < n; i++) {
+            float *at = rows[lane] + i * step;
+            cr_assert_eq(*at, src[i * width + lane], "%s: width %d, count %d, step %td, n %d",
+                         k->name, width, count, step, (int)n);
+            memset(at, CANARY, sizeof *at);
+        }
+    for (ptrdiff_t i = 0; i < total; i++)
+        cr_assert(is_canary(memory[i]), "%s: width %d, count %d, step %td, n %d", k->name, width,
+                  count, step, (int)n);
+    free(memory);
+    free(src);
+}
+
+Test(kernels, gather) {
+    FOR_EACH_VARIANT(k) {
+        for (int width = k->lanes; width <= k->panel_rows; width += k->lanes)
+            for (ptrdiff_t step = -2; step <= STEP_MAX; step++)
+                for (int64_t n = 1; n <= N_MAX; n += n < 20 ? 1 : 7)
+                    expect_gather(k, width, step, n);
+    }
+}
+
+Test(kernels, scatter) {
+    FOR_EACH_VARIANT(k) {
+        for (int width = k->lanes; width <= k->panel_rows; width += k->lanes)
+            for (int count = width - k->lanes + 1; count <= width; count++)
+                for (ptrdiff_t step = -2; step <= 3; step += step == -1 ? 2 : 1)
+                    for (int64_t n = 1; n <= N_MAX; n += n < 18 ? 1 : 7)
+                        expect_scatter(k, width, count, step, n);
+    }
+}
+
+Test(kernels, begin_empties_and_scales) {
+    FOR_EACH_VARIANT(k) {
+        struct head h = new_head(k->panel_rows, 1, 5, 3, 1);
+        const float special[] = {FLT_MAX, -FLT_MAX, INFINITY, -INFINITY, NAN, 0.0f, -0.0f, 1.5f};
+        for (int i = 0; i < h.rows * 5; i++)
+            h.query[i] = special[(i + i / 5) % 8];
+        h.scale = 3;
+        struct work w = open_panel(k, &h, 0, k->panel_rows, 1);
+        const int width = w.panel.width;
+        const float factor = h.scale * 0x1.715476p+0f;
+        for (int lane = 0; lane < width; lane++) {
+            for (int c = 0; c < 5; c++) {
+                const float q = h.query[lane * 5 + c], got = w.panel.query[c * width + lane];
+                const float scaled = fminf(fmaxf(q * factor, -FLT_MAX), FLT_MAX);
+                cr_expect(isnan(q) ? isnan(got) : got == scaled, "%s: %g gives %g", k->name,
+                          (double)q, (double)got);
+            }
+            for (int c = 0; c < 3; c++)
+                cr_expect_eq(w.panel.out[c * width + lane], 0);
+            cr_expect_eq(w.panel.sum[lane], 0);
+            cr_expect_eq(w.panel.seen[lane], 0);
+            cr_expect(isfinite(w.panel.max[lane]));
+        }
+        free(w.memory);
+        free_head(&h);
+    }
+}
+
+/* Without any block: all lanes empty. */
+Test(kernels, finish_of_an_empty_panel) {
+    FOR_EACH_VARIANT(k) {
+        struct head h = new_head(k->panel_rows, 3, 5, 3, 2);
+        struct result r = new_result(&h);
+        struct work w = open_panel(k, &h, 0, k->panel_rows, 3);
+        h.keys = 0; /* so that no weights are asked for */
+        close_panel(k, &w, 3, &r);
+        for (int row = 0; row < h.rows; row++) {
+            cr_expect_eq(r.lse[row], -INFINITY, "%s", k->name);
+            for (int c = 0; c < 3; c++)
+                cr_expect(r.out[row * 3 + c] == 0 && !signbit(r.out[row * 3 + c]), "%s", k->name);
+        }
+        free_result(&r);
+        free_head(&h);
+    }
+}
+
+/* finish turns a state into results: out / sum, 1 / sum, max * ln 2 + log(sum). */
+Test(kernels, finish_of_a_known_state) {
+    FOR_EACH_VARIANT(k) {
+        struct head h = new_head(k->panel_rows, 1, 1, 4, 3);
+        struct work w = open_panel(k, &h, 0, k->panel_rows, 1);
+        const int width = w.panel.width;
+        for (int lane = 0; lane < width; lane++) {
+            w.panel.max[lane] = (float)lane;
+            w.panel.sum[lane] = 4;
+            w.panel.seen[lane] = lane % 3 != 1;
+            const float out[] = {6, -0.0f, -NAN, INFINITY};
+            for (int c = 0; c < 4; c++)
+                w.panel.out[c * width + lane] = out[c];
+        }
+        k->finish(&w.panel, w.lse);
+        for (int lane = 0; lane < width; lane++) {
+            const float *out = w.panel.out + lane;
+            if (lane % 3 == 1) {
+                cr_expect(w.lse[lane] == -INFINITY && w.panel.sum[lane] == 0 && out[0] == 0);
+                continue;
+            }
+            cr_expect_float_eq((double)w.lse[lane], lane * log(2) + log(4), 1e-5);
+            uint32_t bits;
+            memcpy(&bits, &out[2 * width], sizeof bits);
+            cr_expect_eq(w.panel.sum[lane], 0.25f, "%s", k->name);
+            cr_expect_eq(out[0], 1.5f, "%s", k->name);
+            cr_expect(out[width] == 0 && !signbit(out[width]), "%s: a zero has a sign", k->name);
+            cr_expect_eq(bits, 0x7fc00000u, "%s: NaN is %#x", k->name, bits);
+            cr_expect_eq(out[3 * width], INFINITY, "%s", k->name);
+        }
+        free(w.memory);
+        free_head(&h);
+    }
+}
+
+Test(kernels, probe_counts_its_flops) {
+    FOR_EACH_VARIANT(k) {
+        const double one = k->probe_fma(1);
+        cr_expect_gt(one, 0.0);
+        cr_expect_eq(k->probe_fma(0), 0.0);
+        cr_expect_eq(k->probe_fma(1000), 1000 * one, "%s", k->name);
+        cr_expect_eq(fmod(one, 2.0 * k->lanes), 0.0, "%s", k->name);
+    }
+}
