@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <rapt/tensor.h>
+
 /* Every float array that a kernel gets in a panel starts at a multiple of this many bytes. */
 enum { RAPT_ALIGN = 64 };
 
@@ -40,6 +42,9 @@ struct rapt_block {
     const float *bias;            /* [keys][width]: added, -inf masks; or NULL */
     float softcap;                /* in units of log2; 0 for none */
     float softcap_inverse;        /* of the score as it comes from `query` */
+    const float *slope;           /* [width]: ALiBi's, in units of log2, or NULL */
+    const float *position;        /* [width]: of the queries, from that of key 0 of the block */
+    float start;                  /* keys before `key`, in the same block */
 };
 
 struct rapt_kernels {
@@ -58,15 +63,26 @@ struct rapt_kernels {
     void (*begin)(const struct rapt_panel *panel, float factor);
     /* Takes a block of keys into the state. `scores` is scratch, [keys][width]. */
     void (*attend)(const struct rapt_panel *panel, const struct rapt_block *block, float *scores);
-    /* Turns the state into results: `out` normalised, `sum` into the factor of weights, LSE. */
-    void (*finish)(const struct rapt_panel *panel, float *lse);
+    /*
+     * Turns the state into results: `out` normalised, `sum` into the factor of weights, `max` in
+     * natural units into top, LSE. sink: [width], a logit that joins the sum, or NULL.
+     */
+    void (*finish)(const struct rapt_panel *panel, const float *sink, float *lse, float *top);
     /* After finish: the weights of a block, [keys][width], exactly 0 behind a mask. */
     void (*weigh)(const struct rapt_panel *panel, const struct rapt_block *block, float *weights);
 
     /* Runs independent chains of fused multiply-adds and returns the flops done. */
     double (*probe_fma)(int64_t rounds);
-    /* y = exp2(x), as the softmax evaluates it, for tests. */
+    /* n elements of f32, f16 or bf16 to f32, and back, to nearest even. */
+    void (*widen)(float *dst, const void *src, rapt_dtype dtype, int64_t n);
+    void (*narrow)(void *dst, const float *src, rapt_dtype dtype, int64_t n);
+
+    /* sum += factor * part, and out = canonical(out * factor), over n floats. */
+    void (*accumulate)(float *sum, const float *part, float factor, int64_t n);
+    void (*rescale)(float *out, float factor, int64_t n);
+    /* y = exp2(x) for x <= 0, as the softmax evaluates it, and y = log(x). */
     void (*exp2)(float *y, const float *x, int64_t n);
+    void (*log)(float *y, const float *x, int64_t n);
 };
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 #include <sleef.h>
+#include <stdint.h>
 
 #define V_LANES 8
 typedef __m256 vf;
@@ -22,6 +23,9 @@ static inline vf v_load_n(const float *p, int n) {
 }
 static inline void v_store(float *p, vf a) {
     _mm256_store_ps(p, a);
+}
+static inline void v_storeu(float *p, vf a) {
+    _mm256_storeu_ps(p, a);
 }
 static inline vf v_set1(float a) {
     return _mm256_set1_ps(a);
@@ -79,6 +83,44 @@ static inline vf v_scale_exp2(vf a, vf biased, float bias) {
     const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(biased), 23);
     const vf power = _mm256_castsi256_ps(_mm256_add_epi32(n, _mm256_set1_epi32(127 << 23)));
     return v_mul(v_mul(a, power), v_set1(0x1p-24f));
+}
+
+/* Row i, lane j becomes row j, lane i: pairs, then fours, then halves. */
+static inline void v_transpose(vf r[V_LANES]) {
+    vf t[V_LANES];
+    for (int i = 0; i < 8; i += 4) {
+        const vf a = _mm256_unpacklo_ps(r[i], r[i + 1]), b = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        const vf c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]);
+        const vf d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+        t[i] = _mm256_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+}
+
+static inline vf v_load_f16(const uint16_t *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+static inline void v_store_f16(uint16_t *p, vf a) {
+    _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+static inline vf v_load_bf16(const uint16_t *p) {
+    const __m128i half = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+}
+static inline void v_store_bf16(uint16_t *p, vf a) {
+    const __m256i bits = _mm256_castps_si256(a);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i even = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    const __m256i rounded = _mm256_castps_si256(v_select(v_ne(a, a), a, _mm256_castsi256_ps(even)));
+    const __m256i words = _mm256_srli_epi32(rounded, 16);
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(words, words), 0x08);
+    _mm_storeu_si128((__m128i *)(void *)p, _mm256_castsi256_si128(packed));
 }
 
 static inline vf v_sleef_exp2(vf a) {

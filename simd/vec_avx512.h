@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 #include <sleef.h>
+#include <stdint.h>
 
 #define V_LANES 16
 typedef __m512 vf;
@@ -21,6 +22,9 @@ static inline vf v_load_n(const float *p, int n) {
 }
 static inline void v_store(float *p, vf a) {
     _mm512_store_ps(p, a);
+}
+static inline void v_storeu(float *p, vf a) {
+    _mm512_storeu_ps(p, a);
 }
 static inline vf v_set1(float a) {
     return _mm512_set1_ps(a);
@@ -73,6 +77,49 @@ static inline vf v_select(vm m, vf a, vf b) {
 static inline vf v_scale_exp2(vf a, vf biased, float bias) {
     const vm any = _mm512_cmp_ps_mask(biased, _mm512_set1_ps(bias - 151), _CMP_NLE_UQ);
     return _mm512_maskz_scalef_ps(any, a, _mm512_sub_ps(biased, _mm512_set1_ps(bias)));
+}
+
+/* Row i, lane j becomes row j, lane i: pairs, then fours, then 128-bit quarters twice. */
+static inline void v_transpose(vf r[V_LANES]) {
+    vf t[V_LANES];
+    for (int i = 0; i < 16; i += 4) {
+        const vf a = _mm512_unpacklo_ps(r[i], r[i + 1]), b = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        const vf c = _mm512_unpacklo_ps(r[i + 2], r[i + 3]);
+        const vf d = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+        t[i] = _mm512_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        const vf a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88);
+        const vf b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
+        const vf c = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
+        const vf d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
+        r[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+        r[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+        r[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        r[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+}
+
+static inline vf v_load_f16(const uint16_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline void v_store_f16(uint16_t *p, vf a) {
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+static inline vf v_load_bf16(const uint16_t *p) {
+    const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+static inline void v_store_bf16(uint16_t *p, vf a) {
+    const __m512i bits = _mm512_castps_si512(a);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i even = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    const __m512i rounded = _mm512_mask_mov_epi32(even, v_ne(a, a), bits);
+    _mm256_storeu_si256((__m256i *)(void *)p,
+                        _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
 }
 
 static inline vf v_sleef_exp2(vf a) {

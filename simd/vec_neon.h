@@ -5,6 +5,7 @@
 
 #include <arm_neon.h>
 #include <sleef.h>
+#include <stdint.h>
 
 #define V_LANES 4
 typedef float32x4_t vf;
@@ -23,6 +24,9 @@ static inline vf v_load_n(const float *p, int n) {
     return vld1q_f32(lanes);
 }
 static inline void v_store(float *p, vf a) {
+    vst1q_f32(p, a);
+}
+static inline void v_storeu(float *p, vf a) {
     vst1q_f32(p, a);
 }
 static inline vf v_set1(float a) {
@@ -83,6 +87,31 @@ static inline vf v_scale_exp2(vf a, vf biased, float bias) {
     const int32x4_t n = vshlq_n_s32(vreinterpretq_s32_f32(biased), 23);
     const vf power = vreinterpretq_f32_s32(vaddq_s32(n, vdupq_n_s32(127 << 23)));
     return v_mul(v_mul(a, power), v_set1(0x1p-24f));
+}
+
+/* Row i, lane j becomes row j, lane i. */
+static inline void v_transpose(vf r[V_LANES]) {
+    const float32x4x2_t a = vtrnq_f32(r[0], r[1]), b = vtrnq_f32(r[2], r[3]);
+    r[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+    r[1] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+    r[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+    r[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
+}
+
+static inline vf v_load_f16(const uint16_t *p) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+static inline void v_store_f16(uint16_t *p, vf a) {
+    vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a)));
+}
+static inline vf v_load_bf16(const uint16_t *p) {
+    return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
+static inline void v_store_bf16(uint16_t *p, vf a) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(a);
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    const uint32x4_t even = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+    vst1_u16(p, vshrn_n_u32(vbslq_u32(v_ne(a, a), bits, even), 16));
 }
 
 static inline vf v_sleef_exp2(vf a) {

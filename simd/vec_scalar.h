@@ -24,6 +24,9 @@ static inline vf v_load_n(const float *p, int n) {
 static inline void v_store(float *p, vf a) {
     *p = a;
 }
+static inline void v_storeu(float *p, vf a) {
+    *p = a;
+}
 static inline vf v_set1(float a) {
     return a;
 }
@@ -83,6 +86,61 @@ static inline vf v_scale_exp2(vf a, vf biased, float bias) {
     vf power;
     memcpy(&power, &n, sizeof power);
     return a * power * 0x1p-24f;
+}
+
+static inline void v_transpose(vf r[V_LANES]) {
+    (void)r;
+}
+
+/* The exponent is moved by a product with a power of 2, which is exact for subnormals, too. */
+static inline vf v_load_f16(const uint16_t *p) {
+    const uint32_t sign = (uint32_t)(*p & 0x8000) << 16, rest = *p & 0x7fff;
+    uint32_t bits = rest << 13;
+    float magnitude;
+    memcpy(&magnitude, &bits, sizeof bits);
+    magnitude *= 0x1p112f;
+    memcpy(&bits, &magnitude, sizeof bits);
+    if (rest >= 0x7c00) /* infinity; a NaN becomes quiet */
+        bits = 0x7f800000 | rest << 13 | (rest > 0x7c00 ? 0x400000 : 0);
+    bits |= sign;
+    memcpy(&magnitude, &bits, sizeof bits);
+    return magnitude;
+}
+
+/*
+ * Adding a power of 2 whose last mantissa bit weighs as much as that of the result rounds to it,
+ * ties to even, and at 2^-14 and below to the last bit of a subnormal.
+ */
+static inline void v_store_f16(uint16_t *p, vf a) {
+    uint32_t bits, rounded;
+    memcpy(&bits, &a, sizeof bits);
+    const uint32_t sign = bits >> 16 & 0x8000, rest = bits & 0x7fffffff;
+    if (rest > 0x7f800000) {
+        *p = (uint16_t)(sign | 0x7e00 | (rest >> 13 & 0x3ff));
+    } else if (rest >= 0x47800000) {
+        *p = (uint16_t)(sign | 0x7c00);
+    } else {
+        const uint32_t exponent = rest >> 23 < 113 ? 113 : rest >> 23;
+        const uint32_t power_bits = (exponent + 13) << 23;
+        float magnitude, power;
+        memcpy(&magnitude, &rest, sizeof rest);
+        memcpy(&power, &power_bits, sizeof power_bits);
+        magnitude += power;
+        memcpy(&rounded, &magnitude, sizeof rounded);
+        /* What was added above the power's own bits counts the result's last places. */
+        *p = (uint16_t)(sign | (((exponent - 113) << 10) + (rounded - power_bits)));
+    }
+}
+static inline vf v_load_bf16(const uint16_t *p) {
+    const uint32_t bits = (uint32_t)*p << 16;
+    float a;
+    memcpy(&a, &bits, sizeof bits);
+    return a;
+}
+static inline void v_store_bf16(uint16_t *p, vf a) {
+    uint32_t bits;
+    memcpy(&bits, &a, sizeof bits);
+    *p = (uint16_t)((v_ne(a, a) ? bits : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 /*

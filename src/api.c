@@ -2,7 +2,7 @@
 /* The public functions: check, plan, run. */
 #include <rapt/rapt.h>
 
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,28 +83,74 @@ const char *rapt_plan_isa(const rapt_plan *plan) {
     return plan ? plan->kernels->name : "";
 }
 
-rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data, void *workspace,
-                          size_t workspace_size) {
-    if (!plan)
-        return rapt_fail(RAPT_INVALID_ARGUMENT, "plan: found NULL, expected a plan");
+/* What every run checks: the plan, the data (or the plan's own), and the workspace. */
+static rapt_status check_run(const rapt_plan *plan, const rapt_attention_data **data,
+                             rapt_attention_data *own, const void *workspace, size_t given,
+                             size_t needed) {
     const struct rapt_problem *p = &plan->problem;
-    const rapt_attention_data own = {p->query.data, p->key.data, p->value.data,  p->mask.data,
-                                     p->out.data,   p->lse.data, p->weights.data};
-    data = data ? data : &own;
-    const rapt_status status = rapt_check_data(p, data);
+    *own = (rapt_attention_data){
+        .query = p->query.data,
+        .key = p->key.data,
+        .value = p->value.data,
+        .mask = p->mask.data,
+        .alibi = p->alibi.data,
+        .sink = p->sink.data,
+        .out = p->out.data,
+        .lse = p->lse.data,
+        .max = p->max.data,
+        .weights = p->weights.data,
+    };
+    *data = *data ? *data : own;
+    const rapt_status status = rapt_check_data(p, *data);
+    if (status == RAPT_OK && workspace && given < needed)
+        return rapt_fail(RAPT_INVALID_ARGUMENT, "workspace_size: found %zu, expected %zu or more",
+                         given, needed);
+    return status;
+}
+
+/* One slice of a run, or with slices = 0 all of it on the plan's threads. */
+static rapt_status run(const rapt_plan *plan, const rapt_attention_data *data, int64_t slice,
+                       int64_t slices, void *workspace, size_t workspace_size) {
+    rapt_attention_data own;
+    const size_t needed = slices ? rapt_run_slice_workspace(plan) : rapt_run_workspace(plan);
+    const rapt_status status = check_run(plan, &data, &own, workspace, workspace_size, needed);
     if (status != RAPT_OK)
         return status;
-
-    const size_t needed = rapt_run_workspace(plan);
-    if (workspace && workspace_size < needed)
-        return rapt_fail(RAPT_INVALID_ARGUMENT, "workspace_size: found %zu, expected %zu or more",
-                         workspace_size, needed);
     void *allocated = workspace ? NULL : malloc(needed);
     if (!workspace && !allocated)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);
-    rapt_run(plan, data, workspace ? workspace : allocated);
+    workspace = workspace ? workspace : allocated;
+    if (slices)
+        rapt_run_slice(plan, data, slice, slices, workspace);
+    else
+        rapt_run(plan, data, workspace);
     free(allocated);
     return RAPT_OK;
+}
+
+static rapt_status no_plan(void) {
+    return rapt_fail(RAPT_INVALID_ARGUMENT, "plan: found NULL, expected a plan");
+}
+
+rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data, void *workspace,
+                          size_t workspace_size) {
+    return plan ? run(plan, data, 0, 0, workspace, workspace_size) : no_plan();
+}
+
+size_t rapt_plan_slice_workspace_size(const rapt_plan *plan) {
+    return plan ? rapt_run_slice_workspace(plan) : 0;
+}
+
+rapt_status rapt_plan_run_slice(const rapt_plan *plan, const rapt_attention_data *data,
+                                int64_t slice, int64_t slices, void *workspace,
+                                size_t workspace_size) {
+    if (!plan)
+        return no_plan();
+    if (slice < 0 || slice >= slices)
+        return rapt_fail(RAPT_INVALID_ARGUMENT,
+                         "slice: found %" PRId64 " of %" PRId64 ", expected 0 to slices - 1", slice,
+                         slices);
+    return run(plan, data, slice, slices, workspace, workspace_size);
 }
 
 rapt_status rapt_attention(const rapt_attention_args *args) {

@@ -29,25 +29,39 @@ static const char *dtype_name(rapt_dtype dtype) {
         return "f32";
     case RAPT_BOOL:
         return "bool";
+    case RAPT_F16:
+        return "f16";
+    case RAPT_BF16:
+        return "bf16";
     }
     return "unknown";
 }
 
-static rapt_status check_dtype(const char *name, const rapt_tensor *t) {
-    if (t->dtype == RAPT_F32 || (t->dtype == RAPT_BOOL && strcmp(name, "mask") == 0))
+/* What an argument may be stored as. */
+enum stored { ONLY_F32, FLOATS, FLOATS_OR_BOOL };
+
+static rapt_status check_dtype(const char *name, const rapt_tensor *t, enum stored stored) {
+    static const char *const expected[] = {"f32", "f32, f16 or bf16", "bool, f32, f16 or bf16"};
+    const bool half = t->dtype == RAPT_F16 || t->dtype == RAPT_BF16;
+    if (t->dtype == RAPT_F32 || (half && stored != ONLY_F32) ||
+        (t->dtype == RAPT_BOOL && stored == FLOATS_OR_BOOL))
         return RAPT_OK;
     return INVALID("%s: dtype is %s (%d), expected %s", name, dtype_name(t->dtype), (int)t->dtype,
-                   strcmp(name, "mask") == 0 ? "bool or f32" : "f32");
+                   expected[stored]);
 }
+
+static const bool exactly[4] = {false, false, false, false};
+static const bool broadcast[4] = {true, true, true, true};
+static const bool batch_broadcast[4] = {true, false, false, false};
 
 /* The shape a tensor must have; `or_one` lets a dimension of 1 stand for all. */
 static rapt_status check_shape(const char *name, const rapt_tensor *t, const int64_t *expected,
-                               bool or_one) {
+                               const bool *or_one) {
     for (int i = 0; i < 4; i++) {
-        if (t->shape[i] != expected[i] && !(or_one && t->shape[i] == 1))
+        if (t->shape[i] != expected[i] && !(or_one[i] && t->shape[i] == 1))
             return INVALID("%s: shape[%d] (%s) is %" PRId64 ", expected %" PRId64 "%s", name, i,
                            dimension_names[i], t->shape[i], expected[i],
-                           or_one && expected[i] != 1 ? " or 1" : "");
+                           or_one[i] && expected[i] != 1 ? " or 1" : "");
     }
     return RAPT_OK;
 }
@@ -86,10 +100,10 @@ static rapt_tensor normalised(const rapt_tensor *t) {
 /* The four tensors that every call has, and the sizes that follow from them. */
 static rapt_status check_tensors(const rapt_attention_args *args, struct rapt_problem *p) {
     const rapt_tensor *q = &args->query, *k = &args->key, *v = &args->value, *o = &args->out;
-    TRY(check_dtype("query", q));
-    TRY(check_dtype("key", k));
-    TRY(check_dtype("value", v));
-    TRY(check_dtype("out", o));
+    TRY(check_dtype("query", q, FLOATS));
+    TRY(check_dtype("key", k, FLOATS));
+    TRY(check_dtype("value", v, FLOATS));
+    TRY(check_dtype("out", o, FLOATS));
     TRY(check_dimensions("query", q));
     TRY(check_dimensions("key", k));
     TRY(check_dimensions("value", v));
@@ -108,9 +122,9 @@ static rapt_status check_tensors(const rapt_attention_args *args, struct rapt_pr
     const int64_t key[4] = {p->batch, p->kv_heads, p->kv_len, p->head_dim};
     const int64_t value[4] = {p->batch, p->kv_heads, p->kv_len, p->value_dim};
     const int64_t out[4] = {p->batch, p->q_heads, p->q_len, p->value_dim};
-    TRY(check_shape("key", k, key, false));
-    TRY(check_shape("value", v, value, false));
-    TRY(check_shape("out", o, out, false));
+    TRY(check_shape("key", k, key, exactly));
+    TRY(check_shape("value", v, value, exactly));
+    TRY(check_shape("out", o, out, exactly));
     TRY(check_strides("query", q, false));
     TRY(check_strides("key", k, false));
     TRY(check_strides("value", v, false));
@@ -122,8 +136,8 @@ static rapt_status check_tensors(const rapt_attention_args *args, struct rapt_pr
     return RAPT_OK;
 }
 
-static rapt_status check_optional(const char *name, const rapt_tensor *given, bool output,
-                                  const int64_t *shape, rapt_tensor *checked) {
+static rapt_status check_optional(const char *name, const rapt_tensor *given, enum stored stored,
+                                  const int64_t *shape, const bool *or_one, rapt_tensor *checked) {
     *checked = normalised(given);
     if (given->dtype == RAPT_NONE) {
         if (given->data)
@@ -131,9 +145,9 @@ static rapt_status check_optional(const char *name, const rapt_tensor *given, bo
                            name);
         return RAPT_OK;
     }
-    TRY(check_dtype(name, given));
-    TRY(check_shape(name, given, shape, !output));
-    return check_strides(name, given, output);
+    TRY(check_dtype(name, given, stored));
+    TRY(check_shape(name, given, shape, or_one));
+    return check_strides(name, given, or_one == exactly); /* outputs, and only they, are exact */
 }
 
 static rapt_status check_factor(const char *name, float value, const char *meaning_of_zero) {
@@ -169,9 +183,13 @@ rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem
     TRY(check_tensors(args, p));
     const int64_t scores[4] = {p->batch, p->q_heads, p->q_len, p->kv_len};
     const int64_t rows[4] = {p->batch, p->q_heads, p->q_len, 1};
-    TRY(check_optional("mask", &args->mask, false, scores, &p->mask));
-    TRY(check_optional("lse", &args->lse, true, rows, &p->lse));
-    TRY(check_optional("weights", &args->weights, true, scores, &p->weights));
+    const int64_t heads[4] = {p->batch, p->q_heads, 1, 1};
+    TRY(check_optional("mask", &args->mask, FLOATS_OR_BOOL, scores, broadcast, &p->mask));
+    TRY(check_optional("alibi", &args->alibi, ONLY_F32, heads, batch_broadcast, &p->alibi));
+    TRY(check_optional("sink", &args->sink, ONLY_F32, heads, batch_broadcast, &p->sink));
+    TRY(check_optional("lse", &args->lse, ONLY_F32, rows, exactly, &p->lse));
+    TRY(check_optional("max", &args->max, ONLY_F32, rows, exactly, &p->max));
+    TRY(check_optional("weights", &args->weights, ONLY_F32, scores, exactly, &p->weights));
     TRY(check_factor("scale", args->scale, "1/sqrt(head_dim)"));
     TRY(check_factor("softcap", args->softcap, "none"));
     p->scale = args->scale == 0 ? (float)(1 / sqrt((double)p->head_dim)) : args->scale;
@@ -215,14 +233,24 @@ static rapt_status find_place(struct placed *t) {
     return RAPT_OK;
 }
 
+static rapt_status check_apart(const struct placed *output, const struct placed *other) {
+    if (rapt_places_meet(&output->place, &other->place))
+        return INVALID("%s: its memory overlaps that of %s, expected memory of its own",
+                       output->name, other->name);
+    return RAPT_OK;
+}
+
 rapt_status rapt_check_data(const struct rapt_problem *p, const rapt_attention_data *data) {
     struct placed tensors[] = {
         {"query", data->query, false, {&p->query, 0, 0}},
         {"key", data->key, false, {&p->key, 0, 0}},
         {"value", data->value, false, {&p->value, 0, 0}},
         {"mask", data->mask, false, {&p->mask, 0, 0}},
+        {"alibi", data->alibi, false, {&p->alibi, 0, 0}},
+        {"sink", data->sink, false, {&p->sink, 0, 0}},
         {"out", data->out, true, {&p->out, 0, 0}},
         {"lse", data->lse, true, {&p->lse, 0, 0}},
+        {"max", data->max, true, {&p->max, 0, 0}},
         {"weights", data->weights, true, {&p->weights, 0, 0}},
     };
     const int count = sizeof tensors / sizeof *tensors;
@@ -230,9 +258,48 @@ rapt_status rapt_check_data(const struct rapt_problem *p, const rapt_attention_d
         if (tensors[i].place.view->dtype != RAPT_NONE)
             TRY(find_place(&tensors[i]));
     for (int i = 0; i < count; i++)
-        for (int j = 0; j < i; j++)
-            if (tensors[i].output && rapt_places_meet(&tensors[i].place, &tensors[j].place))
-                return INVALID("%s: its memory overlaps that of %s, expected memory of its own",
-                               tensors[i].name, tensors[j].name);
+        for (int j = 0; tensors[i].output && j < i; j++)
+            TRY(check_apart(&tensors[i], &tensors[j]));
+    return RAPT_OK;
+}
+
+/* A tensor of a merge: f32, of the shape of `out` up to its channels, with memory of its own. */
+static rapt_status check_part(struct placed *t, const rapt_tensor *out, int64_t channels) {
+    const rapt_tensor *view = t->place.view;
+    const int64_t shape[4] = {out->shape[0], out->shape[1], out->shape[2], channels};
+    TRY(check_dtype(t->name, view, ONLY_F32));
+    TRY(check_dimensions(t->name, view));
+    TRY(check_shape(t->name, view, shape, exactly));
+    TRY(check_strides(t->name, view, t->output));
+    t->data = view->data;
+    return find_place(t);
+}
+
+rapt_status rapt_check_merge(int count, const rapt_tensor *outs, const rapt_tensor *lses,
+                             const rapt_tensor *out, const rapt_tensor *lse) {
+    if (count < 1)
+        return INVALID("count: found %d, expected 1 or more", count);
+    if (!outs || !lses || !out || !lse)
+        return INVALID("%s: found NULL, expected a pointer to tensors", !outs   ? "outs"
+                                                                        : !lses ? "lses"
+                                                                        : !out  ? "out"
+                                                                                : "lse");
+    struct placed to_out = {"out", NULL, true, {out, 0, 0}};
+    struct placed to_lse = {"lse", NULL, true, {lse, 0, 0}};
+    TRY(check_part(&to_out, out, out->shape[3]));
+    if (lse->dtype != RAPT_NONE) {
+        TRY(check_part(&to_lse, out, 1));
+        TRY(check_apart(&to_lse, &to_out));
+    }
+    for (int i = 0; i < count; i++) {
+        struct placed parts[2] = {{"outs", NULL, false, {&outs[i], 0, 0}},
+                                  {"lses", NULL, false, {&lses[i], 0, 0}}};
+        for (int k = 0; k < 2; k++) {
+            TRY(check_part(&parts[k], out, k == 0 ? out->shape[3] : 1));
+            TRY(check_apart(&to_out, &parts[k]));
+            if (to_lse.data)
+                TRY(check_apart(&to_lse, &parts[k]));
+        }
+    }
     return RAPT_OK;
 }

@@ -11,4 +11,8 @@ rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem
 /* Checks the pointers of one run: there, aligned, and no output over another tensor. */
 rapt_status rapt_check_data(const struct rapt_problem *problem, const rapt_attention_data *data);
 
+/* Checks all that rapt_merge() is given. */
+rapt_status rapt_check_merge(int count, const rapt_tensor *outs, const rapt_tensor *lses,
+                             const rapt_tensor *out, const rapt_tensor *lse);
+
 #endif

@@ -36,6 +36,8 @@ struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t panel) {
 
 /* Whether rows of this view would be read badly where they are. */
 static bool wants_staging(const rapt_tensor *t, bool reused) {
+    if (t->dtype != RAPT_F32)
+        return true; /* widened once for all panels */
     const bool scattered = t->shape[3] > 1 && t->stride[3] != 1;
     /* Rows a multiple of a page apart share their place in the L1 cache. */
     const bool aliased =
@@ -53,8 +55,12 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
     struct rapt_scratch *s = &plan->scratch;
     const int64_t width = plan->kernels->panel_rows;
-    /* query, out, max, sum, seen, LSE, and the first and last key of every lane as int64_t */
-    s->panel_floats = padded((p->head_dim + p->value_dim + 8) * width);
+    /* query, out, max, sum, seen, and of every lane the first and last key as int64_t */
+    s->panel_floats = padded((p->head_dim + p->value_dim + 7) * width);
+    const bool half_mask = p->mask.dtype == RAPT_F16 || p->mask.dtype == RAPT_BF16;
+    s->row_floats = rapt_max(p->query.dtype == RAPT_F32 ? 0 : p->head_dim,
+                             p->out.dtype == RAPT_F32 ? 0 : p->value_dim);
+    s->row_floats = rapt_max(s->row_floats, half_mask ? plan->key_block : 0);
     size_t used = 0;
 #define TAKE(part, n)                                                                              \
     do {                                                                                           \
@@ -64,7 +70,8 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     TAKE(panels, s->panel_floats * (size_t)plan->panels_per_task);
     TAKE(scores, padded(plan->key_block * width));
     TAKE(bias, p->mask.dtype == RAPT_NONE ? 0 : padded(plan->key_block * width));
-    TAKE(bounds, padded(2 * width));
+    TAKE(bounds, padded(4 * width));
+    TAKE(rows, padded(s->row_floats * width));
     TAKE(staged_key, plan->stage ? padded(plan->superblock * p->head_dim) : 0);
     TAKE(staged_value, plan->stage ? padded(plan->superblock * p->value_dim) : 0);
 #undef TAKE

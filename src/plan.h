@@ -25,6 +25,8 @@ struct rapt_task {
 struct rapt_scratch {
     size_t panels, panel_floats; /* panels_per_task of them */
     size_t scores, bias, bounds;
+    size_t rows; /* panel_rows of row_floats: what isn't f32, widened or yet to be narrowed */
+    int64_t row_floats;
     size_t staged_key, staged_value;
     size_t floats; /* all of a thread's */
 };

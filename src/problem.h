@@ -10,7 +10,8 @@ struct rapt_problem {
     int64_t q_len, kv_len, head_dim, value_dim;
 
     rapt_tensor query, key, value, out;
-    rapt_tensor mask, lse, weights; /* dtype RAPT_NONE: absent; broadcast strides are 0 */
+    /* dtype RAPT_NONE: absent; broadcast strides are 0 */
+    rapt_tensor mask, alibi, sink, lse, max, weights;
 
     float scale, softcap;
     bool causal;

@@ -53,10 +53,33 @@ static void work(struct team *team) {
     fesetenv(&callers);
 }
 
+static void *aligned(void *workspace) {
+    return (void *)(((uintptr_t)workspace + RAPT_ALIGN - 1) & ~(uintptr_t)(RAPT_ALIGN - 1));
+}
+
+size_t rapt_run_slice_workspace(const struct rapt_plan *plan) {
+    return RAPT_ALIGN + plan->scratch.floats * sizeof(float);
+}
+
+void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int64_t slice,
+                    int64_t slices, void *workspace) {
+    fenv_t callers;
+    rapt_enter_environment(&callers);
+    /* Tasks are dealt heaviest first, to and fro, so that no slice gets the heavier of each round
+     */
+    int64_t first = slice, second = slices - 1 - slice;
+    for (int64_t round = 0; round < plan->task_count; round += slices) {
+        const int64_t i = round + first;
+        if (i < plan->task_count)
+            rapt_task_run(plan, data, &plan->tasks[i], aligned(workspace));
+        first = second;
+        second = slices - 1 - first;
+    }
+    fesetenv(&callers);
+}
+
 void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace) {
-    const uintptr_t aligned =
-        ((uintptr_t)workspace + RAPT_ALIGN - 1) & ~(uintptr_t)(RAPT_ALIGN - 1);
-    struct team *team = (struct team *)aligned;
+    struct team *team = aligned(workspace);
     team->plan = plan;
     team->data = data;
     team->scratch = (float *)(void *)(team + 1);

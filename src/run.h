@@ -23,4 +23,9 @@ size_t rapt_run_workspace(const struct rapt_plan *plan);
 /* Runs all tasks. Everything has been checked; nothing can fail. */
 void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace);
 
+/* The same for one of `slices` parts, on the calling thread, with no word to the others. */
+size_t rapt_run_slice_workspace(const struct rapt_plan *plan);
+void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int64_t slice,
+                    int64_t slices, void *workspace);
+
 #endif

@@ -8,10 +8,11 @@
 
 static const float log2_e = 0x1.715476p+0f;
 
+enum { CHUNK = 64 }; /* elements that are made dense at a time */
+
 /* A panel at work: the kernel's view of it, and which rows and keys it stands for. */
 struct work_panel {
     struct rapt_panel kernel;
-    float *lse;              /* [width] */
     int64_t *first, *last;   /* [width]: keys that each lane attends */
     struct rapt_range rows;  /* of the batch and key head */
     struct rapt_range keys;  /* that any lane attends */
@@ -22,7 +23,9 @@ struct worker {
     const struct rapt_plan *plan;
     const rapt_attention_data *data;
     const struct rapt_task *task;
-    float *scores, *bias, *first, *last;
+    float *scores, *bias;
+    float *first, *last, *slope, *position; /* [width]: of a block, or results of a panel */
+    float *rows;                            /* [width][scratch.row_floats] */
     float *staged_key, *staged_value;
     int64_t staged_first; /* the key that the staged rows begin with */
     int64_t panels;
@@ -38,6 +41,77 @@ static int64_t lane_offset(const struct worker *w, const struct work_panel *pane
                            const rapt_tensor *t) {
     const int64_t group = w->plan->problem.group, row = lane_row(panel, lane);
     return rapt_row_offset(t, w->task->batch, w->task->kv_head * group + row % group, row / group);
+}
+
+/* n elements of a tensor, from `at` on along its last dimension, as dense f32. */
+static void read_row(const struct worker *w, float *dst, const rapt_tensor *t, const void *data,
+                     int64_t at, int64_t n) {
+    const size_t size = (size_t)rapt_dtype_size(t->dtype);
+    const char *from = (const char *)data + at * (int64_t)size;
+    const int64_t step = t->stride[3] * (int64_t)size;
+    if (n == 1 || t->stride[3] == 1) {
+        w->plan->kernels->widen(dst, from, t->dtype, n);
+        return;
+    }
+    char dense[CHUNK * sizeof(float)];
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        const int64_t count = rapt_min(CHUNK, n - i);
+        for (int64_t k = 0; k < count; k++, from += step)
+            memcpy(dense + (size_t)k * size, from, size);
+        w->plan->kernels->widen(dst + i, dense, t->dtype, count);
+    }
+}
+
+/* The reverse of read_row. */
+static void write_row(const struct worker *w, const float *src, const rapt_tensor *t, void *data,
+                      int64_t at, int64_t n) {
+    const size_t size = (size_t)rapt_dtype_size(t->dtype);
+    char *to = (char *)data + at * (int64_t)size;
+    const int64_t step = t->stride[3] * (int64_t)size;
+    if (n == 1 || t->stride[3] == 1) {
+        w->plan->kernels->narrow(to, src, t->dtype, n);
+        return;
+    }
+    char dense[CHUNK * sizeof(float)];
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        const int64_t count = rapt_min(CHUNK, n - i);
+        w->plan->kernels->narrow(dense, src + i, t->dtype, count);
+        for (int64_t k = 0; k < count; k++, to += step)
+            memcpy(to, dense + (size_t)k * size, size);
+    }
+}
+
+/* n elements of the rows of all lanes, from `at` on in each, to lanes[n][width]. */
+static void gather_rows(const struct worker *w, const struct work_panel *panel,
+                        const rapt_tensor *t, const void *data, int64_t at, int64_t n,
+                        float *lanes) {
+    const bool direct = t->dtype == RAPT_F32;
+    const int width = panel->kernel.width;
+    const float *rows[RAPT_PANEL_ROWS_MAX];
+    for (int lane = 0; lane < width; lane++) {
+        const int64_t from = lane_offset(w, panel, lane, t) + at;
+        float *row = w->rows + lane * w->plan->scratch.row_floats;
+        rows[lane] = direct ? (const float *)data + from : row;
+        if (!direct)
+            read_row(w, row, t, data, from, n);
+    }
+    w->plan->kernels->gather(lanes, width, rows, direct ? t->stride[3] : 1, n);
+}
+
+/* The reverse, for the lanes that stand for rows of their own. */
+static void scatter_rows(const struct worker *w, const struct work_panel *panel,
+                         const rapt_tensor *t, void *data, int64_t at, int64_t n,
+                         const float *lanes) {
+    const bool direct = t->dtype == RAPT_F32;
+    const int count = (int)(panel->rows.last - panel->rows.first);
+    float *rows[RAPT_PANEL_ROWS_MAX] = {NULL};
+    for (int lane = 0; lane < count; lane++)
+        rows[lane] = direct ? (float *)data + lane_offset(w, panel, lane, t) + at
+                            : w->rows + lane * w->plan->scratch.row_floats;
+    w->plan->kernels->scatter(rows, direct ? t->stride[3] : 1, count, lanes, panel->kernel.width,
+                              n);
+    for (int lane = 0; !direct && lane < count; lane++)
+        write_row(w, rows[lane], t, data, lane_offset(w, panel, lane, t) + at, n);
 }
 
 static void find_keys(const struct worker *w, struct work_panel *panel) {
@@ -77,59 +151,61 @@ static void begin_panel(struct worker *w, int64_t index, float *scratch) {
     k->max = k->out + p->value_dim * width;
     k->sum = k->max + width;
     k->seen = k->sum + width;
-    panel->lse = k->seen + width;
 
-    const float *queries[RAPT_PANEL_ROWS_MAX];
-    for (int lane = 0; lane < width; lane++)
-        queries[lane] = (const float *)w->data->query + lane_offset(w, panel, lane, &p->query);
-    kernels->gather(k->query, width, queries, p->query.stride[3], p->head_dim);
+    gather_rows(w, panel, &p->query, w->data->query, 0, p->head_dim, k->query);
     kernels->begin(k, p->softcap > 0 ? p->scale : p->scale * log2_e);
     find_keys(w, panel);
 }
 
-static void stage_rows(float *dst, const float *src, const rapt_tensor *t, int64_t keys) {
-    const int64_t channels = t->shape[3], row = t->stride[2], step = t->stride[3];
-    for (int64_t i = 0; i < keys; i++, src += row, dst += channels) {
-        if (step == 1)
-            memcpy(dst, src, (size_t)channels * sizeof *dst);
-        else
-            for (int64_t c = 0; c < channels; c++)
-                dst[c] = src[c * step];
-    }
+static void stage_rows(const struct worker *w, float *dst, const void *data, const rapt_tensor *t,
+                       struct rapt_range keys) {
+    const int64_t channels = t->shape[3];
+    for (int64_t i = keys.first; i < keys.last; i++, dst += channels)
+        read_row(w, dst, t, data, rapt_row_offset(t, w->task->batch, w->task->kv_head, i),
+                 channels);
 }
 
 /* Copies the keys and values of a superblock to dense rows, for all panels of the task. */
 static void stage(struct worker *w, struct rapt_range keys) {
     const struct rapt_problem *p = &w->plan->problem;
-    const int64_t b = w->task->batch, h = w->task->kv_head, count = keys.last - keys.first;
     w->staged_first = keys.first;
-    stage_rows(w->staged_key,
-               (const float *)w->data->key + rapt_row_offset(&p->key, b, h, keys.first), &p->key,
-               count);
-    stage_rows(w->staged_value,
-               (const float *)w->data->value + rapt_row_offset(&p->value, b, h, keys.first),
-               &p->value, count);
+    stage_rows(w, w->staged_key, w->data->key, &p->key, keys);
+    stage_rows(w, w->staged_value, w->data->value, &p->value, keys);
 }
 
 /* The mask's elements for a panel and some keys, as what is added to the scores. */
 static void fill_bias(const struct worker *w, const struct work_panel *panel,
                       struct rapt_range keys) {
     const rapt_tensor *mask = &w->plan->problem.mask;
-    const int width = panel->kernel.width, count = (int)(keys.last - keys.first);
-    const int64_t step = mask->stride[3];
-    const float *rows[RAPT_PANEL_ROWS_MAX];
+    const int width = panel->kernel.width;
+    const int64_t step = mask->stride[3], count = keys.last - keys.first;
+    if (mask->dtype != RAPT_BOOL) {
+        gather_rows(w, panel, mask, w->data->mask, keys.first * step, count, w->bias);
+        return;
+    }
     for (int lane = 0; lane < width; lane++) {
-        const int64_t at = lane_offset(w, panel, lane, mask) + keys.first * step;
-        if (mask->dtype == RAPT_F32) {
-            rows[lane] = (const float *)w->data->mask + at;
-            continue;
-        }
-        const unsigned char *keep = (const unsigned char *)w->data->mask + at;
-        for (int i = 0; i < count; i++)
+        const unsigned char *keep = (const unsigned char *)w->data->mask +
+                                    lane_offset(w, panel, lane, mask) + keys.first * step;
+        for (int64_t i = 0; i < count; i++)
             w->bias[i * width + lane] = keep[i * step] ? 0 : -INFINITY;
     }
-    if (mask->dtype == RAPT_F32)
-        w->plan->kernels->gather(w->bias, width, rows, step, count);
+}
+
+/* ALiBi for a panel and some keys. Positions count from where the keys' block starts, so that a
+ * distance is rounded in the same way however the block is cut. */
+static void fill_alibi(const struct worker *w, const struct work_panel *panel, int64_t first_key,
+                       struct rapt_block *block) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const int64_t origin = first_key / w->plan->key_block * w->plan->key_block;
+    const int64_t offset = (p->q_offset ? p->q_offset[w->task->batch] : 0) - origin;
+    for (int lane = 0; lane < panel->kernel.width; lane++) {
+        const int64_t at = lane_offset(w, panel, lane, &p->alibi);
+        w->slope[lane] = ((const float *)w->data->alibi)[at] * log2_e;
+        w->position[lane] = (float)(lane_row(panel, lane) / p->group + offset);
+    }
+    block->slope = w->slope;
+    block->position = w->position;
+    block->start = (float)(first_key - origin);
 }
 
 /* The kernel's view of some keys of one block, and what masks them for this panel. */
@@ -161,6 +237,8 @@ static struct rapt_block make_block(const struct worker *w, const struct work_pa
         fill_bias(w, panel, keys);
         block.bias = w->bias;
     }
+    if (p->alibi.dtype != RAPT_NONE)
+        fill_alibi(w, panel, keys.first, &block);
     if (p->softcap > 0) {
         block.softcap = p->softcap * log2_e;
         block.softcap_inverse = 1 / p->softcap;
@@ -178,12 +256,8 @@ static void weigh_block(const struct worker *w, const struct work_panel *panel,
     const struct rapt_kernels *kernels = w->plan->kernels;
     const struct rapt_block block = make_block(w, panel, keys);
     kernels->weigh(&panel->kernel, &block, w->scores);
-    const int count = (int)(panel->rows.last - panel->rows.first);
-    float *rows[RAPT_PANEL_ROWS_MAX];
-    for (int lane = 0; lane < count; lane++)
-        rows[lane] = (float *)w->data->weights + lane_offset(w, panel, lane, weights) +
-                     keys.first * weights->stride[3];
-    kernels->scatter(rows, weights->stride[3], count, w->scores, panel->kernel.width, block.keys);
+    scatter_rows(w, panel, weights, w->data->weights, keys.first * weights->stride[3], block.keys,
+                 w->scores);
 }
 
 /* Calls visit for every block of keys that a panel attends, superblock by superblock. */
@@ -213,17 +287,24 @@ static void attend_block(const struct worker *w, const struct work_panel *panel,
     w->plan->kernels->attend(&panel->kernel, &block, w->scores);
 }
 
+/* A result of every row of a panel, if it is asked for. */
+static void write_statistic(const struct worker *w, const struct work_panel *panel,
+                            const rapt_tensor *t, void *data, const float *lanes) {
+    if (t->dtype == RAPT_NONE)
+        return;
+    for (int lane = 0; lane < panel->rows.last - panel->rows.first; lane++)
+        ((float *)data)[lane_offset(w, panel, lane, t)] = lanes[lane];
+}
+
 static void write_panel(const struct worker *w, const struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
-    const int count = (int)(panel->rows.last - panel->rows.first);
-    float *rows[RAPT_PANEL_ROWS_MAX];
-    w->plan->kernels->finish(&panel->kernel, panel->lse);
-    for (int lane = 0; lane < count; lane++)
-        rows[lane] = (float *)w->data->out + lane_offset(w, panel, lane, &p->out);
-    w->plan->kernels->scatter(rows, p->out.stride[3], count, panel->kernel.out, panel->kernel.width,
-                              p->value_dim);
-    for (int lane = 0; p->lse.dtype != RAPT_NONE && lane < count; lane++)
-        ((float *)w->data->lse)[lane_offset(w, panel, lane, &p->lse)] = panel->lse[lane];
+    float *sink = w->first, *lse = w->last, *top = w->slope;
+    for (int lane = 0; p->sink.dtype != RAPT_NONE && lane < panel->kernel.width; lane++)
+        sink[lane] = ((const float *)w->data->sink)[lane_offset(w, panel, lane, &p->sink)];
+    w->plan->kernels->finish(&panel->kernel, p->sink.dtype == RAPT_NONE ? NULL : sink, lse, top);
+    scatter_rows(w, panel, &p->out, w->data->out, 0, p->value_dim, panel->kernel.out);
+    write_statistic(w, panel, &p->lse, w->data->lse, lse);
+    write_statistic(w, panel, &p->max, w->data->max, top);
 }
 
 /* The weights of keys that no block of this panel covers. */
@@ -251,6 +332,9 @@ void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data
         .bias = scratch + s->bias,
         .first = scratch + s->bounds,
         .last = scratch + s->bounds + plan->kernels->panel_rows,
+        .slope = scratch + s->bounds + 2 * plan->kernels->panel_rows,
+        .position = scratch + s->bounds + 3 * plan->kernels->panel_rows,
+        .rows = scratch + s->rows,
         .staged_key = scratch + s->staged_key,
         .staged_value = scratch + s->staged_value,
         .panels = rapt_min(plan->panels_per_task, plan->panels - task->panel),

@@ -9,6 +9,9 @@ int64_t rapt_dtype_size(rapt_dtype dtype) {
         return 4;
     case RAPT_BOOL:
         return 1;
+    case RAPT_F16:
+    case RAPT_BF16:
+        return 2;
     }
     return 0;
 }

@@ -36,19 +36,31 @@ extern "C" {
 typedef struct rapt_attention_args {
     size_t size; /* sizeof(rapt_attention_args), which tells the library what the caller knows */
 
-    rapt_tensor query; /* (B, Hq, Sq, D), f32 */
-    rapt_tensor key;   /* (B, Hkv, Skv, D), f32 */
-    rapt_tensor value; /* (B, Hkv, Skv, Dv), f32 */
-    rapt_tensor out;   /* (B, Hq, Sq, Dv), f32, written */
+    /* Each of f32, f16 and bf16, in any mix: storage only, all arithmetic is in f32. */
+    rapt_tensor query; /* (B, Hq, Sq, D) */
+    rapt_tensor key;   /* (B, Hkv, Skv, D) */
+    rapt_tensor value; /* (B, Hkv, Skv, Dv) */
+    rapt_tensor out;   /* (B, Hq, Sq, Dv), written, rounded to nearest even */
 
     /*
      * Optional. Broadcasts to (B, Hq, Sq, Skv): a dimension of 1 counts for all. Bool: true means
-     * attend. f32: added to the score after softcap; -inf means don't attend, +inf saturates.
+     * attend. f32, f16, bf16: added to the score after softcap; -inf means don't attend, +inf
+     * saturates.
      */
     rapt_tensor mask;
 
-    rapt_tensor lse;     /* optional, (B, Hq, Sq, 1), f32, written: log of the sum of exp(score) */
-    rapt_tensor weights; /* optional, (B, Hq, Sq, Skv), f32, written: each row sums to 1 */
+    /*
+     * Optional, f32, (B or 1, Hq, 1, 1). ALiBi (Press et al. 2022): a head's slope m adds
+     * -m * |query's position - key's position| to its scores, after softcap. A sink is a logit that
+     * joins the head's softmax as a key without a value would: it takes weight and gives nothing.
+     */
+    rapt_tensor alibi;
+    rapt_tensor sink;
+
+    /* Optional outputs, f32. */
+    rapt_tensor lse;     /* (B, Hq, Sq, 1): log of the sum of exp(score), the sink's included */
+    rapt_tensor max;     /* (B, Hq, Sq, 1): the largest score, the sink's not included */
+    rapt_tensor weights; /* (B, Hq, Sq, Skv): each row sums to 1, less what a sink takes */
 
     float scale;   /* factor of every score, finite and > 0; 0 means 1 / sqrt(D) */
     float softcap; /* c > 0 turns a score s into c * tanh(s / c); 0 means none */
@@ -70,8 +82,8 @@ typedef struct rapt_attention_args {
 
 /*
  * What the definition leaves open:
- * - A row whose masks leave it no key has out = 0, weights = 0 and lse = -inf. The masks decide
- *   that, never the values.
+ * - A row whose masks leave it no key has out = 0, weights = 0, lse = -inf (or its sink) and
+ *   max = -inf. The masks decide that, never the values.
  * - A NaN in a query, or in a key or value that it attends, reaches that query's outputs; whatever
  *   lies behind a mask doesn't. NaNs are written as the one quiet NaN 0x7fc00000.
  * - Scores saturate at +-FLT_MAX (in units of log2), so finite queries and keys always give finite
@@ -100,8 +112,8 @@ typedef struct rapt_plan rapt_plan;
 
 /* Pointers that replace those of the args, for one run. Alignment and overlap are checked. */
 typedef struct rapt_attention_data {
-    const void *query, *key, *value, *mask;
-    void *out, *lse, *weights;
+    const void *query, *key, *value, *mask, *alibi, *sink;
+    void *out, *lse, *max, *weights;
 } rapt_attention_data;
 
 /*
@@ -128,6 +140,29 @@ RAPT_API const char *rapt_plan_isa(const rapt_plan *plan);
  */
 RAPT_API rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data,
                                    void *workspace, size_t workspace_size);
+
+/*
+ * The same for engines with threads of their own: no OpenMP, no state between the threads. Slices
+ * 0 to slices - 1 are about equal parts of the work; each has to run once, in any order and on any
+ * thread, alone or side by side. Every number of slices gives the same bits. A slice needs a
+ * workspace of rapt_plan_slice_workspace_size() bytes for itself while it runs; with NULL and 0 it
+ * allocates one.
+ */
+RAPT_API size_t rapt_plan_slice_workspace_size(const rapt_plan *plan);
+RAPT_API rapt_status rapt_plan_run_slice(const rapt_plan *plan, const rapt_attention_data *data,
+                                         int64_t slice, int64_t slices, void *workspace,
+                                         size_t workspace_size);
+
+/*
+ * Joins results of the same queries over disjoint sets of keys, as cascade attention, shared
+ * prefixes and context parallelism need it: out is the mean of the parts' outputs weighted by
+ * exp(their lse), lse the log of the sum of exp(theirs). `outs` and `lses` are `count` tensors of
+ * the shapes of `out` (B, Hq, Sq, Dv) and `lse` (B, Hq, Sq, 1), all f32; lse may be RAPT_NONE.
+ * A part whose lse is -inf is empty and its output never read; if all are, out = 0, lse = -inf.
+ * A sink belongs to one part only. The order of the parts is that of the sum. Thread-safe.
+ */
+RAPT_API rapt_status rapt_merge(int count, const rapt_tensor *outs, const rapt_tensor *lses,
+                                const rapt_tensor *out, const rapt_tensor *lse);
 
 #ifdef __cplusplus
 }

@@ -15,6 +15,8 @@ typedef enum rapt_dtype {
     RAPT_NONE = 0, /* no tensor: the optional argument is absent */
     RAPT_F32 = 1,
     RAPT_BOOL = 2, /* one byte, 0 is false, anything else is true */
+    RAPT_F16 = 3,  /* IEEE 754 half precision */
+    RAPT_BF16 = 4, /* the upper half of an f32 */
 } rapt_dtype;
 
 /*

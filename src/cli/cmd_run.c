@@ -8,9 +8,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* How the output is stored, in the order of --out-type. */
+enum out_type { LIKE_QUERY = -1, OUT_F32, OUT_F16, OUT_BF16 };
+
 struct options {
     struct input_options in;
-    const char *out, *lse, *weights, *isa;
+    const char *out, *lse, *max, *weights, *isa;
+    int out_type; /* enum out_type */
     float scale, softcap;
     bool causal;
     struct args_ints window;
@@ -18,14 +22,26 @@ struct options {
 };
 
 static const char notes[] =
-    "Arrays are float32 in .npy files (versions 1.0 to 3.0, C or Fortran order).\n"
+    "Arrays are float32 or float16 in .npy files (versions 1.0 to 3.0, C or Fortran\n"
+    "order), each of its own type; with --bf16 also bf16, as the uint16 of its bits.\n"
+    "All arithmetic is in float32.\n"
     "Shapes, with Hq a multiple of Hkv:\n"
     "  layout bhsd  Q (B, Hq, Sq, D)   K (B, Hkv, Skv, D)   V (B, Hkv, Skv, Dv)\n"
     "  layout bshd  Q (B, Sq, Hq, D)   K (B, Skv, Hkv, D)   V (B, Skv, Hkv, Dv)\n"
     "The batch may be left out, and then the heads. OUT has the dimensions of Q, with\n"
-    "Dv channels. LSE is (B, Hq, Sq) and the weights are (B, Hq, Sq, Skv) in either\n"
-    "layout, less what Q leaves out.\n"
+    "Dv channels. LSE and MAX are (B, Hq, Sq) and the weights (B, Hq, Sq, Skv), in\n"
+    "either layout, less what Q leaves out, and float32.\n"
+    "Slopes and sinks are float32, (Hq) or (B, Hq), also where Q leaves these out.\n"
     "Query i stands at position OFFSET + i, and a key at its index.\n";
+
+static const char offset_help[] =
+    "Position of the first query (default 0): a number, end to align the last query with the last "
+    "key, or int64, one per batch.";
+static const char window_help[] =
+    "A query attends LEFT keys before its position to RIGHT keys after it; -1 leaves a side open.";
+static const char mask_help[] =
+    "Bool (true: attend) or a float type (added to the scores), 1 to 4 dimensions that broadcast, "
+    "aligned on the right, to (B, Hq, Sq, Skv).";
 
 static const char examples[] =
     "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy\n"
@@ -35,12 +51,16 @@ static const char examples[] =
 
 static int read_options(int argc, char **argv, struct options *o) {
     static const char *const layouts[] = {"bhsd", "bshd", NULL};
+    static const char *const out_types[] = {"f32", "f16", "bf16", NULL};
     const char *const file = "FILE.npy";
     const struct args_option table[] = {
         {"q", ARGS_STRING, &o->in.query, file, "Queries.", .required = true},
         {"k", ARGS_STRING, &o->in.key, file, "Keys.", .required = true},
         {"v", ARGS_STRING, &o->in.value, file, "Values.", .required = true},
         {"out", ARGS_STRING, &o->out, file, "Where the result goes.", .required = true},
+        {"bf16", ARGS_ON, &o->in.bf16, .help = "Reads uint16 arrays as bf16."},
+        {"out-type", ARGS_CHOICE, &o->out_type, "f32|f16|bf16",
+         "How OUT is stored (default: as Q is).", .choices = out_types},
         {"layout", ARGS_CHOICE, &o->in.layout, "bhsd|bshd",
          "Order of the dimensions in the files (default bhsd).", .choices = layouts},
         {"scale", ARGS_POSITIVE, &o->scale, "X",
@@ -49,20 +69,18 @@ static int read_options(int argc, char **argv, struct options *o) {
          .help = "Turns a score s into X * tanh(s / X)."},
         {"causal", ARGS_ON, &o->causal,
          .help = "A query attends the keys at or before its own position."},
-        {"q-offset", ARGS_STRING, &o->in.q_offset, "N|end|FILE.npy",
-         .help = "Position of the first query (default 0): a number, end to align the last query "
-                 "with the last key, or int64, one per batch."},
-        {"window", ARGS_INTS, &o->window, "LEFT,RIGHT",
-         "A query attends LEFT keys before its position to RIGHT keys after it; -1 leaves a side "
-         "open.",
-         .least = -1, .count = 2},
-        {"mask", ARGS_STRING, &o->in.mask, file,
-         .help = "Bool (true: attend) or float32 (added to the scores), 1 to 4 dimensions that "
-                 "broadcast, aligned on the right, to (B, Hq, Sq, Skv)."},
+        {"q-offset", ARGS_STRING, &o->in.q_offset, "N|end|FILE.npy", .help = offset_help},
+        {"window", ARGS_INTS, &o->window, "LEFT,RIGHT", window_help, .least = -1, .count = 2},
+        {"mask", ARGS_STRING, &o->in.mask, file, .help = mask_help},
+        {"alibi", ARGS_STRING, &o->in.alibi, file,
+         .help = "Slopes of heads: SLOPE * (distance of query and key) is taken off a score."},
+        {"sinks", ARGS_STRING, &o->in.sinks, file,
+         .help = "Logits of heads that join their softmax, as keys without a value would."},
         {"kv-len", ARGS_STRING, &o->in.kv_len, file,
          .help = "Number of keys that exist: int64, one per batch."},
         {"lse", ARGS_STRING, &o->lse, file,
          .help = "Writes the log of the sum of exp(score) of every query."},
+        {"max", ARGS_STRING, &o->max, file, .help = "Writes the largest score of every query."},
         {"weights", ARGS_STRING, &o->weights, file, .help = "Writes the attention weights."},
         {"isa", ARGS_STRING, &o->isa, "NAME",
          .help = "Instruction set, one of those that rapt isa lists (default: the best)."},
@@ -85,46 +103,63 @@ static int read_options(int argc, char **argv, struct options *o) {
 struct result {
     const char *option, *path;
     rapt_tensor *tensor;
+    enum npy_dtype dtype;
     int rank;
     int64_t shape[4];
-    float *data;
+    void *data;
 };
 
 enum { RESULTS = MAX_OUTPUTS };
 
-/*
- * Says where the results go and sets their views in args, without memory for now. Returns their
- * number.
- */
+/* Says where OUT goes and sets its view in args, without memory for now. */
+static void list_out(const struct options *o, const struct npy_array *query,
+                     rapt_attention_args *args, struct result *r) {
+    static const struct {
+        rapt_dtype dtype;
+        enum npy_dtype stored;
+    } types[] = {
+        [OUT_F32] = {RAPT_F32, NPY_F32},
+        [OUT_F16] = {RAPT_F16, NPY_F16},
+        [OUT_BF16] = {RAPT_BF16, NPY_U16},
+    };
+    const bool like_query = o->out_type == LIKE_QUERY;
+    const int64_t *shape = args->query.shape, channels = args->value.shape[3];
+    args->out = (o->in.layout == LAYOUT_BSHD ? rapt_tensor_bshd : rapt_tensor_bhsd)(
+        NULL, like_query ? args->query.dtype : types[o->out_type].dtype, shape[0], shape[1],
+        shape[2], channels);
+    *r = (struct result){"out", o->out, &args->out, .rank = query->rank};
+    r->dtype = like_query ? query->dtype : types[o->out_type].stored;
+    for (int i = 0; i < r->rank; i++)
+        r->shape[i] = i == r->rank - 1 ? channels : query->shape[i];
+}
+
+/* The same for all results; the others are float32 in the order bhsd. Returns their number. */
 static int list_results(const struct options *o, const struct npy_array *query,
                         rapt_attention_args *args, struct result *results) {
-    const int64_t batch = args->query.shape[0], heads = args->query.shape[1];
-    const int64_t queries = args->query.shape[2], keys = args->key.shape[2];
-    const int64_t channels = args->value.shape[3];
-    const int left_out = 4 - query->rank;
+    const struct {
+        const char *option, *path;
+        rapt_tensor *tensor;
+        int64_t channels;
+        int rank;
+    } optional[] = {
+        {"lse", o->lse, &args->lse, 1, query->rank - 1},
+        {"max", o->max, &args->max, 1, query->rank - 1},
+        {"weights", o->weights, &args->weights, args->key.shape[2], query->rank},
+    };
+    const int64_t *shape = args->query.shape;
     int count = 0;
-
-    struct result *r = &results[count++];
-    *r = (struct result){"out", o->out, &args->out, query->rank, {0}, NULL};
-    for (int i = 0; i < query->rank; i++)
-        r->shape[i] = i == query->rank - 1 ? channels : query->shape[i];
-    args->out = (o->in.layout == LAYOUT_BSHD ? rapt_tensor_bshd : rapt_tensor_bhsd)(
-        NULL, RAPT_F32, batch, heads, queries, channels);
-
-    const int64_t full[4] = {batch, heads, queries, keys};
-    if (o->lse) {
-        r = &results[count++];
-        *r = (struct result){"lse", o->lse, &args->lse, query->rank - 1, {0}, NULL};
-        for (int i = 0; i < r->rank; i++)
-            r->shape[i] = full[left_out + i];
-        args->lse = rapt_tensor_bhsd(NULL, RAPT_F32, batch, heads, queries, 1);
-    }
-    if (o->weights) {
-        r = &results[count++];
-        *r = (struct result){"weights", o->weights, &args->weights, query->rank, {0}, NULL};
-        for (int i = 0; i < r->rank; i++)
-            r->shape[i] = full[left_out + i];
-        args->weights = rapt_tensor_bhsd(NULL, RAPT_F32, batch, heads, queries, keys);
+    list_out(o, query, args, &results[count++]);
+    for (size_t i = 0; i < sizeof optional / sizeof *optional; i++) {
+        if (!optional[i].path)
+            continue;
+        rapt_tensor *tensor = optional[i].tensor;
+        struct result *r = &results[count++];
+        *tensor =
+            rapt_tensor_bhsd(NULL, RAPT_F32, shape[0], shape[1], shape[2], optional[i].channels);
+        *r = (struct result){optional[i].option, optional[i].path, tensor, NPY_F32,
+                             .rank = optional[i].rank};
+        for (int d = 0; d < r->rank; d++)
+            r->shape[d] = tensor->shape[4 - query->rank + d];
     }
     return count;
 }
@@ -145,6 +180,7 @@ static bool open_outputs(const struct options *o, const struct inputs *inputs,
     } files[] = {
         {"q", o->in.query},       {"k", o->in.key},
         {"v", o->in.value},       {"mask", o->in.mask},
+        {"alibi", o->in.alibi},   {"sinks", o->in.sinks},
         {"kv-len", o->in.kv_len}, {"q-offset", inputs->q_offset_is_file ? o->in.q_offset : NULL},
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
@@ -157,7 +193,7 @@ static bool allocate(struct result *results, int count) {
     for (int i = 0; i < count; i++) {
         struct result *r = &results[i];
         /* The plan has checked that these bytes fit the address space. */
-        const size_t bytes = (size_t)npy_count(r->rank, r->shape) * sizeof *r->data;
+        const size_t bytes = (size_t)npy_count(r->rank, r->shape) * npy_dtype_size(r->dtype);
         r->data = malloc(bytes);
         if (!r->data) {
             args_fail("run", "--%s: no memory for %zu bytes", r->option, bytes);
@@ -171,8 +207,9 @@ static bool allocate(struct result *results, int count) {
 static bool write_results(const struct result *results, int count, struct outputs *outputs) {
     for (int i = 0; i < count; i++) {
         const struct output *output = &outputs->list[i];
+        const struct result *r = &results[i];
         errno = 0;
-        if (!npy_write(output->file, results[i].rank, results[i].shape, results[i].data))
+        if (!npy_write(output->file, r->dtype, r->rank, r->shape, r->data))
             return outputs_fail(outputs, output);
     }
     return outputs_commit(outputs);
@@ -190,9 +227,18 @@ static bool compute(const struct options *o, const struct inputs *inputs,
 
     bool done = open_outputs(o, inputs, results, count, &outputs) && allocate(results, count);
     if (done) {
-        const rapt_attention_data data = {args->query.data,  args->key.data, args->value.data,
-                                          args->mask.data,   args->out.data, args->lse.data,
-                                          args->weights.data};
+        const rapt_attention_data data = {
+            .query = args->query.data,
+            .key = args->key.data,
+            .value = args->value.data,
+            .mask = args->mask.data,
+            .alibi = args->alibi.data,
+            .sink = args->sink.data,
+            .out = args->out.data,
+            .lse = args->lse.data,
+            .max = args->max.data,
+            .weights = args->weights.data,
+        };
         done = rapt_plan_run(plan, &data, NULL, 0) == RAPT_OK || fail_library();
     }
     done = done && write_results(results, count, &outputs);
@@ -204,7 +250,8 @@ static bool compute(const struct options *o, const struct inputs *inputs,
 }
 
 int cmd_run(int argc, char **argv) {
-    struct options o = {.in = {.layout = LAYOUT_BHSD}, .window = {.value = {-1, -1}}};
+    struct options o = {
+        .in = {.layout = LAYOUT_BHSD}, .out_type = LIKE_QUERY, .window = {.value = {-1, -1}}};
     const int code = read_options(argc, argv, &o);
     if (code != ARGS_GO_ON)
         return code;

@@ -12,12 +12,13 @@ enum layout { LAYOUT_BHSD, LAYOUT_BSHD };
 /* What the user asked for. Paths are NULL where an option wasn't given. */
 struct input_options {
     int layout; /* enum layout */
-    const char *query, *key, *value, *mask, *kv_len;
+    bool bf16;  /* uint16 arrays are bf16 */
+    const char *query, *key, *value, *mask, *alibi, *sinks, *kv_len;
     const char *q_offset; /* a number, "end", or a path */
 };
 
 struct inputs {
-    struct npy_array query, key, value, mask, kv_len, q_offset; /* data owned */
+    struct npy_array query, key, value, mask, alibi, sinks, kv_len, q_offset; /* data owned */
     bool q_offset_is_file;
 };
 

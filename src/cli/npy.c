@@ -74,12 +74,13 @@ bool npy_read(const char *path, unsigned dtypes, struct npy_array *array,
     return done;
 }
 
-bool npy_write(FILE *file, int rank, const int64_t *shape, const float *data) {
+bool npy_write(FILE *file, enum npy_dtype dtype, int rank, const int64_t *shape, const void *data) {
     enum { PREFIX = 10, ALIGNMENT = 64 };
     char tuple[NPY_SHAPE_SIZE], dict[NPY_SHAPE_SIZE + 64];
     npy_format_shape(rank, shape, tuple);
-    const int used = snprintf(dict, sizeof dict,
-                              "{'descr': '<f4', 'fortran_order': False, 'shape': %s, }", tuple);
+    const int used =
+        snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",
+                 npy_dtype_descr(dtype), tuple);
     /* Spaces and a newline, so that the data begins at a multiple of 64 bytes. */
     const int length = (PREFIX + used + 1 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT - PREFIX;
     const unsigned char prefix[PREFIX] = {0x93,
@@ -95,5 +96,5 @@ bool npy_write(FILE *file, int rank, const int64_t *shape, const float *data) {
     const size_t count = (size_t)npy_count(rank, shape);
     return fwrite(prefix, 1, PREFIX, file) == PREFIX &&
            fprintf(file, "%-*s\n", length - 1, dict) == length &&
-           fwrite(data, sizeof *data, count, file) == count;
+           fwrite(data, npy_dtype_size(dtype), count, file) == count;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Arrays in .npy files, the format of numpy.save: versions 1.0 to 3.0, little-endian float32, bool
- * and int64, C and Fortran order. Whatever else a file holds is an error that says what was found.
+ * Arrays in .npy files, the format of numpy.save: versions 1.0 to 3.0, little-endian float32,
+ * float16, uint16, bool and int64, C and Fortran order. Whatever else a file holds is an error that
+ * says what was found.
  */
 #ifndef RAPT_CLI_NPY_H
 #define RAPT_CLI_NPY_H
@@ -11,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum npy_dtype { NPY_F32 = 1, NPY_BOOL = 2, NPY_I64 = 4 };
+enum npy_dtype { NPY_F32 = 1, NPY_BOOL = 2, NPY_I64 = 4, NPY_F16 = 8, NPY_U16 = 16 };
 
 enum {
     NPY_MAX_RANK = 4,
@@ -31,7 +32,8 @@ struct npy_array {
 /*
  * Reads a file whose dtype is one of `dtypes` (enum npy_dtype, or-ed). On success the caller owns
  * array->data: free() it. Otherwise data is NULL and the message says what is wrong with the file,
- * without its name.
+ * without its name. array->dtype is what was found even if `dtypes` lacks it, or 0 if it is none of
+ * the enum.
  */
 bool npy_read(const char *path, unsigned dtypes, struct npy_array *array,
               char message[NPY_MESSAGE_SIZE]);
@@ -47,8 +49,9 @@ bool npy_read_header(const unsigned char *bytes, size_t size, uint64_t file_size
 /* The elements of a shape; -1 if a dimension is negative or the number doesn't fit. */
 int64_t npy_count(int rank, const int64_t *shape);
 
-/* Bytes of one element. */
+/* Bytes of one element, and its name in a header, such as "<f4". */
 size_t npy_dtype_size(enum npy_dtype dtype);
+const char *npy_dtype_descr(enum npy_dtype dtype);
 
 /* Writes a shape as Python does, "(2, 3)" or "(2,)". */
 void npy_format_shape(int rank, const int64_t *shape, char text[NPY_SHAPE_SIZE]);
@@ -57,7 +60,7 @@ void npy_format_shape(int rank, const int64_t *shape, char text[NPY_SHAPE_SIZE])
 bool npy_fail(char message[NPY_MESSAGE_SIZE], const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Writes float32 data in C order as version 1.0. On failure errno says why. */
-bool npy_write(FILE *file, int rank, const int64_t *shape, const float *data);
+/* Writes data in C order as version 1.0. On failure errno says why. */
+bool npy_write(FILE *file, enum npy_dtype dtype, int rank, const int64_t *shape, const void *data);
 
 #endif

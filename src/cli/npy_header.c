@@ -119,24 +119,24 @@ static bool read_bool(struct reader *r, bool *value) {
 static const struct {
     const char *descr, *name;
     enum npy_dtype dtype;
+    size_t size;
 } known_dtypes[] = {
-    {"<f4", "float32", NPY_F32},
-    {"|b1", "bool", NPY_BOOL},
-    {"<i8", "int64", NPY_I64},
-    {"?", "bool", NPY_BOOL},
+    {"<f4", "float32", NPY_F32, 4}, {"<f2", "float16", NPY_F16, 2}, {"<u2", "uint16", NPY_U16, 2},
+    {"|b1", "bool", NPY_BOOL, 1},   {"<i8", "int64", NPY_I64, 8},   {"?", "bool", NPY_BOOL, 1},
 };
-enum { DTYPES = 3, DESCRS = 4 }; /* the first three are those that NumPy writes */
+enum { DTYPES = 5, DESCRS = 6 }; /* the first five are those that NumPy writes */
 
+/* Finds out the dtype, and whether it is one of `dtypes`. */
 static bool find_dtype(const struct text *descr, unsigned dtypes, enum npy_dtype *dtype,
                        char *message) {
     for (int i = 0; i < DESCRS; i++) {
         const char *known = known_dtypes[i].descr;
-        if ((known_dtypes[i].dtype & dtypes) && strlen(known) == (size_t)descr->length &&
-            memcmp(known, descr->begin, strlen(known)) == 0) {
+        if (strlen(known) == (size_t)descr->length &&
+            memcmp(known, descr->begin, strlen(known)) == 0)
             *dtype = known_dtypes[i].dtype;
-            return true;
-        }
     }
+    if (*dtype & dtypes)
+        return true;
     const int shown = descr->length < 32 ? descr->length : 32;
     const bool big_endian = descr->length > 0 && *descr->begin == '>';
     npy_fail(message, "dtype '%.*s'%s, expected ", shown, descr->begin,
@@ -218,8 +218,20 @@ int64_t npy_count(int rank, const int64_t *shape) {
     return empty ? 0 : count;
 }
 
+/* The line of a dtype in the table, which has one for every dtype. */
+static int find_known(enum npy_dtype dtype) {
+    int i = 0;
+    while (known_dtypes[i].dtype != dtype)
+        i++;
+    return i;
+}
+
 size_t npy_dtype_size(enum npy_dtype dtype) {
-    return dtype == NPY_F32 ? sizeof(float) : dtype == NPY_I64 ? sizeof(int64_t) : 1;
+    return known_dtypes[find_known(dtype)].size;
+}
+
+const char *npy_dtype_descr(enum npy_dtype dtype) {
+    return known_dtypes[find_known(dtype)].descr;
 }
 
 void npy_format_shape(int rank, const int64_t *shape, char text[NPY_SHAPE_SIZE]) {
