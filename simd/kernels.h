@@ -12,7 +12,7 @@
 
 #include <rapt/tensor.h>
 
-/* Every float array that a kernel gets in a panel starts at a multiple of this many bytes. */
+/* Scratch starts at a multiple of this many bytes, and each array in it at one of a vector. */
 enum { RAPT_ALIGN = 64 };
 
 /* No variant's panels have more rows. */

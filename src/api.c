@@ -31,6 +31,7 @@ static rapt_status fill_plan(struct rapt_plan *plan, const rapt_attention_args *
         return status;
 
     plan->problem = problem;
+    plan->data = rapt_attention_data_of(args);
     const bool offsets = keep_numbers(&plan->problem.q_offset, problem.batch);
     const bool lengths = keep_numbers(&plan->problem.kv_lens, problem.batch);
     status = rapt_plan_sizes(plan, rapt_run_threads(args->threads));
@@ -83,39 +84,17 @@ const char *rapt_plan_isa(const rapt_plan *plan) {
     return plan ? plan->kernels->name : "";
 }
 
-/* What every run checks: the plan, the data (or the plan's own), and the workspace. */
-static rapt_status check_run(const rapt_plan *plan, const rapt_attention_data **data,
-                             rapt_attention_data *own, const void *workspace, size_t given,
-                             size_t needed) {
-    const struct rapt_problem *p = &plan->problem;
-    *own = (rapt_attention_data){
-        .query = p->query.data,
-        .key = p->key.data,
-        .value = p->value.data,
-        .mask = p->mask.data,
-        .alibi = p->alibi.data,
-        .sink = p->sink.data,
-        .out = p->out.data,
-        .lse = p->lse.data,
-        .max = p->max.data,
-        .weights = p->weights.data,
-    };
-    *data = *data ? *data : own;
-    const rapt_status status = rapt_check_data(p, *data);
-    if (status == RAPT_OK && workspace && given < needed)
-        return rapt_fail(RAPT_INVALID_ARGUMENT, "workspace_size: found %zu, expected %zu or more",
-                         given, needed);
-    return status;
-}
-
 /* One slice of a run, or with slices = 0 all of it on the plan's threads. */
 static rapt_status run(const rapt_plan *plan, const rapt_attention_data *data, int64_t slice,
                        int64_t slices, void *workspace, size_t workspace_size) {
-    rapt_attention_data own;
     const size_t needed = slices ? rapt_run_slice_workspace(plan) : rapt_run_workspace(plan);
-    const rapt_status status = check_run(plan, &data, &own, workspace, workspace_size, needed);
+    data = data ? data : &plan->data;
+    const rapt_status status = rapt_check_data(&plan->problem, data);
     if (status != RAPT_OK)
         return status;
+    if (workspace && workspace_size < needed)
+        return rapt_fail(RAPT_INVALID_ARGUMENT, "workspace_size: found %zu, expected %zu or more",
+                         workspace_size, needed);
     void *allocated = workspace ? NULL : malloc(needed);
     if (!workspace && !allocated)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);

@@ -33,6 +33,7 @@ struct rapt_scratch {
 
 struct rapt_plan {
     struct rapt_problem problem;
+    rapt_attention_data data; /* for runs that don't bring their own */
     const struct rapt_kernels *kernels;
     int threads;
 

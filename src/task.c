@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "task.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -200,7 +201,9 @@ static void fill_alibi(const struct worker *w, const struct work_panel *panel, i
     const int64_t offset = (p->q_offset ? p->q_offset[w->task->batch] : 0) - origin;
     for (int lane = 0; lane < panel->kernel.width; lane++) {
         const int64_t at = lane_offset(w, panel, lane, &p->alibi);
-        w->slope[lane] = ((const float *)w->data->alibi)[at] * log2_e;
+        const float slope = ((const float *)w->data->alibi)[at] * log2_e;
+        /* Infinity times the distance 0 would be NaN. A NaN stays. */
+        w->slope[lane] = slope > FLT_MAX ? FLT_MAX : slope < -FLT_MAX ? -FLT_MAX : slope;
         w->position[lane] = (float)(lane_row(panel, lane) / p->group + offset);
     }
     block->slope = w->slope;

@@ -116,6 +116,22 @@ typedef struct rapt_attention_data {
     void *out, *lse, *max, *weights;
 } rapt_attention_data;
 
+/* The pointers that args hold. */
+static inline rapt_attention_data rapt_attention_data_of(const rapt_attention_args *args) {
+    rapt_attention_data data;
+    data.query = args->query.data;
+    data.key = args->key.data;
+    data.value = args->value.data;
+    data.mask = args->mask.data;
+    data.alibi = args->alibi.data;
+    data.sink = args->sink.data;
+    data.out = args->out.data;
+    data.lse = args->lse.data;
+    data.max = args->max.data;
+    data.weights = args->weights.data;
+    return data;
+}
+
 /*
  * Makes a plan from args. q_offset, kv_len and isa are copied; the tensors' pointers are kept, and
  * may be NULL if every run brings its own. On an error *plan is NULL. Thread-safe.

@@ -31,7 +31,7 @@ static const char notes[] =
     "The batch may be left out, and then the heads. OUT has the dimensions of Q, with\n"
     "Dv channels. LSE and MAX are (B, Hq, Sq) and the weights (B, Hq, Sq, Skv), in\n"
     "either layout, less what Q leaves out, and float32.\n"
-    "Slopes and sinks are float32, (Hq) or (B, Hq), also where Q leaves these out.\n"
+    "Slopes and sinks are float32, (Hq) or (B, Hq), with 1 for what Q leaves out.\n"
     "Query i stands at position OFFSET + i, and a key at its index.\n";
 
 static const char offset_help[] =
@@ -47,6 +47,7 @@ static const char examples[] =
     "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy\n"
     "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy --causal --q-offset end\n"
     "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy --mask M.npy --lse L.npy\n"
+    "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy --bf16 --alibi A.npy\n"
     "rapt run --q X.npy --k X.npy --v X.npy --out O.npy --layout bshd --window 128,0\n";
 
 static int read_options(int argc, char **argv, struct options *o) {
@@ -58,7 +59,8 @@ static int read_options(int argc, char **argv, struct options *o) {
         {"k", ARGS_STRING, &o->in.key, file, "Keys.", .required = true},
         {"v", ARGS_STRING, &o->in.value, file, "Values.", .required = true},
         {"out", ARGS_STRING, &o->out, file, "Where the result goes.", .required = true},
-        {"bf16", ARGS_ON, &o->in.bf16, .help = "Reads uint16 arrays as bf16."},
+        {"bf16", ARGS_ON, &o->in.bf16,
+         .help = "Reads uint16 arrays as bf16 (not a dtype of .npy)."},
         {"out-type", ARGS_CHOICE, &o->out_type, "f32|f16|bf16",
          "How OUT is stored (default: as Q is).", .choices = out_types},
         {"layout", ARGS_CHOICE, &o->in.layout, "bhsd|bshd",
@@ -227,18 +229,7 @@ static bool compute(const struct options *o, const struct inputs *inputs,
 
     bool done = open_outputs(o, inputs, results, count, &outputs) && allocate(results, count);
     if (done) {
-        const rapt_attention_data data = {
-            .query = args->query.data,
-            .key = args->key.data,
-            .value = args->value.data,
-            .mask = args->mask.data,
-            .alibi = args->alibi.data,
-            .sink = args->sink.data,
-            .out = args->out.data,
-            .lse = args->lse.data,
-            .max = args->max.data,
-            .weights = args->weights.data,
-        };
+        const rapt_attention_data data = rapt_attention_data_of(args);
         done = rapt_plan_run(plan, &data, NULL, 0) == RAPT_OK || fail_library();
     }
     done = done && write_results(results, count, &outputs);
