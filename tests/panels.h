@@ -185,7 +185,7 @@ static inline void close_panel(const struct rapt_kernels *kernels, struct work *
                                struct result *result) {
     const struct head *h = w->head;
     float *rows[RAPT_PANEL_ROWS_MAX];
-    kernels->finish(&w->panel, w->lse);
+    kernels->finish(&w->panel, NULL, w->lse, w->scores); /* the scores are used up */
     memcpy(result->lse + w->first_row, w->lse, (size_t)w->rows * sizeof(float));
     for (int lane = 0; lane < w->rows; lane++)
         rows[lane] = result->out + (w->first_row + lane) * h->value_dim;

@@ -37,12 +37,6 @@ static const struct form forms[] = {
 };
 enum { FORMS = sizeof forms / sizeof *forms };
 
-static rapt_attention_data pointers_of(const rapt_attention_args *args) {
-    return (rapt_attention_data){args->query.data,  args->key.data, args->value.data,
-                                 args->mask.data,   args->out.data, args->lse.data,
-                                 args->weights.data};
-}
-
 static rapt_plan *new_plan(const rapt_attention_args *args) {
     rapt_plan *plan;
     expect_ok(rapt_plan_create(args, &plan));
@@ -76,7 +70,7 @@ Test(api, replaced_pointers_give_the_same_bits) {
         for (int t = 0; t < 7; t++)
             tensors[t]->data = NULL;
         rapt_plan *plan = new_plan(&shapes);
-        const rapt_attention_data data = pointers_of(&other);
+        const rapt_attention_data data = rapt_attention_data_of(&other);
         expect_ok(rapt_plan_run(plan, &data, NULL, 0));
         cr_expect(same_outputs(&once, &other), "form %d", i);
         rapt_plan_destroy(plan);
@@ -223,7 +217,7 @@ Test(api, running_allocates_nothing) {
         cr_expect_gt(allocations, before, "the count of allocations doesn't work");
         const size_t size = rapt_plan_workspace_size(plan);
         void *memory = allocate(size);
-        const rapt_attention_data data = pointers_of(&args);
+        const rapt_attention_data data = rapt_attention_data_of(&args);
         before = allocations;
         expect_ok(rapt_plan_run(plan, NULL, memory, size));
         expect_ok(rapt_plan_run(plan, &data, memory, size));
@@ -247,7 +241,7 @@ static void *run_several_times(void *context) {
     struct runner *runner = context;
     const size_t size = rapt_plan_workspace_size(runner->plan);
     void *memory = malloc(size);
-    const rapt_attention_data data = pointers_of(&runner->args);
+    const rapt_attention_data data = rapt_attention_data_of(&runner->args);
     for (int i = 0; i < 5 && runner->status == RAPT_OK; i++)
         runner->status = rapt_plan_run(runner->plan, &data, memory, size);
     free(memory);

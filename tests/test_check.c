@@ -142,14 +142,15 @@ static const struct bad table[] = {
     DTYPE_(query, 77, "77"),
     DTYPE_(query, -1, "-1"),
     DTYPE_(key, RAPT_BOOL, "bool"),
-    DTYPE_(key, 3, "3"),
+    DTYPE_(key, 9, "9"),
     DTYPE_(value, RAPT_NONE, "none"),
     DTYPE_(value, RAPT_BOOL, "bool"),
     DTYPE_(out, RAPT_NONE, "none"),
     DTYPE_(out, RAPT_BOOL, "bool"),
-    DTYPE_(mask, 3, "3"),
+    DTYPE_(mask, 9, "9"),
     DTYPE_(mask, INT_MIN, "-2147483648"),
     DTYPE_(lse, RAPT_BOOL, "bool"),
+    DTYPE_(lse, RAPT_F16, "f16"),
     DTYPE_(weights, RAPT_BOOL, "bool"),
     DTYPE_(weights, 100, "100"),
     /* Absent, and yet with data. */
@@ -339,9 +340,7 @@ Test(check, replaced_pointers_are_checked) {
     rapt_attention_args good = new_problem(&form, 1);
     rapt_plan *plan;
     expect_ok(rapt_plan_create(&good, &plan));
-    const rapt_attention_data own = {good.query.data,  good.key.data, good.value.data,
-                                     good.mask.data,   good.out.data, good.lse.data,
-                                     good.weights.data};
+    const rapt_attention_data own = rapt_attention_data_of(&good);
     const void *bad[] = {NULL, (const char *)good.query.data + 1};
     static const size_t members[] = {
         offsetof(rapt_attention_data, query),   offsetof(rapt_attention_data, key),

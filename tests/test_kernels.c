@@ -156,7 +156,7 @@ Test(kernels, finish_of_a_known_state) {
             for (int c = 0; c < 4; c++)
                 w.panel.out[c * width + lane] = out[c];
         }
-        k->finish(&w.panel, w.lse);
+        k->finish(&w.panel, NULL, w.lse, w.scores);
         for (int lane = 0; lane < width; lane++) {
             const float *out = w.panel.out + lane;
             if (lane % 3 == 1) {

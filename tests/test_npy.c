@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ANY = NPY_F32 | NPY_BOOL | NPY_I64, MOST = 512 };
+enum { ANY = NPY_F32 | NPY_F16 | NPY_U16 | NPY_BOOL | NPY_I64, MOST = 512 };
 
 static char scratch[1024], path[1040];
 
@@ -77,27 +77,33 @@ static void expect_fault(const unsigned char *bytes, size_t size, const char *fa
 }
 
 static const char plain[] = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n";
+static const char plain_f16[] = "{'descr': '<f2', 'fortran_order': False, 'shape': (2, 3), }\n";
+static const char plain_u16[] = "{'descr': '<u2', 'fortran_order': False, 'shape': (2, 3), }\n";
 
 Test(npy, writes_what_it_reads) {
+    static const enum npy_dtype dtypes[] = {NPY_F32, NPY_F16, NPY_U16};
+    static const size_t sizes[] = {4, 2, 2};
     const int64_t shape[4] = {2, 1, 3, 2};
     float values[12];
     for (int i = 0; i < 12; i++)
         values[i] = (float)i / 7;
-    for (int rank = 0; rank <= 4; rank++) {
+    for (int i = 0; i < 15; i++) {
+        const int rank = i % 5;
+        const enum npy_dtype dtype = dtypes[i / 5];
         FILE *file = fopen(path, "wb");
-        cr_assert(file && npy_write(file, rank, shape, values));
-        const size_t bytes = (size_t)npy_count(rank, shape) * sizeof(float);
+        cr_assert(file && npy_write(file, dtype, rank, shape, values));
+        const size_t bytes = (size_t)npy_count(rank, shape) * sizes[i / 5];
         cr_expect(((size_t)ftell(file) - bytes) % 64 == 0, "the data isn't aligned");
         cr_assert(fclose(file) == 0);
 
         struct npy_array array;
         char message[NPY_MESSAGE_SIZE];
-        cr_assert(npy_read(path, NPY_F32, &array, message), "%s", message);
-        cr_expect(array.rank == rank && array.dtype == NPY_F32);
+        cr_assert(npy_read(path, dtype, &array, message), "%s", message);
+        cr_expect(array.rank == rank && array.dtype == dtype);
         int64_t stride = 1;
-        for (int i = rank - 1; i >= 0; i--) {
-            cr_expect(array.shape[i] == shape[i] && array.stride[i] == stride);
-            stride *= shape[i];
+        for (int d = rank - 1; d >= 0; d--) {
+            cr_expect(array.shape[d] == shape[d] && array.stride[d] == stride);
+            stride *= shape[d];
         }
         cr_expect(memcmp(array.data, values, bytes) == 0);
         free(array.data);
@@ -131,6 +137,8 @@ Test(npy, takes_any_spelling_of_the_dict) {
     } cases[] = {
         {"{'descr':'<f4','fortran_order':False,'shape':(2,3)}", 24},
         {" {\"shape\" : ( 2 , 3 , ) , 'descr' : \"<f4\" , 'fortran_order' : True , } \t\r\n ", 24},
+        {"{'descr': '<f2', 'fortran_order': False, 'shape': (2, 3)}", 12},
+        {"{'descr': '<u2', 'fortran_order': True, 'shape': (3,)}", 6},
         {"{'descr': '|b1', 'fortran_order': False, 'shape': (6,)}", 6},
         {"{'descr': '?', 'fortran_order': False, 'shape': (6,)}", 6},
         {"{'descr': '<i8', 'fortran_order': False, 'shape': ()}", 8},
@@ -155,6 +163,10 @@ Test(npy, says_which_dtype_it_found) {
     } cases[] = {
         {"'<f8'", NPY_F32, "dtype '<f8', expected '<f4' (float32)"},
         {"'>f4'", NPY_F32, "dtype '>f4' (big-endian), expected '<f4' (float32)"},
+        {"'<f2'", NPY_F32 | NPY_U16, "dtype '<f2', expected '<f4' (float32) or '<u2' (uint16)"},
+        {"'<u2'", NPY_F16, "dtype '<u2', expected '<f2' (float16)"},
+        {"'>f2'", NPY_F16, "dtype '>f2' (big-endian), expected '<f2' (float16)"},
+        {"'<i2'", NPY_U16, "dtype '<i2', expected '<u2' (uint16)"},
         {"'<i8'", NPY_F32 | NPY_BOOL, "dtype '<i8', expected '<f4' (float32) or '|b1' (bool)"},
         {"'<f4'", NPY_I64, "dtype '<f4', expected '<i8' (int64)"},
         {"''", NPY_I64, "dtype '', expected '<i8' (int64)"},
@@ -170,6 +182,18 @@ Test(npy, says_which_dtype_it_found) {
         cr_expect_not(npy_read(path, cases[i].accepted, &array, message));
         cr_expect_str_eq(message, cases[i].message);
     }
+}
+
+Test(npy, tells_the_dtype_that_it_refuses) {
+    unsigned char bytes[MOST];
+    struct npy_array array;
+    char message[NPY_MESSAGE_SIZE];
+    store(bytes, make(bytes, 1, "{'descr': '<u2', 'fortran_order': False, 'shape': (2,)}", 4));
+    cr_expect_not(npy_read(path, NPY_F16, &array, message));
+    cr_expect_eq(array.dtype, NPY_U16);
+    store(bytes, make(bytes, 1, "{'descr': '<u4', 'fortran_order': False, 'shape': (2,)}", 8));
+    cr_expect_not(npy_read(path, ANY, &array, message));
+    cr_expect_eq(array.dtype, 0);
 }
 
 Test(npy, refuses_other_dicts) {
@@ -223,6 +247,14 @@ Test(npy, refuses_headers_that_lie) {
     unsigned char bytes[MOST];
     expect_fault(bytes, make(bytes, 1, plain, 23), "23 bytes of data, expected 24");
     expect_fault(bytes, make(bytes, 1, plain, 25), "25 bytes of data, expected 24");
+    for (size_t data = 0; data <= 24; data++) {
+        if (data == 12)
+            continue;
+        char fault[64];
+        snprintf(fault, sizeof fault, "%zu bytes of data, expected 12 for shape (2, 3)", data);
+        expect_fault(bytes, make(bytes, 1, plain_f16, data), fault);
+        expect_fault(bytes, make(bytes, 1, plain_u16, data), fault);
+    }
     expect_fault(bytes, make(bytes, 4, plain, 24), ".npy version 4.0");
     size_t size = make(bytes, 1, plain, 24);
     bytes[7] = 1;
@@ -239,19 +271,22 @@ Test(npy, refuses_headers_that_lie) {
 
 Test(npy, allocates_nothing_for_a_hostile_shape) {
     static const struct {
-        const char *shape, *fault;
+        const char *descr, *shape, *fault;
     } cases[] = {
-        {"(1152921504606846976,)", "8 bytes of data, expected 4611686018427387904"},
-        {"(4611686018427387904,)", "too large"},
-        {"(9223372036854775807,)", "too large"},
-        {"(4294967296, 4294967296)", "too large"},
-        {"(0, 9223372036854775807, 2)", "too large"},
+        {"<f4", "(1152921504606846976,)", "8 bytes of data, expected 4611686018427387904"},
+        {"<f4", "(4611686018427387904,)", "too large"},
+        {"<f4", "(9223372036854775807,)", "too large"},
+        {"<f4", "(4294967296, 4294967296)", "too large"},
+        {"<f4", "(0, 9223372036854775807, 2)", "too large"},
+        {"<f2", "(4611686018427387903,)", "8 bytes of data, expected 9223372036854775806"},
+        {"<f2", "(4611686018427387904,)", "too large"},
+        {"<u2", "(9223372036854775807,)", "too large"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char dict[128];
         unsigned char bytes[MOST];
-        snprintf(dict, sizeof dict, "{'descr': '<f4', 'fortran_order': False, 'shape': %s}",
-                 cases[i].shape);
+        snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': False, 'shape': %s}",
+                 cases[i].descr, cases[i].shape);
         expect_fault(bytes, make(bytes, 1, dict, 8), cases[i].fault);
     }
 }
@@ -271,17 +306,23 @@ Test(npy, survives_every_truncation) {
 }
 
 Test(npy, survives_every_change_of_a_byte) {
-    unsigned char bytes[MOST];
-    const size_t size = make(bytes, 1, plain, 24);
-    for (size_t at = 0; at < size - 24; at++) {
-        const unsigned char original = bytes[at];
-        for (int value = 0; value < 256; value++) {
-            struct npy_array array;
-            char message[NPY_MESSAGE_SIZE];
-            bytes[at] = (unsigned char)value;
-            read_header(bytes, size, size, &array, message); /* checks itself what it returns */
+    static const struct {
+        const char *dict;
+        size_t data;
+    } cases[] = {{plain, 24}, {plain_f16, 12}, {plain_u16, 12}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned char bytes[MOST];
+        const size_t size = make(bytes, 1, cases[i].dict, cases[i].data);
+        for (size_t at = 0; at < size - cases[i].data; at++) {
+            const unsigned char original = bytes[at];
+            for (int value = 0; value < 256; value++) {
+                struct npy_array array;
+                char message[NPY_MESSAGE_SIZE];
+                bytes[at] = (unsigned char)value;
+                read_header(bytes, size, size, &array, message); /* checks what it returns */
+            }
+            bytes[at] = original;
         }
-        bytes[at] = original;
     }
 }
 

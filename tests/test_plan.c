@@ -229,23 +229,25 @@ Test(plan, scratch_has_room_for_its_parts) {
         struct rapt_problem p = new_shape(2, 3, 2, 900, 5000, head_dim, value_dim);
         p.mask.dtype = i & 1 ? RAPT_BOOL : RAPT_NONE;
         p.value.stride[3] = i & 1 ? 2 : 1;
+        p.out.dtype = i & 2 ? RAPT_BF16 : RAPT_F32;
         const struct rapt_plan plan = sized_plan(&p, &variants[i / 72], 3);
         const struct rapt_scratch *s = &plan.scratch;
         const size_t width = (size_t)plan.kernels->panel_rows, block = (size_t)plan.key_block;
         const size_t keys = plan.stage ? (size_t)plan.superblock : 0;
-        const size_t starts[] = {s->panels,     s->scores,       s->bias,  s->bounds,
-                                 s->staged_key, s->staged_value, s->floats};
+        const size_t starts[] = {s->panels, s->scores,     s->bias,         s->bounds,
+                                 s->rows,   s->staged_key, s->staged_value, s->floats};
         const size_t needed[] = {
             s->panel_floats * (size_t)plan.panels_per_task,
             block * width,
             p.mask.dtype == RAPT_NONE ? 0 : block * width,
-            2 * width,
+            4 * width,
+            p.out.dtype == RAPT_F32 ? 0 : (size_t)value_dim * width,
             keys * (size_t)head_dim,
             keys * (size_t)value_dim,
         };
-        cr_assert_geq(s->panel_floats, (size_t)(head_dim + value_dim + 4) * width + 4 * width);
+        cr_assert_geq(s->panel_floats, (size_t)(head_dim + value_dim + 3) * width + 4 * width);
         cr_assert_eq(s->panel_floats * sizeof(float) % RAPT_ALIGN, 0u);
-        for (int k = 0; k < 6; k++) {
+        for (int k = 0; k < 7; k++) {
             cr_assert_eq(starts[k] * sizeof(float) % RAPT_ALIGN, 0u, "part %d", k);
             cr_assert_geq(starts[k + 1], starts[k] + needed[k], "part %d", k);
         }
@@ -278,7 +280,7 @@ Test(plan, sizes_never_wrap) {
         const __int128 heads = (__int128)n[0] * n[1], panels = (rows + width - 1) / width;
         const __int128 each = (panels + plan.panels_per_task - 1) / plan.panels_per_task;
         cr_assert(plan.rows == rows && plan.panels == panels && plan.task_count == heads * each);
-        const __int128 floats = (n[5] + n[6] + 8) * width * plan.panels_per_task +
+        const __int128 floats = (n[5] + n[6] + 7) * width * plan.panels_per_task +
                                 (__int128)plan.key_block * width +
                                 (plan.stage ? (__int128)plan.superblock * (n[5] + n[6]) : 0);
         cr_assert(plan.scratch.floats >= floats);

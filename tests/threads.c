@@ -40,7 +40,7 @@ static const char *first_calls(void) {
 
 static const char *rounds(float *out, void *workspace, size_t size) {
     for (int i = 0; i < ROUNDS; i++) {
-        rapt_attention_data data = {query, key, value, NULL, out, NULL, NULL};
+        const rapt_attention_data data = {.query = query, .key = key, .value = value, .out = out};
         const rapt_attention_args args = make_args(out);
         memset(out, 0xff, sizeof expected);
         const rapt_status status =

@@ -2,7 +2,6 @@
 /* The table of cases: features with their options, and the lists that combine them. */
 #include "cases.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +24,7 @@ static const struct attention_case base_case = {
     .window_left = -1,
     .window_right = -1,
     .lse = true,
+    .max = true,
     .weights = true,
 };
 
@@ -33,6 +33,8 @@ static const int64_t windows[][2] = {{-1, -1}, {0, 0},  {3, -1},        {-1, 2},
 static const float scales[] = {0, 0.25f, 3};
 static const float softcaps[] = {0, 20, 0.5f};
 static const int heads[][2] = {{2, 1}, {3, 3}, {6, 2}, {5, 1}, {8, 2}};
+static const bool outputs[][3] = {{true, true, true},   {false, false, false}, {true, false, false},
+                                  {false, true, false}, {false, false, true},  {true, true, false}};
 /* q_len, kv_len, head_dim, value_dim */
 static const int sizes[][4] = {{9, 37, 12, 12},  {1, 130, 16, 24},  {33, 20, 64, 33},
                                {50, 97, 72, 40}, {5, 100, 131, 17}, {21, 5, 3, 130}};
@@ -44,8 +46,17 @@ static void set_layout(struct attention_case *c, int option) {
         c->value_dim = c->head_dim;
     }
 }
+static void set_storage(struct attention_case *c, int option) {
+    c->storage = (enum storage)option;
+}
 static void set_mask(struct attention_case *c, int option) {
     c->mask = (enum mask_kind)option;
+}
+static void set_alibi(struct attention_case *c, int option) {
+    c->alibi = (enum alibi_kind)option;
+}
+static void set_sink(struct attention_case *c, int option) {
+    c->sink = (enum sink_kind)option;
 }
 static void set_causal(struct attention_case *c, int option) {
     c->causal = option != 0;
@@ -67,8 +78,9 @@ static void set_softcap(struct attention_case *c, int option) {
     c->softcap = softcaps[option];
 }
 static void set_outputs(struct attention_case *c, int option) {
-    c->lse = option != 1 && option != 2;
-    c->weights = option != 1 && option != 3;
+    c->lse = outputs[option][0];
+    c->max = outputs[option][1];
+    c->weights = outputs[option][2];
 }
 static void set_fill(struct attention_case *c, int option) {
     c->fill = (enum fill)option;
@@ -86,17 +98,13 @@ static void set_sizes(struct attention_case *c, int option) {
 
 /* Sizes come before the layout, which may bind them. */
 static const struct feature features[] = {
-    {COUNT(sizes), set_sizes},
-    {COUNT(heads), set_heads},
-    {LAYOUT_COUNT, set_layout},
-    {MASK_COUNT, set_mask},
-    {2, set_causal},
-    {OFFSET_COUNT, set_offset},
-    {COUNT(windows), set_window},
-    {LENGTH_COUNT, set_lengths},
-    {COUNT(scales), set_scale},
-    {COUNT(softcaps), set_softcap},
-    {4, set_outputs},
+    {COUNT(sizes), set_sizes},      {COUNT(heads), set_heads},
+    {LAYOUT_COUNT, set_layout},     {STORAGE_COUNT, set_storage},
+    {MASK_COUNT, set_mask},         {ALIBI_COUNT, set_alibi},
+    {SINK_COUNT, set_sink},         {2, set_causal},
+    {OFFSET_COUNT, set_offset},     {COUNT(windows), set_window},
+    {LENGTH_COUNT, set_lengths},    {COUNT(scales), set_scale},
+    {COUNT(softcaps), set_softcap}, {COUNT(outputs), set_outputs},
     {FILL_COUNT, set_fill},
 };
 
@@ -108,81 +116,22 @@ static const int kv_lens[] = {1,  2,  3,  4,   5,   7,   8,   9,   15,  16, 17,
 static const int dims[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,   11,  15,  16,  17,  24,  31,
                            32, 33, 40, 64, 65, 72, 80, 96, 112, 128, 129, 160, 256, 257, 300};
 
+#define SIZES(b, hq, hkv, sq, skv, d, dv)                                                          \
+    .batch = (b), .q_heads = (hq), .kv_heads = (hkv), .q_len = (sq), .kv_len = (skv),              \
+    .head_dim = (d), .value_dim = (dv)
+
 /* Large enough for several threads, panels per task, and for keys beyond a block that fits L2. */
 static const struct attention_case large_cases[] = {
-    {.batch = 2,
-     .q_heads = 4,
-     .kv_heads = 2,
-     .q_len = 100,
-     .kv_len = 300,
-     .head_dim = 64,
-     .value_dim = 64,
-     .offset = OFFSET_END,
-     .causal = true},
-    {.batch = 1,
-     .q_heads = 3,
-     .kv_heads = 3,
-     .q_len = 130,
-     .kv_len = 130,
-     .head_dim = 80,
-     .value_dim = 80,
-     .layout = LAYOUT_PACKED},
-    {.batch = 2,
-     .q_heads = 1,
-     .kv_heads = 1,
-     .q_len = 410,
-     .kv_len = 170,
-     .head_dim = 128,
-     .value_dim = 72,
-     .layout = LAYOUT_PAGES,
-     .mask = MASK_BOOL},
-    {.batch = 1,
-     .q_heads = 1,
-     .kv_heads = 1,
-     .q_len = 500,
-     .kv_len = 530,
-     .head_dim = 256,
-     .value_dim = 200,
-     .layout = LAYOUT_SPREAD,
-     .causal = true},
-    {.batch = 1,
-     .q_heads = 4,
-     .kv_heads = 1,
-     .q_len = 150,
-     .kv_len = 620,
-     .head_dim = 300,
-     .value_dim = 160,
-     .layout = LAYOUT_BSHD,
-     .lengths = LENGTH_SOME,
-     .mask = MASK_BIAS_KEYS},
-    {.batch = 1,
-     .q_heads = 2,
-     .kv_heads = 1,
-     .q_len = 60,
-     .kv_len = 2100,
-     .head_dim = 64,
-     .value_dim = 64,
-     .layout = LAYOUT_PAGES,
-     .offset = OFFSET_END,
-     .window_left = 1500},
-    {.batch = 1,
-     .q_heads = 1,
-     .kv_heads = 1,
-     .q_len = 5,
-     .kv_len = 9000,
-     .head_dim = 8,
-     .value_dim = 8,
-     .layout = LAYOUT_TRANSPOSED},
-    {.batch = 3,
-     .q_heads = 6,
-     .kv_heads = 2,
-     .q_len = 200,
-     .kv_len = 200,
-     .head_dim = 32,
-     .value_dim = 32,
-     .causal = true,
-     .lengths = LENGTH_SOME,
-     .offset = OFFSET_END,
+    {SIZES(2, 4, 2, 100, 300, 64, 64), .offset = OFFSET_END, .causal = true},
+    {SIZES(1, 3, 3, 130, 130, 80, 80), .layout = LAYOUT_PACKED, .storage = STORAGE_BF16},
+    {SIZES(2, 1, 1, 410, 170, 128, 72), .layout = LAYOUT_PAGES, .mask = MASK_BOOL},
+    {SIZES(1, 1, 1, 500, 530, 160, 136), .layout = LAYOUT_SPREAD, .causal = true},
+    {SIZES(1, 4, 1, 100, 620, 300, 160), .layout = LAYOUT_BSHD, .lengths = LENGTH_SOME,
+     .mask = MASK_BIAS_KEYS, .sink = SINK_BATCHES},
+    {SIZES(1, 2, 1, 60, 2100, 64, 64), .layout = LAYOUT_PAGES, .storage = STORAGE_CACHE_F16,
+     .offset = OFFSET_END, .window_left = 1500, .alibi = ALIBI_HEADS},
+    {SIZES(1, 1, 1, 5, 9000, 8, 8), .layout = LAYOUT_TRANSPOSED},
+    {SIZES(3, 6, 2, 200, 200, 32, 32), .causal = true, .lengths = LENGTH_SOME, .offset = OFFSET_END,
      .fill = FILL_HIDDEN},
 };
 
@@ -197,46 +146,6 @@ static int below(uint64_t *state, int n) {
     return (int)(cases_random(state) % (uint64_t)n);
 }
 
-static void name_case(struct attention_case *c) {
-    static const char *const layouts[] = {"bhsd",   "bshd",       "packed", "reversed",
-                                          "spread", "transposed", "pages",  "shared"};
-    static const char *const masks[] = {"none",   "bool",       "bool-keys", "bool-rows",
-                                        "bias",   "bias-heads", "bias-keys", "infinite",
-                                        "lowest", "nan",        "one"};
-    static const char *const offsets[] = {"none", "end", "negative", "past", "varied", "far"};
-    static const char *const lengths[] = {"none", "all", "some", "zero"};
-    static const char *const fills[] = {"normal",    "large",    "overflow",  "equal",
-                                        "subnormal", "hidden",   "nan-query", "nan-key",
-                                        "nan-value", "inf-value"};
-    size_t used = 0;
-#define PUT(...)                                                                                   \
-    do {                                                                                           \
-        if (used < sizeof c->name)                                                                 \
-            used += (size_t)snprintf(c->name + used, sizeof c->name - used, __VA_ARGS__);          \
-    } while (0)
-    PUT("b%d h%d/%d q%d k%d d%d/%d %s", c->batch, c->q_heads, c->kv_heads, c->q_len, c->kv_len,
-        c->head_dim, c->value_dim, layouts[c->layout]);
-    if (c->mask)
-        PUT(" mask=%s", masks[c->mask]);
-    if (c->causal)
-        PUT(" causal");
-    if (c->offset)
-        PUT(" offset=%s", offsets[c->offset]);
-    if (c->window_left >= 0 || c->window_right >= 0)
-        PUT(" window=%lld,%lld", (long long)c->window_left, (long long)c->window_right);
-    if (c->lengths)
-        PUT(" kv_len=%s", lengths[c->lengths]);
-    if (c->scale > 0)
-        PUT(" scale=%g", (double)c->scale);
-    if (c->softcap > 0)
-        PUT(" softcap=%g", (double)c->softcap);
-    if (c->fill)
-        PUT(" fill=%s", fills[c->fill]);
-    if (!c->lse || !c->weights)
-        PUT(" out%s%s", c->lse ? "+lse" : "", c->weights ? "+weights" : "");
-#undef PUT
-}
-
 /* A list being made. */
 struct maker {
     struct case_list *list;
@@ -246,11 +155,15 @@ struct maker {
 
 /* What the definition leaves open can't be checked. */
 static bool is_defined(const struct attention_case *c) {
-    /* Scores beyond f32 that a mask brings back into its range. */
-    if (c->fill == FILL_OVERFLOW && c->mask == MASK_LOWEST)
+    /* Scores beyond f32 that a mask or ALiBi brings back into its range. */
+    const int beyond =
+        (c->fill == FILL_OVERFLOW) + (c->mask == MASK_LOWEST) + (c->alibi == ALIBI_HUGE);
+    if (beyond > 1)
         return false;
     /* A weight that is 0 in f32 only, times infinity. */
-    if (c->fill == FILL_INF_VALUE && c->scale > 1)
+    const bool steep =
+        c->alibi && (c->alibi == ALIBI_HUGE || c->offset == OFFSET_FAR || c->kv_len > 130);
+    if (c->fill == FILL_INF_VALUE && (c->scale > 1 || steep))
         return false;
     /* What one head hides another shows. */
     return !(c->fill == FILL_HIDDEN && c->layout == LAYOUT_SHARED);
@@ -270,8 +183,13 @@ static void add(struct maker *m, struct attention_case c, bool quick) {
             return;
         list->items = grown;
     }
-    name_case(&c);
+    cases_name(&c);
     list->items[list->count++] = c;
+}
+
+/* All but f32, in turn. */
+static enum storage other_storage(int n) {
+    return (enum storage)(1 + n % (STORAGE_COUNT - 1));
 }
 
 static void add_sizes(struct maker *m) {
@@ -286,6 +204,7 @@ static void add_sizes(struct maker *m) {
         add(m, c, false);
         c.offset = OFFSET_END;
         c.q_heads = 3; /* groups straddle panels */
+        c.storage = other_storage(n);
         add(m, c, false);
     }
     static const int block_dims[] = {8, 72, 160}; /* blocks of 96, 48 and 32 keys */
@@ -299,6 +218,7 @@ static void add_sizes(struct maker *m) {
             add(m, c, n % 3 == d);
             c.causal = true;
             c.offset = OFFSET_END;
+            c.storage = other_storage(n + d);
             add(m, c, false);
         }
     }
@@ -310,7 +230,11 @@ static void add_sizes(struct maker *m) {
         add(m, c, n % 2 == 1);
         c.head_dim = base_case.head_dim;
         c.causal = true;
-        add(m, c, false);
+        c.storage = other_storage(n);
+        add(m, c, n % 4 == 0);
+        c.head_dim = dims[n];
+        c.storage = other_storage(n + 5);
+        add(m, c, n % 4 == 2);
     }
 }
 
@@ -367,9 +291,24 @@ static void add_large(struct maker *m) {
         struct attention_case c = large_cases[n];
         c.window_left = c.window_left ? c.window_left : -1;
         c.window_right = -1;
-        c.lse = true;
+        c.lse = c.max = true;
         c.weights = n % 2 == 0;
         add(m, c, false);
+    }
+}
+
+/* One key is all of the weight: out is the value, as it rounds. */
+static void add_rounding(struct maker *m) {
+    for (int storage = 0; storage < STORAGE_COUNT; storage++) {
+        struct attention_case c = base_case;
+        c.kv_len = 1;
+        c.storage = (enum storage)storage;
+        c.fill = FILL_TIES;
+        add(m, c, true);
+        c.fill = FILL_TOP;
+        add(m, c, true);
+        c.fill = FILL_SUBNORMAL;
+        add(m, c, true);
     }
 }
 
@@ -379,6 +318,7 @@ bool cases_make(struct case_list *list, uint64_t seed, bool quick_only) {
     add(&m, base_case, true);
     add_sizes(&m);
     add_groups(&m);
+    add_rounding(&m);
     add_pairs(&m);
     add_random(&m, 250);
     add_large(&m);

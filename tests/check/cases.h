@@ -22,7 +22,22 @@ enum layout {
     LAYOUT_TRANSPOSED, /* positions densest */
     LAYOUT_PAGES,      /* rows a multiple of 4096 bytes apart */
     LAYOUT_SHARED,     /* all batches and heads in one place, stride 0 */
+    LAYOUT_ODD,        /* rows an odd number of elements apart: 2 bytes are all that is aligned */
     LAYOUT_COUNT
+};
+
+/* What query, key, value, out and an additive mask are stored as. */
+enum storage {
+    STORAGE_F32,
+    STORAGE_F16,
+    STORAGE_BF16,
+    STORAGE_CACHE_F16,  /* keys, values and mask; the rest f32 */
+    STORAGE_CACHE_BF16, /* keys and values, and out */
+    STORAGE_QUERY_F16,  /* out and mask bf16, the rest f32 */
+    STORAGE_OUT_F16,    /* the rest f32 */
+    STORAGE_MIX_F32,    /* every input another, out f32 */
+    STORAGE_MIX_F16,    /* out f16 */
+    STORAGE_COUNT
 };
 
 enum mask_kind {
@@ -34,7 +49,7 @@ enum mask_kind {
     MASK_BIAS_HEADS, /* (1, Hq, Sq, Skv), with rows of -inf */
     MASK_BIAS_KEYS,  /* (1, 1, 1, Skv) */
     MASK_INFINITE,   /* (B, Hq, Sq, Skv), with -inf and +inf */
-    MASK_LOWEST,     /* (B, 1, Sq, Skv), with -FLT_MAX, also for whole rows */
+    MASK_LOWEST,     /* (B, 1, Sq, Skv), with the lowest finite number, also for whole rows */
     MASK_NAN,        /* (B, 1, Sq, Skv), with -inf and NaN */
     MASK_ONE,        /* (1, 1, 1, 1) */
     MASK_COUNT
@@ -58,12 +73,34 @@ enum length_kind {
     LENGTH_COUNT
 };
 
+/* (1, Hq, 1, 1), or (B, Hq, 1, 1) where batches differ */
+enum alibi_kind {
+    ALIBI_NONE,
+    ALIBI_HEADS,    /* 1/2, 1/4, ... */
+    ALIBI_BATCHES,  /* the same, and 0 */
+    ALIBI_NEGATIVE, /* of both signs */
+    ALIBI_HUGE,     /* of both signs, up to FLT_MAX */
+    ALIBI_COUNT
+};
+
+enum sink_kind {
+    SINK_NONE,
+    SINK_ZERO,    /* (1, Hq, 1, 1) */
+    SINK_BATCHES, /* (B, Hq, 1, 1), -50 to 50 */
+    SINK_ABSENT,  /* -inf for some heads */
+    SINK_HUGE,    /* up to infinity */
+    SINK_NAN,     /* for some heads */
+    SINK_COUNT
+};
+
 enum fill {
     FILL_NORMAL,
     FILL_LARGE,     /* scores of about 1e4 */
     FILL_OVERFLOW,  /* scores that overflow f32, in both directions */
     FILL_EQUAL,     /* all scores the same */
     FILL_SUBNORMAL, /* scores and values */
+    FILL_TIES,      /* values halfway between two numbers of out's type */
+    FILL_TOP,       /* values about the largest number of out's type */
     FILL_HIDDEN,    /* NaN and infinity wherever no query attends */
     FILL_NAN_QUERY,
     FILL_NAN_KEY,
@@ -73,17 +110,20 @@ enum fill {
 };
 
 struct attention_case {
-    char name[144]; /* sizes, and all that differs from the plain case */
+    char name[192]; /* sizes, and all that differs from the plain case */
     uint64_t seed;  /* of its numbers */
     int batch, q_heads, kv_heads, q_len, kv_len, head_dim, value_dim;
     enum layout layout;
+    enum storage storage;
     enum mask_kind mask;
+    enum alibi_kind alibi;
+    enum sink_kind sink;
     bool causal;
     enum offset_kind offset;
     int64_t window_left, window_right;
     enum length_kind lengths;
     float scale, softcap;
-    bool lse, weights;
+    bool lse, max, weights;
     enum fill fill;
     bool quick; /* one of the few for slow variants and emulators */
 };
@@ -96,6 +136,9 @@ struct case_list {
 /* All cases, or the quick ones only. False if there's no memory; then there's nothing to free. */
 bool cases_make(struct case_list *list, uint64_t seed, bool quick_only);
 void cases_free(struct case_list *list);
+
+/* Writes the case's name from all that is set. */
+void cases_name(struct attention_case *c);
 
 /* A generator of random numbers (SplitMix64: Steele, Lea and Flood 2014) that needs no libm. */
 uint64_t cases_random(uint64_t *state);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Checks one variant of the library over all cases:
- * - results within the oracle's bounds; rows of weights sum to 1; NaN where it's due, as 0x7fc00000
- * - the same bits for one and several threads, one-shot and planned, in another layout, batch items
- *   one by one, and queries one by one
+ * - results within the oracle's bounds; rows of weights sum to 1; the canonical NaN where
+ *   it's due
+ * - the same bits for one and several threads, one-shot, planned and in slices, in another layout,
+ *   stored as f32, batch items one by one, and queries one by one
+ * - keys in parts, merged, are the whole
  * - nothing outside the tensors read or written (forbidden pages, canaries), inputs unchanged
  */
 #ifndef RAPT_CHECK_KCHECK_H
@@ -19,7 +21,7 @@ struct kcheck_report {
     size_t cases, failures;
     double error;        /* largest of out, where numbers are normal and scale is the default */
     double bound_share;  /* largest error of anything, as a fraction of its bound */
-    char worst[144];     /* the case it is from */
+    char worst[192];     /* the case it is from */
     uint64_t hash;       /* of the bits of all outputs, to compare variants with: same cases, */
     uint64_t quick_hash; /* same hash; this one is of the quick cases, which each level has */
 };

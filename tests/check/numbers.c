@@ -4,12 +4,33 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "oracle.h"
+#include "storage.h"
 #include "tensors.h"
 
-static float *element(const rapt_tensor *view, const int64_t *at) {
-    return tensors_element(view, at);
+/* A NaN of either sign that isn't the canonical one. */
+static void put_nan(const rapt_tensor *view, const int64_t *at, bool negative) {
+    const uint32_t bits = storage_nan(view->dtype) | 1;
+    const uint32_t word = bits | (uint32_t)negative << 31;
+    const uint16_t half = (uint16_t)(bits | (uint32_t)negative << 15);
+    if (view->dtype == RAPT_F32)
+        memcpy(tensors_element(view, at), &word, sizeof word);
+    else
+        memcpy(tensors_element(view, at), &half, sizeof half);
+}
+
+/* A finite number stays finite. */
+static void put(const rapt_tensor *view, const int64_t *at, float number) {
+    const float largest = storage_largest(view->dtype);
+    if (isnan(number)) {
+        put_nan(view, at, signbit(number) != 0);
+        return;
+    }
+    if (isfinite(number) && fabsf(number) > largest)
+        number = copysignf(largest, number);
+    storage_write(view->dtype, tensors_element(view, at), number);
 }
 
 /* 0 to 1 */
@@ -25,7 +46,7 @@ static float normal(uint64_t *state) {
     return (float)sum * (1.7320508f / 65536);
 }
 
-static float query_element(const struct attention_case *c, uint64_t *state) {
+static float query_element(const struct attention_case *c, rapt_dtype dtype, uint64_t *state) {
     switch (c->fill) {
     case FILL_LARGE:
         return 100 * normal(state);
@@ -34,16 +55,17 @@ static float query_element(const struct attention_case *c, uint64_t *state) {
     case FILL_EQUAL:
         return 0.75f;
     case FILL_SUBNORMAL:
-        return 1e-20f * normal(state);
+        return (dtype == RAPT_F16 ? 1e-5f : 1e-20f) * normal(state);
     default:
         return normal(state);
     }
 }
 
 /* One sign for all channels if it overflows: else the order of summation would matter. */
-static float key_element(const struct attention_case *c, uint64_t kind, uint64_t *state) {
+static float key_element(const struct attention_case *c, rapt_dtype dtype, uint64_t kind,
+                         uint64_t *state) {
     if (c->fill != FILL_OVERFLOW)
-        return query_element(c, state);
+        return query_element(c, dtype, state);
     const float size = kind % 4 == 0 ? -1e25f : 1e25f;
     return kind % 4 == 1 ? 1e-15f * normal(state) : size * (0.5f + uniform(state));
 }
@@ -70,8 +92,8 @@ static void fill_mask(const rapt_tensor *mask, const struct attention_case *c, u
     static const unsigned char truths[] = {1, 2, 0x80, 0xff};
     int64_t at[4] = {0};
     do {
-        if (mask->dtype == RAPT_F32) {
-            *element(mask, at) = mask_element(c, at[2], state);
+        if (mask->dtype != RAPT_BOOL) {
+            put(mask, at, mask_element(c, at[2], state));
             continue;
         }
         const uint64_t r = cases_random(state);
@@ -83,7 +105,7 @@ static void fill_mask(const rapt_tensor *mask, const struct attention_case *c, u
 static void fill_query(const rapt_tensor *query, const struct attention_case *c, uint64_t *state) {
     int64_t at[4] = {0};
     do
-        *element(query, at) = query_element(c, state);
+        put(query, at, query_element(c, query->dtype, state));
     while (tensors_next(query, at));
 }
 
@@ -92,16 +114,89 @@ static void fill_key(const rapt_tensor *key, const struct attention_case *c, uin
     uint64_t kind = 0;
     do {
         kind = at[3] == 0 ? cases_random(state) : kind;
-        *element(key, at) = key_element(c, kind, state);
+        put(key, at, key_element(c, key->dtype, kind, state));
     } while (tensors_next(key, at));
 }
 
-static void fill_value(const rapt_tensor *value, const struct attention_case *c, uint64_t *state) {
-    const float size = c->fill == FILL_SUBNORMAL ? 1e-39f : 1;
+/* Between two neighbours, as far as `dtype` has them; x itself for f32. */
+static float halfway(rapt_dtype dtype, float x) {
+    const float half = dtype == RAPT_F16 ? 0x1p-11f : dtype == RAPT_BF16 ? 0x1p-8f : 0;
+    float memory;
+    storage_write(dtype, &memory, x);
+    const float y = storage_read(dtype, &memory);
+    return y == 0 ? y : y + copysignf(ldexpf(half, ilogbf(y)), y);
+}
+
+/* Values are chosen by what out is stored as. */
+static float value_element(const rapt_attention_args *args, const struct attention_case *c,
+                           uint64_t *state) {
+    const rapt_dtype out = args->out.dtype;
+    const bool small_range = out == RAPT_F16 || args->value.dtype == RAPT_F16;
+    switch (c->fill) {
+    case FILL_SUBNORMAL:
+        return (small_range ? 1e-5f : 1e-39f) * normal(state);
+    case FILL_TIES:
+        return halfway(out, normal(state));
+    case FILL_TOP: { /* sums of many must not overflow f32 */
+        const float many = out == RAPT_F16 || c->kv_len == 1 ? 1 : 2 * (float)c->kv_len;
+        const float share = 0.99f + 0.0125f * uniform(state);
+        const float size = fminf(storage_largest(out) / many * share, FLT_MAX);
+        return cases_random(state) & 1 ? size : -size;
+    }
+    default:
+        return normal(state);
+    }
+}
+
+static void fill_value(const rapt_attention_args *args, const struct attention_case *c,
+                       uint64_t *state) {
     int64_t at[4] = {0};
     do
-        *element(value, at) = size * normal(state);
-    while (tensors_next(value, at));
+        put(&args->value, at, value_element(args, c, state));
+    while (tensors_next(&args->value, at));
+}
+
+static float slope(const struct attention_case *c, const int64_t *at) {
+    static const float huge[] = {FLT_MAX, -1e30f, 1e30f, -FLT_MAX, 1};
+    const float slope = ldexpf(1, -(int)(at[1] + at[0] % 2) - 1);
+    switch (c->alibi) {
+    case ALIBI_BATCHES:
+        return (at[0] + at[1]) % 3 == 1 ? 0 : slope;
+    case ALIBI_NEGATIVE:
+        return at[1] % 2 == 0 ? -slope : slope;
+    case ALIBI_HUGE:
+        return huge[(c->seed + (uint64_t)at[1]) % 5];
+    default:
+        return slope;
+    }
+}
+
+static float sink(const struct attention_case *c, const int64_t *at) {
+    static const float varied[] = {50, -50, 1.5f, -0.25f, 7};
+    static const float huge[] = {1e30f, -FLT_MAX, INFINITY, 1e5f, FLT_MAX, -1e30f, -1e5f};
+    const uint64_t n = c->seed + (uint64_t)(at[1] + 3 * at[0]);
+    switch (c->sink) {
+    case SINK_BATCHES:
+        return varied[n % 5];
+    case SINK_ABSENT:
+        return n % 2 ? -INFINITY : 1;
+    case SINK_HUGE:
+        return huge[n % 7];
+    case SINK_NAN:
+        return n % 2 ? NAN : 1;
+    default:
+        return 0;
+    }
+}
+
+static void fill_heads(const rapt_tensor *view, const struct attention_case *c,
+                       float (*number)(const struct attention_case *, const int64_t *)) {
+    int64_t at[4] = {0};
+    if (view->dtype == RAPT_NONE)
+        return;
+    do
+        put(view, at, number(c, at));
+    while (tensors_next(view, at));
 }
 
 /* Puts a number somewhere into each batch and head. */
@@ -111,7 +206,7 @@ static void sprinkle(const rapt_tensor *view, float number, uint64_t *state) {
         for (at[1] = 0; at[1] < view->shape[1]; at[1]++) {
             at[2] = (int64_t)(cases_random(state) % (uint64_t)view->shape[2]);
             at[3] = (int64_t)(cases_random(state) % (uint64_t)view->shape[3]);
-            *element(view, at) = cases_random(state) & 1 ? number : -number;
+            put(view, at, cases_random(state) & 1 ? number : -number);
         }
     }
 }
@@ -119,7 +214,7 @@ static void sprinkle(const rapt_tensor *view, float number, uint64_t *state) {
 static void spoil_row(const rapt_tensor *view, int64_t b, int64_t h, int64_t s, uint64_t *state) {
     const float garbage[] = {NAN, INFINITY, -INFINITY, FLT_MAX};
     for (int64_t at[4] = {b, h, s, 0}; at[3] < view->shape[3]; at[3]++)
-        *element(view, at) = garbage[cases_random(state) % 4];
+        put(view, at, garbage[cases_random(state) % 4]);
 }
 
 /* Garbage in keys and values that no query attends, and in queries that attend no key. */
@@ -152,9 +247,11 @@ void numbers_fill(const rapt_attention_args *args, const struct attention_case *
     uint64_t state = c->seed;
     fill_query(&args->query, c, &state);
     fill_key(&args->key, c, &state);
-    fill_value(&args->value, c, &state);
+    fill_value(args, c, &state);
     if (args->mask.dtype != RAPT_NONE)
         fill_mask(&args->mask, c, &state);
+    fill_heads(&args->alibi, c, slope);
+    fill_heads(&args->sink, c, sink);
     if (c->fill == FILL_HIDDEN)
         spoil_hidden(args, &state);
     else if (c->fill == FILL_NAN_QUERY)

@@ -7,7 +7,7 @@
 
 #include "cases.h"
 
-/* Fills query, key, value and mask from the seed of the case. Needs positions and lengths. */
+/* Fills the inputs from the seed of the case. Needs positions and lengths. */
 void numbers_fill(const rapt_attention_args *args, const struct attention_case *c);
 
 #endif

@@ -10,12 +10,14 @@
  *   score    q times scale log2(e): 5 u of each product; the chain of fused multiply-adds: u times
  *            the sum of the sizes of its partial sums (running error analysis: Higham, Accuracy and
  *            Stability of Numerical Algorithms, §3.3), in all u (5 sum |q k| + sum |partial|)
- * scale. Softcap: through tanh, then 6 u of the result. Bias: 2 u of bias and score. exp      7 u
- * (3.5 ULP), again for each rescaling by a new maximum, and u (max - score) from the subtraction.
- * All this makes the score an interval [low, high]. weight   exp(low - log sum exp(high)) to
- * exp(high - log sum exp(low)). out      sum of (bound of weight) |value - out|, since the weights'
- * errors sum to 0, plus the roundings of the sums: u (sum |partial| + 16 sum weight |value|), and
- * those of the denominator: u |out| (sum of partial sums of the weights + 4).
+ * scale. Softcap: through tanh, then 6 u of the result. ALiBi: 5 u of it and u of the score. Bias:
+ * 2 u of bias and score. Sink: 2 u. exp      7 u (3.5 ULP), again for each rescaling by a new
+ * maximum, and u (max - score) from the subtraction. All this makes the score an interval [low,
+ * high]. weight   exp(low - log sum exp(high)) to exp(high - log sum exp(low)). A sink is one more
+ * key, whose value is 0. out      sum of (bound of weight) |value - out|, since the weights' errors
+ * sum to 0, plus the roundings of the sums: u (sum |partial| + 16 sum weight |value|), and those of
+ * the denominator: u |out| (sum of partial sums of the weights + 4). f16 and bf16 add half a unit
+ * in the last place, see storage.h.
  *
  * Subnormal intermediate results add multiples of 2^-149. Where a score's products have both signs
  * and could overflow f32, its interval is everything. Scale times |query| must not overflow. The
@@ -27,11 +29,14 @@
 
 #include <rapt/attention.h>
 
-/* The results of one query, and their bounds. The caller brings the arrays. */
+/* The results of one query before they are stored, and their bounds. The caller brings the arrays.
+ */
 struct oracle_row {
     double *out, *out_bound;       /* [Dv] */
     double *weight, *weight_bound; /* [Skv] */
     double lse, lse_bound;
+    double max, max_bound;
+    double sink, sink_bound; /* the weight that a sink takes */
 };
 
 /* Whether query i of head h and batch b attends key j: masks alone decide. */
@@ -41,16 +46,19 @@ bool oracle_attends(const rapt_attention_args *args, int64_t b, int64_t h, int64
 bool oracle_solve(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i,
                   struct oracle_row *row);
 
-/* The same for who wants the output only, [Dv], to check samples of a large problem. Without
- * memory it returns false, and all is NaN. */
+/* The output only, [Dv], as it is stored, to check samples of a large problem. Without memory it
+ * returns false, and all is NaN. */
 bool oracle_row(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i, double *out,
                 double *bound);
 
-/* All queries: dense arrays in the order batch, head, query, channel (or key). */
+/* All queries, as they are stored: dense arrays in the order batch, head, query, channel (or key).
+ */
 struct oracle_result {
     double *out, *out_bound;
     double *weights, *weights_bound;
     double *lse, *lse_bound;
+    double *max, *max_bound;
+    double *sink, *sink_bound;
 };
 
 /* False if there is no memory; then there's nothing to free. */

@@ -6,32 +6,31 @@
 #include <string.h>
 
 #include "numbers.h"
+#include "storage.h"
 
 /* Gaps of inputs are NaN, or true: whoever reads them notices. */
-enum { INPUT_GAP_BYTE = 0xff, PAGE_FLOATS = 1024 };
+enum { INPUT_GAP_BYTE = 0xff, PAGE_BYTES = 4096 };
 
 static const int64_t far_away = (int64_t)1 << 60;
 
 rapt_tensor *tensors_view(rapt_attention_args *args, enum tensor_role role) {
-    rapt_tensor *const views[] = {&args->query, &args->key, &args->value,  &args->mask,
-                                  &args->out,   &args->lse, &args->weights};
+    rapt_tensor *const views[] = {&args->query, &args->key,    &args->value, &args->mask,
+                                  &args->alibi, &args->sink,   &args->out,   &args->lse,
+                                  &args->max,   &args->weights};
     return views[role];
 }
 
 const char *tensors_name(enum tensor_role role) {
-    static const char *const names[] = {"query", "key", "value", "mask", "out", "lse", "weights"};
+    static const char *const names[] = {"query", "key", "value", "mask", "alibi",
+                                        "sink",  "out", "lse",   "max",  "weights"};
     return names[role];
-}
-
-static size_t element_size(const rapt_tensor *view) {
-    return view->dtype == RAPT_BOOL ? 1 : sizeof(float);
 }
 
 void *tensors_element(const rapt_tensor *view, const int64_t *at) {
     int64_t offset = 0;
     for (int i = 0; i < 4; i++)
         offset += at[i] * view->stride[i];
-    return (char *)view->data + offset * (int64_t)element_size(view);
+    return (char *)view->data + offset * (int64_t)storage_size(view->dtype);
 }
 
 bool tensors_next(const rapt_tensor *view, int64_t *at) {
@@ -48,7 +47,7 @@ static void set_shape(rapt_tensor *view, rapt_dtype dtype, int64_t b, int64_t h,
     *view = (rapt_tensor){.dtype = dtype, .shape = {b, h, s, c}};
 }
 
-static void set_mask_shape(rapt_tensor *view, const struct attention_case *c) {
+static void set_mask_shape(rapt_tensor *view, rapt_dtype dtype, const struct attention_case *c) {
     static const bool full[MASK_COUNT][4] = {
         [MASK_BOOL] = {1, 1, 1, 1},       [MASK_BOOL_KEYS] = {1, 0, 0, 1},
         [MASK_BOOL_ROWS] = {0, 0, 1, 0},  [MASK_BIAS] = {1, 1, 1, 1},
@@ -58,18 +57,40 @@ static void set_mask_shape(rapt_tensor *view, const struct attention_case *c) {
     };
     const bool *is = full[c->mask];
     if (c->mask != MASK_NONE)
-        set_shape(view, c->mask <= MASK_BOOL_ROWS ? RAPT_BOOL : RAPT_F32, is[0] ? c->batch : 1,
+        set_shape(view, c->mask <= MASK_BOOL_ROWS ? RAPT_BOOL : dtype, is[0] ? c->batch : 1,
                   is[1] ? c->q_heads : 1, is[2] ? c->q_len : 1, is[3] ? c->kv_len : 1);
 }
 
+/* What query, key, value, out and mask are stored as. */
+static const rapt_dtype stored[STORAGE_COUNT][5] = {
+    [STORAGE_F32] = {RAPT_F32, RAPT_F32, RAPT_F32, RAPT_F32, RAPT_F32},
+    [STORAGE_F16] = {RAPT_F16, RAPT_F16, RAPT_F16, RAPT_F16, RAPT_F16},
+    [STORAGE_BF16] = {RAPT_BF16, RAPT_BF16, RAPT_BF16, RAPT_BF16, RAPT_BF16},
+    [STORAGE_CACHE_F16] = {RAPT_F32, RAPT_F16, RAPT_F16, RAPT_F32, RAPT_F16},
+    [STORAGE_CACHE_BF16] = {RAPT_F32, RAPT_BF16, RAPT_BF16, RAPT_BF16, RAPT_F32},
+    [STORAGE_QUERY_F16] = {RAPT_F16, RAPT_F32, RAPT_F32, RAPT_BF16, RAPT_BF16},
+    [STORAGE_OUT_F16] = {RAPT_F32, RAPT_F32, RAPT_F32, RAPT_F16, RAPT_F32},
+    [STORAGE_MIX_F32] = {RAPT_BF16, RAPT_F16, RAPT_F32, RAPT_F32, RAPT_F16},
+    [STORAGE_MIX_F16] = {RAPT_F16, RAPT_F32, RAPT_BF16, RAPT_F16, RAPT_BF16},
+};
+
 static void set_shapes(rapt_attention_args *args, const struct attention_case *c) {
-    set_shape(&args->query, RAPT_F32, c->batch, c->q_heads, c->q_len, c->head_dim);
-    set_shape(&args->key, RAPT_F32, c->batch, c->kv_heads, c->kv_len, c->head_dim);
-    set_shape(&args->value, RAPT_F32, c->batch, c->kv_heads, c->kv_len, c->value_dim);
-    set_shape(&args->out, RAPT_F32, c->batch, c->q_heads, c->q_len, c->value_dim);
-    set_mask_shape(&args->mask, c);
+    const rapt_dtype *dtypes = stored[c->storage];
+    const bool packed = c->layout == LAYOUT_PACKED; /* one buffer has one type */
+    set_shape(&args->query, dtypes[0], c->batch, c->q_heads, c->q_len, c->head_dim);
+    set_shape(&args->key, dtypes[packed ? 0 : 1], c->batch, c->kv_heads, c->kv_len, c->head_dim);
+    set_shape(&args->value, dtypes[packed ? 0 : 2], c->batch, c->kv_heads, c->kv_len, c->value_dim);
+    set_shape(&args->out, dtypes[3], c->batch, c->q_heads, c->q_len, c->value_dim);
+    set_mask_shape(&args->mask, dtypes[4], c);
+    if (c->alibi)
+        set_shape(&args->alibi, RAPT_F32, c->alibi == ALIBI_BATCHES ? c->batch : 1, c->q_heads, 1,
+                  1);
+    if (c->sink)
+        set_shape(&args->sink, RAPT_F32, c->sink == SINK_BATCHES ? c->batch : 1, c->q_heads, 1, 1);
     if (c->lse)
         set_shape(&args->lse, RAPT_F32, c->batch, c->q_heads, c->q_len, 1);
+    if (c->max)
+        set_shape(&args->max, RAPT_F32, c->batch, c->q_heads, c->q_len, 1);
     if (c->weights)
         set_shape(&args->weights, RAPT_F32, c->batch, c->q_heads, c->q_len, c->kv_len);
 }
@@ -82,8 +103,9 @@ static void set_strides(rapt_tensor *view, int64_t b, int64_t h, int64_t s, int6
 /* token: elements of one position in a packed buffer. */
 static void lay_out(rapt_tensor *view, enum layout layout, int64_t token) {
     const int64_t heads = view->shape[1], positions = view->shape[2], channels = view->shape[3];
-    const int64_t page = (channels + PAGE_FLOATS - 1) / PAGE_FLOATS * PAGE_FLOATS;
-    const int64_t head = positions * channels, gapped = 2 * channels + 3;
+    const int64_t of_page = PAGE_BYTES / (int64_t)storage_size(view->dtype);
+    const int64_t page = (channels + of_page - 1) / of_page * of_page;
+    const int64_t head = positions * channels, gapped = 2 * channels + 3, odd = channels | 1;
     switch (layout) {
     case LAYOUT_BSHD:
         set_strides(view, heads * head, channels, heads * channels, 1);
@@ -102,6 +124,9 @@ static void lay_out(rapt_tensor *view, enum layout layout, int64_t token) {
         break;
     case LAYOUT_PAGES:
         set_strides(view, heads * positions * page, positions * page, page, 1);
+        break;
+    case LAYOUT_ODD:
+        set_strides(view, heads * positions * odd, positions * odd, odd, 1);
         break;
     case LAYOUT_SHARED:
         set_strides(view, 0, 0, channels, 1);
@@ -128,7 +153,7 @@ static bool allocate(struct tensors *t, enum tensor_role role, enum guard_side s
         before -= reach < 0 ? reach : 0;
         after += reach > 0 ? reach : 0;
     }
-    const size_t size = element_size(view);
+    const size_t size = storage_size(view->dtype);
     if (!guard_alloc(&t->memory[role], (size_t)(before + after + 1) * size, side,
                      role >= TENSOR_OUT ? CANARY_BYTE : INPUT_GAP_BYTE))
         return false;
@@ -140,18 +165,18 @@ static bool allocate(struct tensors *t, enum tensor_role role, enum guard_side s
 static bool allocate_packed(struct tensors *t, int64_t token, enum guard_side side) {
     rapt_attention_args *args = &t->args;
     const int64_t *shape = args->query.shape, key = shape[1] * shape[3];
-    const size_t count = (size_t)(shape[0] * shape[2] * token);
-    if (!guard_alloc(&t->memory[TENSOR_QUERY], count * sizeof(float), side, INPUT_GAP_BYTE))
+    const int64_t size = (int64_t)storage_size(args->query.dtype);
+    const size_t bytes = (size_t)(shape[0] * shape[2] * token * size);
+    if (!guard_alloc(&t->memory[TENSOR_QUERY], bytes, side, INPUT_GAP_BYTE))
         return false;
-    float *data = (float *)(void *)t->memory[TENSOR_QUERY].data;
-    args->query.data = data;
-    args->key.data = data + key;
-    args->value.data = data + key + args->key.shape[1] * shape[3];
+    args->query.data = t->memory[TENSOR_QUERY].data;
+    args->key.data = t->memory[TENSOR_QUERY].data + key * size;
+    args->value.data = t->memory[TENSOR_QUERY].data + (key + args->key.shape[1] * shape[3]) * size;
     return true;
 }
 
-static bool set_up(struct tensors *t, const struct attention_case *c, enum layout layout,
-                   enum guard_side side) {
+static bool set_up(struct tensors *t, const struct attention_case *c, enum guard_side side) {
+    const enum layout layout = c->layout;
     memset(t, 0, sizeof *t);
     t->args = rapt_attention_defaults();
     set_shapes(&t->args, c);
@@ -159,9 +184,11 @@ static bool set_up(struct tensors *t, const struct attention_case *c, enum layou
     bool done = true;
     for (int role = 0; role < TENSOR_COUNT; role++) {
         rapt_tensor *view = tensors_view(&t->args, role);
+        if (view->dtype == RAPT_NONE)
+            continue;
         lay_out(view, layout_of(layout, role), token);
         const bool packed = layout == LAYOUT_PACKED && role <= TENSOR_VALUE;
-        if (view->dtype != RAPT_NONE && !packed)
+        if (!packed)
             done = done && allocate(t, role, side);
     }
     if (layout == LAYOUT_PACKED)
@@ -199,16 +226,25 @@ static void set_positions(struct tensors *t, const struct attention_case *c) {
 }
 
 bool tensors_make(struct tensors *t, const struct attention_case *c, enum guard_side side) {
-    if (!set_up(t, c, c->layout, side))
+    if (!set_up(t, c, side))
         return false;
     set_positions(t, c);
     numbers_fill(&t->args, c);
     return true;
 }
 
+static void copy_element(const rapt_tensor *dst, const rapt_tensor *src, const int64_t *at) {
+    void *to = tensors_element(dst, at);
+    const void *from = tensors_element(src, at);
+    if (dst->dtype == src->dtype)
+        memcpy(to, from, storage_size(dst->dtype));
+    else
+        storage_write(dst->dtype, to, storage_read(src->dtype, from));
+}
+
 bool tensors_copy(struct tensors *t, const struct tensors *from, const struct attention_case *c,
-                  enum layout layout, enum guard_side side) {
-    if (!set_up(t, c, layout, side))
+                  enum guard_side side) {
+    if (!set_up(t, c, side))
         return false;
     set_positions(t, c);
     rapt_attention_args old = from->args;
@@ -218,7 +254,7 @@ bool tensors_copy(struct tensors *t, const struct tensors *from, const struct at
         if (dst->dtype == RAPT_NONE)
             continue;
         do
-            memcpy(tensors_element(dst, at), tensors_element(src, at), element_size(dst));
+            copy_element(dst, src, at);
         while (tensors_next(dst, at));
     }
     return true;
@@ -252,7 +288,9 @@ bool tensors_collect(struct tensors *t, struct outputs *outputs) {
             continue;
         outputs->count[role] =
             (size_t)(view->shape[0] * view->shape[1] * view->shape[2] * view->shape[3]);
-        float *dense = malloc(outputs->count[role] * sizeof *dense);
+        const size_t size = storage_size(view->dtype);
+        unsigned char *dense = malloc(outputs->count[role] * size);
+        outputs->dtype[role] = view->dtype;
         outputs->data[role] = dense;
         if (!dense) {
             outputs_free(outputs);
@@ -260,8 +298,9 @@ bool tensors_collect(struct tensors *t, struct outputs *outputs) {
         }
         int64_t at[4] = {0};
         do {
-            memcpy(dense++, tensors_element(view, at), sizeof *dense);
-            memset(tensors_element(view, at), CANARY_BYTE, sizeof *dense);
+            memcpy(dense, tensors_element(view, at), size);
+            memset(tensors_element(view, at), CANARY_BYTE, size);
+            dense += size;
         } while (tensors_next(view, at));
     }
     return true;
@@ -277,6 +316,25 @@ bool tensors_outputs_intact(const struct tensors *t) {
             return false;
     }
     return true;
+}
+
+static const void *output(const struct outputs *outputs, enum tensor_role role, size_t index) {
+    return outputs->data[role] + index * storage_size(outputs->dtype[role]);
+}
+
+float outputs_number(const struct outputs *outputs, enum tensor_role role, size_t index) {
+    return storage_read(outputs->dtype[role], output(outputs, role, index));
+}
+
+uint32_t outputs_bits(const struct outputs *outputs, enum tensor_role role, size_t index) {
+    return storage_bits(outputs->dtype[role], output(outputs, role, index));
+}
+
+void outputs_round(struct outputs *outputs, enum tensor_role role, rapt_dtype dtype) {
+    for (size_t n = 0; n < outputs->count[role] && outputs->dtype[role] != dtype; n++)
+        storage_write(dtype, outputs->data[role] + n * storage_size(dtype),
+                      outputs_number(outputs, role, n));
+    outputs->dtype[role] = dtype;
 }
 
 void outputs_free(struct outputs *outputs) {

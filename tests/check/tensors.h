@@ -13,15 +13,17 @@ enum tensor_role {
     TENSOR_KEY,
     TENSOR_VALUE,
     TENSOR_MASK,
+    TENSOR_ALIBI,
+    TENSOR_SINK,
     TENSOR_OUT, /* from here on outputs */
     TENSOR_LSE,
+    TENSOR_MAX,
     TENSOR_WEIGHTS,
     TENSOR_COUNT
 };
 
 /* What outputs and the gaps between their elements hold before a run. */
 enum { CANARY_BYTE = 0xa5 };
-#define CANARY_BITS 0xa5a5a5a5u
 
 /* A problem that owns its memory. Don't move it: args point into it. */
 struct tensors {
@@ -32,16 +34,17 @@ struct tensors {
 
 /* The outputs of a run as dense arrays in the order batch, head, query, channel. */
 struct outputs {
-    float *data[TENSOR_COUNT]; /* NULL for inputs and what is absent */
-    size_t count[TENSOR_COUNT];
+    rapt_dtype dtype[TENSOR_COUNT];
+    unsigned char *data[TENSOR_COUNT]; /* NULL for inputs and what is absent */
+    size_t count[TENSOR_COUNT];        /* elements; 0 likewise */
 };
 
 /* False if there's no memory; then there's nothing to free. */
 bool tensors_make(struct tensors *t, const struct attention_case *c, enum guard_side side);
 
-/* The same numbers in another layout. */
+/* The numbers of `from`, stored and laid out as `c` says, which is the same case otherwise. */
 bool tensors_copy(struct tensors *t, const struct tensors *from, const struct attention_case *c,
-                  enum layout layout, enum guard_side side);
+                  enum guard_side side);
 
 void tensors_free(struct tensors *t);
 
@@ -65,6 +68,13 @@ bool tensors_collect(struct tensors *t, struct outputs *outputs);
 
 /* Call after tensors_collect: whether what lies between and around the elements is as before. */
 bool tensors_outputs_intact(const struct tensors *t);
+
+/* An element, as a number and as its bits. */
+float outputs_number(const struct outputs *outputs, enum tensor_role role, size_t index);
+uint32_t outputs_bits(const struct outputs *outputs, enum tensor_role role, size_t index);
+
+/* Rounds an f32 output to another type. */
+void outputs_round(struct outputs *outputs, enum tensor_role role, rapt_dtype dtype);
 
 void outputs_free(struct outputs *outputs);
 

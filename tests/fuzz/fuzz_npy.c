@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct npy_array array;
     char message[NPY_MESSAGE_SIZE];
     size_t offset;
-    if (!npy_read_header(bytes, size, size, NPY_F32 | NPY_BOOL | NPY_I64, &array, &offset, message))
+    if (!npy_read_header(bytes, size, size, NPY_F32 | NPY_F16 | NPY_U16 | NPY_BOOL | NPY_I64,
+                         &array, &offset, message))
         return 0;
     /* The element farthest from the first, and their number, fit the data. */
     uint64_t last = 0;

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Comparison of outputs, element by element. */
+#include "compare.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "storage.h"
+
+bool compare_number(struct trial *k, rapt_dtype dtype, const void *got, double expected,
+                    double bound) {
+    const double number = (double)storage_read(dtype, got);
+    if (isnan(expected))
+        return storage_bits(dtype, got) == storage_nan(dtype);
+    if (isinf(expected))
+        return number == expected;
+    const double error = fabs(number - expected);
+    if (!(error <= bound))
+        return false;
+    /* Where half a unit in the last place of a smaller type, or as much as the number itself, may
+     * be lost, the share of it tells nothing. */
+    const bool telling = dtype == RAPT_F32 && bound < 0.01 * fabs(expected);
+    if (telling && error > k->report->bound_share * bound) {
+        k->report->bound_share = error / bound;
+        memcpy(k->report->worst, k->c->name, sizeof k->report->worst);
+    }
+    return true;
+}
+
+/* Whether out is of size 1 and no larger number has rounded. */
+static bool is_typical(const struct attention_case *c) {
+    const bool steep = c->alibi == ALIBI_HUGE || (c->alibi && c->offset == OFFSET_FAR);
+    return c->fill == FILL_NORMAL && !(c->scale > 0) && !steep && c->mask != MASK_LOWEST;
+}
+
+static void compare_output(struct trial *k, const struct outputs *outputs, enum tensor_role role,
+                           const double *expected, const double *bound) {
+    char place[96];
+    const rapt_dtype dtype = outputs->dtype[role];
+    const bool typical = role == TENSOR_OUT && dtype == RAPT_F32 && is_typical(k->c);
+    for (size_t n = 0; n < outputs->count[role]; n++) {
+        const float got = outputs_number(outputs, role, n);
+        if (!compare_number(k, dtype, outputs->data[role] + n * storage_size(dtype), expected[n],
+                            bound[n])) {
+            trial_fail(k, "%s: got %.9g (0x%" PRIx32 "), expected %.9g within %.3g",
+                       trial_place(k, role, n, place, sizeof place), (double)got,
+                       outputs_bits(outputs, role, n), expected[n], bound[n]);
+            return;
+        }
+        const double error = fabs((double)got - expected[n]);
+        if (typical && error > k->report->error)
+            k->report->error = error;
+    }
+}
+
+/* Each row of weights has a sum of 1, less the sink's, or of 0 if it has no key. */
+static void compare_sums(struct trial *k, const struct outputs *outputs,
+                         const struct oracle_result *oracle) {
+    char place[96];
+    const size_t keys = (size_t)k->c->kv_len;
+    for (size_t n = 0; n < outputs->count[TENSOR_WEIGHTS]; n += keys) {
+        const size_t row = n / keys;
+        const double expected = oracle->max[row] == -INFINITY ? 0 : 1 - oracle->sink[row];
+        double sum = 0;
+        for (size_t j = 0; j < keys; j++)
+            sum += (double)outputs_number(outputs, TENSOR_WEIGHTS, n + j);
+        /* Half of what a straight sum of that many roundings can lose, and a few more. */
+        const double bound = 0x1p-24 * ((double)keys / 2 + 32) + oracle->sink_bound[row];
+        if (!isnan(oracle->lse[row]) && !(fabs(sum - expected) <= bound)) {
+            trial_fail(k, "row of %s: the sum is %.9g, expected %g within %.3g",
+                       trial_place(k, TENSOR_WEIGHTS, n, place, sizeof place), sum, expected,
+                       bound);
+            return;
+        }
+    }
+}
+
+void compare_oracle(struct trial *k, const struct outputs *outputs,
+                    const struct oracle_result *oracle) {
+    compare_output(k, outputs, TENSOR_OUT, oracle->out, oracle->out_bound);
+    compare_output(k, outputs, TENSOR_LSE, oracle->lse, oracle->lse_bound);
+    compare_output(k, outputs, TENSOR_MAX, oracle->max, oracle->max_bound);
+    compare_output(k, outputs, TENSOR_WEIGHTS, oracle->weights, oracle->weights_bound);
+    compare_sums(k, outputs, oracle);
+}
+
+/* Whether query i is in the comparison. */
+static bool in_rows(const int *rows, int count, int i) {
+    for (int n = 0; n < count; n++)
+        if (rows[n] == i)
+            return true;
+    return count == 0;
+}
+
+void compare_bits(struct trial *k, const struct outputs *first, const struct outputs *other,
+                  const int *rows, int count, const char *what) {
+    char place[96];
+    const size_t all_rows = (size_t)k->c->batch * (size_t)k->c->q_heads * (size_t)k->c->q_len;
+    for (int role = TENSOR_OUT; role < TENSOR_COUNT; role++) {
+        uint32_t canary;
+        unsigned char canaries[sizeof canary];
+        memset(canaries, CANARY_BYTE, sizeof canaries);
+        canary = storage_bits(first->dtype[role], canaries);
+        for (size_t n = 0; n < first->count[role]; n++) {
+            const size_t row = n / (first->count[role] / all_rows);
+            const bool is_in = in_rows(rows, count, (int)(row % (size_t)k->c->q_len));
+            const uint32_t expected = is_in ? outputs_bits(first, role, n) : canary;
+            const uint32_t got = outputs_bits(other, role, n);
+            if (got != expected) {
+                trial_fail(k,
+                           "%s: %s is %.9g (0x%" PRIx32 "), expected the bits 0x%" PRIx32 " (%s)",
+                           what, trial_place(k, role, n, place, sizeof place),
+                           (double)outputs_number(other, role, n), got, expected,
+                           is_in ? "one thread, all at once" : "not to be written");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A case in parts: its keys are cut into two or three sets whose results are merged. */
+#ifndef RAPT_CHECK_PARTS_H
+#define RAPT_CHECK_PARTS_H
+
+#include "oracle.h"
+#include "tensors.h"
+#include "trial.h"
+
+/*
+ * Checks that merged parts are the whole, within a bound that follows from the parts' own, and to
+ * the bit where one part is all there is. whole: the oracle's results of the case.
+ */
+void parts_check(struct trial *k, const struct tensors *t, const struct oracle_result *whole);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs of a case: one-shot, planned, in slices. */
+#include "trial.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rapt/rapt.h>
+
+enum { WORKSPACE_BYTE = 0xff, SLICES_MAX = 16 }; /* what a run finds in its workspace: NaN */
+
+void trial_fail(struct trial *k, const char *format, ...) {
+    if (k->failed)
+        return;
+    k->failed = true;
+    k->report->failures++;
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "kcheck: %s, seed %" PRIu64 ", case \"%s\": ", k->isa, k->seed, k->c->name);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+const char *trial_place(const struct trial *k, enum tensor_role role, size_t index, char *text,
+                        size_t size) {
+    const size_t channels = role == TENSOR_OUT       ? (size_t)k->c->value_dim
+                            : role == TENSOR_WEIGHTS ? (size_t)k->c->kv_len
+                                                     : 1;
+    const size_t row = index / channels, queries = (size_t)k->c->q_len;
+    const size_t head = row / queries, q_heads = (size_t)k->c->q_heads;
+    snprintf(text, size, "%s[%zu,%zu,%zu,%zu]", tensors_name(role), head / q_heads, head % q_heads,
+             row % queries, index % channels);
+    return text;
+}
+
+/* One slice, or all with slices = 0, in a workspace between forbidden pages. */
+static rapt_status run_guarded(const rapt_plan *plan, const rapt_attention_data *data, int slice,
+                               int slices, bool *intact) {
+    struct guard workspace;
+    const size_t size =
+        slices ? rapt_plan_slice_workspace_size(plan) : rapt_plan_workspace_size(plan);
+    if (!guard_alloc(&workspace, size, GUARD_AFTER, WORKSPACE_BYTE))
+        return RAPT_OUT_OF_MEMORY;
+    const rapt_status status =
+        slices ? rapt_plan_run_slice(plan, data, slice, slices, workspace.data, size)
+               : rapt_plan_run(plan, data, workspace.data, size);
+    *intact = *intact && guard_intact(&workspace);
+    guard_free(&workspace);
+    return status;
+}
+
+static rapt_status run_slices(const rapt_plan *plan, const rapt_attention_data *data, int slices,
+                              uint64_t seed, bool *intact) {
+    int order[SLICES_MAX];
+    for (int n = 0; n < slices; n++) {
+        const int at = (int)(cases_random(&seed) % (uint64_t)(n + 1));
+        order[n] = order[at];
+        order[at] = n;
+    }
+    rapt_status status = RAPT_OK;
+    for (int n = 0; n < slices && status == RAPT_OK; n++)
+        status = run_guarded(plan, data, order[n], slices, intact);
+    return status;
+}
+
+static rapt_status run_planned(const struct trial *k, const rapt_attention_args *args, int slices,
+                               bool *intact) {
+    rapt_attention_args form = *args;
+    for (int role = 0; role < TENSOR_COUNT; role++)
+        tensors_view(&form, role)->data = NULL;
+    const rapt_attention_data data = {
+        .query = args->query.data,
+        .key = args->key.data,
+        .value = args->value.data,
+        .mask = args->mask.data,
+        .alibi = args->alibi.data,
+        .sink = args->sink.data,
+        .out = args->out.data,
+        .lse = args->lse.data,
+        .max = args->max.data,
+        .weights = args->weights.data,
+    };
+    rapt_plan *plan;
+    rapt_status status = rapt_plan_create(&form, &plan);
+    if (status == RAPT_OK)
+        status = slices ? run_slices(plan, &data, slices, k->c->seed, intact)
+                        : run_guarded(plan, &data, 0, 0, intact);
+    rapt_plan_destroy(plan);
+    return status;
+}
+
+bool trial_run(struct trial *k, rapt_attention_args args, const struct mode *mode) {
+    bool intact = true;
+    args.isa = k->isa;
+    args.threads = mode->threads;
+    const rapt_status status =
+        mode->planned ? run_planned(k, &args, mode->slices, &intact) : rapt_attention(&args);
+    if (status != RAPT_OK)
+        trial_fail(k, "%s: %s (%s)", mode->what, rapt_status_text(status), rapt_last_error());
+    else if (!intact)
+        trial_fail(k, "%s: wrote before its workspace", mode->what);
+    return status == RAPT_OK && intact;
+}
+
+bool trial_collect(struct trial *k, struct tensors *t, uint64_t before, const char *what,
+                   struct outputs *outputs) {
+    if (tensors_checksum(t) != before)
+        trial_fail(k, "%s: an input was modified", what);
+    else if (!tensors_collect(t, outputs))
+        trial_fail(k, "%s: no memory", what);
+    else if (!tensors_outputs_intact(t))
+        trial_fail(k, "%s: wrote between or beside the elements of an output", what);
+    return !k->failed;
+}
+
+bool trial_run_all(struct trial *k, struct tensors *t, const struct mode *mode,
+                   struct outputs *outputs) {
+    const uint64_t before = tensors_checksum(t);
+    tensors_clear_outputs(t);
+    return trial_run(k, t->args, mode) && trial_collect(k, t, before, mode->what, outputs);
+}
