@@ -91,8 +91,8 @@ static void *run_chunks(void *argument) {
 }
 
 /* From the first start to the last end, so that threads which had to take turns don't look fast. */
-static double best_chunk(const struct span *spans, int threads) {
-    double best = 0;
+static double typical_chunk(const struct span *spans, int threads) {
+    double rates[CHUNKS];
     for (int i = 0; i < CHUNKS; i++) {
         struct span all = spans[i];
         for (int t = 1; t < threads; t++) {
@@ -102,10 +102,9 @@ static double best_chunk(const struct span *spans, int threads) {
             all.operations += s->operations;
         }
         const double seconds = all.end - all.start;
-        if (seconds > 0 && all.operations / seconds > best)
-            best = all.operations / seconds;
+        rates[i] = seconds > 0 ? all.operations / seconds : 0;
     }
-    return best;
+    return bench_summarize(rates, CHUNKS).median;
 }
 
 double bench_probe_peak(const struct bench_probe *probe) {
@@ -123,7 +122,7 @@ double bench_probe_peak(const struct bench_probe *probe) {
             pthread_join(ids[i], NULL);
     }
     const double peak =
-        started + 1 == threads && team.spans && ids ? best_chunk(team.spans, probe->threads) : 0;
+        started + 1 == threads && team.spans && ids ? typical_chunk(team.spans, probe->threads) : 0;
     free(ids);
     free(team.spans);
     return peak;

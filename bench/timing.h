@@ -29,9 +29,10 @@ struct bench_probe {
 struct bench_probe bench_probe_create(double (*fma)(int64_t rounds), int threads);
 
 /*
- * Operations per second of all threads together: the best of several short chunks, because a chunk
- * that something disturbed tells nothing about what the machine can do. 0 if the threads can't be
- * started.
+ * Operations per second of all threads together: the median of several short chunks. What
+ * disturbs the machine, such as a neighbour on the other thread of a core, disturbs the cases as
+ * much, whose times are medians, too: only like things can be held against each other. 0 if the
+ * threads can't be started.
  */
 double bench_probe_peak(const struct bench_probe *probe);
 
