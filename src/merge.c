@@ -52,7 +52,7 @@ static void merge_row(const struct merge *m, int64_t b, int64_t h, int64_t s) {
     for (int i = 0; i < m->count; i++) {
         const float lse = *at(&m->lses[i], b, h, s), factor = factor_of(m, lse, top);
         total += factor;
-        if (factor != 0)
+        if (lse != -INFINITY)
             add_part(m, out, at(&m->outs[i], b, h, s), m->outs[i].stride[3], factor);
     }
     const bool any = total != 0;
