@@ -127,6 +127,11 @@ static bool merge(struct trial *k, const rapt_attention_args *args, struct split
     return status == RAPT_OK;
 }
 
+/* An empty part gives nothing; any other's NaN shows, however small its weight. */
+static bool part_is_empty(const struct split *s, int p, size_t r) {
+    return !s->parts[p].oracle.lse || s->parts[p].oracle.lse[r] == -INFINITY;
+}
+
 static double log_sum_exp(const double *x, int count) {
     double top = -INFINITY, sum = 0;
     for (int p = 0; p < count; p++)
@@ -141,7 +146,7 @@ static struct expected expect_factors(const struct split *s, size_t r) {
     struct expected e = {.lse_bound = 0};
     double low[PARTS_MAX], value[PARTS_MAX], high[PARTS_MAX];
     for (int p = 0; p < s->count; p++)
-        value[p] = s->parts[p].oracle.lse ? s->parts[p].oracle.lse[r] : -INFINITY;
+        value[p] = part_is_empty(s, p, r) ? -INFINITY : s->parts[p].oracle.lse[r];
     e.lse = log_sum_exp(value, s->count);
     for (int p = 0; p < s->count; p++) {
         low[p] = high[p] = value[p] == -INFINITY ? value[p] : value[p] - e.lse;
@@ -167,10 +172,10 @@ static void expect_out(const struct split *s, size_t r, size_t c, const struct e
                        double *out, double *bound) {
     *out = *bound = 0;
     for (int p = 0; p < s->count; p++)
-        if (e->factor[p] != 0 || e->factor_bound[p] != 0)
+        if (!part_is_empty(s, p, r))
             *out += e->factor[p] * s->parts[p].oracle.out[r * s->channels + c];
     for (int p = 0; p < s->count; p++) {
-        if (e->factor[p] == 0 && e->factor_bound[p] == 0)
+        if (part_is_empty(s, p, r))
             continue;
         const double part = s->parts[p].oracle.out[r * s->channels + c];
         const double part_bound = s->parts[p].oracle.out_bound[r * s->channels + c];
