@@ -297,8 +297,14 @@ static void add_large(struct maker *m) {
     }
 }
 
-/* One key is all of the weight: out is the value, as it rounds. */
-static void add_rounding(struct maker *m) {
+/* What a pair of features has by chance only. */
+static void add_corners(struct maker *m) {
+    /* Scores as low as a sink of -inf would be if it took part. */
+    struct attention_case lowest = base_case;
+    lowest.mask = MASK_LOWEST;
+    lowest.sink = SINK_ABSENT;
+    add(m, lowest, true);
+    /* One key is all of the weight: out is the value, as it rounds. */
     for (int storage = 0; storage < STORAGE_COUNT; storage++) {
         struct attention_case c = base_case;
         c.kv_len = 1;
@@ -318,7 +324,7 @@ bool cases_make(struct case_list *list, uint64_t seed, bool quick_only) {
     add(&m, base_case, true);
     add_sizes(&m);
     add_groups(&m);
-    add_rounding(&m);
+    add_corners(&m);
     add_pairs(&m);
     add_random(&m, 250);
     add_large(&m);

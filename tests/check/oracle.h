@@ -7,17 +7,19 @@
  * roundings of a kernel that sums scores channel by channel and outputs key by key in blocks of at
  * least 32, with an online softmax. With u = 2^-24, for key j:
  *
- *   score    q times scale log2(e): 5 u of each product; the chain of fused multiply-adds: u times
- *            the sum of the sizes of its partial sums (running error analysis: Higham, Accuracy and
- *            Stability of Numerical Algorithms, §3.3), in all u (5 sum |q k| + sum |partial|)
- * scale. Softcap: through tanh, then 6 u of the result. ALiBi: 5 u of it and u of the score. Bias:
- * 2 u of bias and score. Sink: 2 u. exp      7 u (3.5 ULP), again for each rescaling by a new
- * maximum, and u (max - score) from the subtraction. All this makes the score an interval [low,
- * high]. weight   exp(low - log sum exp(high)) to exp(high - log sum exp(low)). A sink is one more
- * key, whose value is 0. out      sum of (bound of weight) |value - out|, since the weights' errors
- * sum to 0, plus the roundings of the sums: u (sum |partial| + 16 sum weight |value|), and those of
- * the denominator: u |out| (sum of partial sums of the weights + 4). f16 and bf16 add half a unit
- * in the last place, see storage.h.
+ * - score: q times scale log2(e): 5 u of each product; the chain of fused multiply-adds: u times
+ * the sum of the sizes of its partial sums (running error analysis: Higham, Accuracy and Stability
+ * of Numerical Algorithms, §3.3), in all u (5 sum |q k| + sum |partial|) scale. Softcap: through
+ *   tanh, then 6 u of the result. ALiBi: 5 u of it and of the score. Bias: 2 u of bias and score.
+ *   Sink: 2 u.
+ * - exp: 7 u (3.5 ULP), again for each rescaling by a new maximum, and u (max - score) from the
+ *   subtraction. All this makes the score an interval [low, high].
+ * - weight: exp(low - log sum exp(high)) to exp(high - log sum exp(low)). A sink is one more key,
+ *   whose value is 0.
+ * - out: sum of (bound of weight) |value - out|, since the weights' errors sum to 0, plus the
+ *   roundings of the sums: u (sum |partial| + 16 sum weight |value|), and those of the denominator:
+ *   u |out| (sum of partial sums of the weights + 4). f16 and bf16 add half a unit in the last
+ *   place, see storage.h.
  *
  * Subnormal intermediate results add multiples of 2^-149. Where a score's products have both signs
  * and could overflow f32, its interval is everything. Scale times |query| must not overflow. The
