@@ -8,10 +8,10 @@
  * least 32, with an online softmax. With u = 2^-24, for key j:
  *
  * - score: q times scale log2(e): 5 u of each product; the chain of fused multiply-adds: u times
- * the sum of the sizes of its partial sums (running error analysis: Higham, Accuracy and Stability
- * of Numerical Algorithms, §3.3), in all u (5 sum |q k| + sum |partial|) scale. Softcap: through
- *   tanh, then 6 u of the result. ALiBi: 5 u of it and of the score. Bias: 2 u of bias and score.
- *   Sink: 2 u.
+ *   the sum of the sizes of its partial sums (running error analysis: Higham, Accuracy and
+ *   Stability of Numerical Algorithms, §3.3), in all u (5 sum |q k| + sum |partial|) scale.
+ *   Softcap: through tanh, then 6 u of the result. ALiBi: 5 u of it and of the score. Bias: 2 u of
+ *   bias and score. Sink: 2 u.
  * - exp: 7 u (3.5 ULP), again for each rescaling by a new maximum, and u (max - score) from the
  *   subtraction. All this makes the score an interval [low, high].
  * - weight: exp(low - log sum exp(high)) to exp(high - log sum exp(low)). A sink is one more key,
