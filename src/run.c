@@ -65,8 +65,7 @@ void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *dat
                     int64_t slices, void *workspace) {
     fenv_t callers;
     rapt_enter_environment(&callers);
-    /* Tasks are dealt heaviest first, to and fro, so that no slice gets the heavier of each round
-     */
+    /* Dealt heaviest first, to and fro: no slice gets the heavier task of every round. */
     int64_t first = slice, second = slices - 1 - slice;
     for (int64_t round = 0; round < plan->task_count; round += slices) {
         const int64_t i = round + first;

@@ -54,7 +54,7 @@ static void read_row(const struct worker *w, float *dst, const rapt_tensor *t, c
         w->plan->kernels->widen(dst, from, t->dtype, n);
         return;
     }
-    char dense[CHUNK * sizeof(float)];
+    _Alignas(float) char dense[CHUNK * sizeof(float)];
     for (int64_t i = 0; i < n; i += CHUNK) {
         const int64_t count = rapt_min(CHUNK, n - i);
         for (int64_t k = 0; k < count; k++, from += step)
@@ -73,7 +73,7 @@ static void write_row(const struct worker *w, const float *src, const rapt_tenso
         w->plan->kernels->narrow(to, src, t->dtype, n);
         return;
     }
-    char dense[CHUNK * sizeof(float)];
+    _Alignas(float) char dense[CHUNK * sizeof(float)];
     for (int64_t i = 0; i < n; i += CHUNK) {
         const int64_t count = rapt_min(CHUNK, n - i);
         w->plan->kernels->narrow(dense, src + i, t->dtype, count);

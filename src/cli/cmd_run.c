@@ -113,7 +113,7 @@ struct result {
 
 enum { RESULTS = MAX_OUTPUTS };
 
-/* Says where OUT goes and sets its view in args, without memory for now. */
+/* Says where OUT goes and sets its view in args, which gets its memory once all is checked. */
 static void list_out(const struct options *o, const struct npy_array *query,
                      rapt_attention_args *args, struct result *r) {
     static const struct {
