@@ -73,7 +73,7 @@ void rapt_plan_destroy(rapt_plan *plan) {
 }
 
 size_t rapt_plan_workspace_size(const rapt_plan *plan) {
-    return plan ? rapt_run_workspace(plan) : 0;
+    return plan ? rapt_run_workspace(plan, plan->threads) : 0;
 }
 
 int rapt_plan_threads(const rapt_plan *plan) {
@@ -84,52 +84,57 @@ const char *rapt_plan_isa(const rapt_plan *plan) {
     return plan ? plan->kernels->name : "";
 }
 
-/* One slice of a run, or with slices = 0 all of it on the plan's threads. */
-static rapt_status run(const rapt_plan *plan, const rapt_attention_data *data, int64_t slice,
-                       int64_t slices, void *workspace, size_t workspace_size) {
-    const size_t needed = slices ? rapt_run_slice_workspace(plan) : rapt_run_workspace(plan);
-    data = data ? data : &plan->data;
-    const rapt_status status = rapt_check_data(&plan->problem, data);
-    if (status != RAPT_OK)
-        return status;
-    if (workspace && workspace_size < needed)
-        return rapt_fail(RAPT_INVALID_ARGUMENT, "workspace_size: found %zu, expected %zu or more",
-                         workspace_size, needed);
-    void *allocated = workspace ? NULL : malloc(needed);
-    if (!workspace && !allocated)
-        return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);
-    workspace = workspace ? workspace : allocated;
-    if (slices)
-        rapt_run_slice(plan, data, slice, slices, workspace);
-    else
-        rapt_run(plan, data, workspace);
-    free(allocated);
-    return RAPT_OK;
-}
-
 static rapt_status no_plan(void) {
     return rapt_fail(RAPT_INVALID_ARGUMENT, "plan: found NULL, expected a plan");
 }
 
+static rapt_status check_workspace(size_t size, size_t needed) {
+    if (size >= needed)
+        return RAPT_OK;
+    return rapt_fail(RAPT_INVALID_ARGUMENT, "workspace_size: found %zu, expected %zu or more", size,
+                     needed);
+}
+
 rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data, void *workspace,
                           size_t workspace_size) {
-    return plan ? run(plan, data, 0, 0, workspace, workspace_size) : no_plan();
+    if (!plan)
+        return no_plan();
+    const size_t needed = rapt_plan_workspace_size(plan);
+    data = data ? data : &plan->data;
+    rapt_status status = rapt_check_data(&plan->problem, data);
+    if (status == RAPT_OK && workspace)
+        status = check_workspace(workspace_size, needed);
+    if (status != RAPT_OK)
+        return status;
+    void *allocated = workspace ? NULL : malloc(needed);
+    if (!workspace && !allocated)
+        return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);
+    rapt_run(plan, data, workspace ? workspace : allocated);
+    free(allocated);
+    return RAPT_OK;
 }
 
-size_t rapt_plan_slice_workspace_size(const rapt_plan *plan) {
-    return plan ? rapt_run_slice_workspace(plan) : 0;
+size_t rapt_plan_slices_workspace_size(const rapt_plan *plan, int slices) {
+    return plan && slices > 0 ? rapt_run_workspace(plan, slices) : 0;
 }
 
-rapt_status rapt_plan_run_slice(const rapt_plan *plan, const rapt_attention_data *data,
-                                int64_t slice, int64_t slices, void *workspace,
-                                size_t workspace_size) {
+rapt_status rapt_plan_run_slice(const rapt_plan *plan, const rapt_attention_data *data, int slice,
+                                int slices, void *workspace, size_t workspace_size) {
     if (!plan)
         return no_plan();
     if (slice < 0 || slice >= slices)
+        return rapt_fail(RAPT_INVALID_ARGUMENT, "slice: found %d of %d, expected 0 to slices - 1",
+                         slice, slices);
+    if (!workspace)
         return rapt_fail(RAPT_INVALID_ARGUMENT,
-                         "slice: found %" PRId64 " of %" PRId64 ", expected 0 to slices - 1", slice,
-                         slices);
-    return run(plan, data, slice, slices, workspace, workspace_size);
+                         "workspace: found NULL, expected memory that the slices share");
+    data = data ? data : &plan->data;
+    rapt_status status = rapt_check_data(&plan->problem, data);
+    if (status == RAPT_OK)
+        status = check_workspace(workspace_size, rapt_run_workspace(plan, slices));
+    if (status == RAPT_OK)
+        rapt_run_slice(plan, data, slice, slices, workspace);
+    return status;
 }
 
 rapt_status rapt_attention(const rapt_attention_args *args) {

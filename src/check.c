@@ -33,6 +33,10 @@ static const char *dtype_name(rapt_dtype dtype) {
         return "f16";
     case RAPT_BF16:
         return "bf16";
+    case RAPT_I8:
+        return "int8";
+    case RAPT_Q8_0:
+        return "q8_0";
     }
     return "unknown";
 }

@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #ifdef _OPENMP
 #    include <omp.h>
@@ -9,13 +10,12 @@
 
 #include "task.h"
 
-/* What the threads of one run share. It lies at the start of the workspace. */
+/* What the slices of one run share. It lies at the start of the workspace, and between runs all of
+ * it is zero, as is `left`. */
 struct team {
-    const struct rapt_plan *plan;
-    const rapt_attention_data *data;
-    float *scratch;
-    _Alignas(RAPT_ALIGN) atomic_int_fast64_t next_task;
-    atomic_int next_slot;
+    atomic_int_fast64_t next_task;
+    atomic_int finished;                    /* slices */
+    _Alignas(RAPT_ALIGN) atomic_int left[]; /* done tasks of each split panel */
 };
 
 int rapt_run_threads(int asked) {
@@ -27,9 +27,13 @@ int rapt_run_threads(int asked) {
 #endif
 }
 
-size_t rapt_run_workspace(const struct rapt_plan *plan) {
-    return sizeof(struct team) + RAPT_ALIGN +
-           (size_t)plan->threads * plan->scratch.floats * sizeof(float);
+/* Where the parts of a workspace lie: the team, then every slice's scratch. */
+static size_t team_bytes(void) {
+    return sizeof(struct team);
+}
+
+size_t rapt_run_workspace(const struct rapt_plan *plan, int slices) {
+    return RAPT_ALIGN + team_bytes() + (size_t)slices * plan->scratch.floats * sizeof(float);
 }
 
 void rapt_enter_environment(fenv_t *callers) {
@@ -37,59 +41,43 @@ void rapt_enter_environment(fenv_t *callers) {
     fesetenv(FE_DFL_ENV);
 }
 
-/* Takes tasks until there are none left. Any number of threads may do so at a time. */
-static void work(struct team *team) {
-    const struct rapt_plan *plan = team->plan;
-    const size_t slot = (size_t)atomic_fetch_add(&team->next_slot, 1);
-    float *scratch = team->scratch + slot * plan->scratch.floats;
+static struct team *find_team(void *workspace) {
+    return (void *)(((uintptr_t)workspace + RAPT_ALIGN - 1) & ~(uintptr_t)(RAPT_ALIGN - 1));
+}
+
+void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int slice,
+                    int slices, void *workspace) {
+    struct team *team = find_team(workspace);
+    float *scratch = (float *)(void *)((char *)team + team_bytes());
     fenv_t callers;
     rapt_enter_environment(&callers);
     for (;;) {
         const int64_t i = atomic_fetch_add_explicit(&team->next_task, 1, memory_order_relaxed);
         if (i >= plan->task_count)
             break;
-        rapt_task_run(plan, team->data, &plan->tasks[i], scratch);
+        rapt_task_run(plan, data, &plan->tasks[i], scratch + (size_t)slice * plan->scratch.floats);
     }
     fesetenv(&callers);
-}
-
-static void *aligned(void *workspace) {
-    return (void *)(((uintptr_t)workspace + RAPT_ALIGN - 1) & ~(uintptr_t)(RAPT_ALIGN - 1));
-}
-
-size_t rapt_run_slice_workspace(const struct rapt_plan *plan) {
-    return RAPT_ALIGN + plan->scratch.floats * sizeof(float);
-}
-
-void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int64_t slice,
-                    int64_t slices, void *workspace) {
-    fenv_t callers;
-    rapt_enter_environment(&callers);
-    /* Dealt heaviest first, to and fro: no slice gets the heavier task of every round. */
-    int64_t first = slice, second = slices - 1 - slice;
-    for (int64_t round = 0; round < plan->task_count; round += slices) {
-        const int64_t i = round + first;
-        if (i < plan->task_count)
-            rapt_task_run(plan, data, &plan->tasks[i], aligned(workspace));
-        first = second;
-        second = slices - 1 - first;
+    /* The last one leaves the workspace as it was found. */
+    if (atomic_fetch_add(&team->finished, 1) == slices - 1) {
+        atomic_store(&team->next_task, 0);
+        atomic_store(&team->finished, 0);
     }
-    fesetenv(&callers);
 }
 
 void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace) {
-    struct team *team = aligned(workspace);
-    team->plan = plan;
-    team->data = data;
-    team->scratch = (float *)(void *)(team + 1);
-    atomic_init(&team->next_task, 0);
-    atomic_init(&team->next_slot, 0);
+    memset(find_team(workspace), 0, team_bytes());
 #ifdef _OPENMP
     if (plan->threads > 1 && !omp_in_parallel()) {
+        atomic_int slice = 0;
 #    pragma omp parallel num_threads(plan->threads)
-        work(team);
+        {
+            /* There may be fewer threads than asked for; their number is known here only. */
+            const int slices = omp_get_num_threads();
+            rapt_run_slice(plan, data, atomic_fetch_add(&slice, 1), slices, workspace);
+        }
         return;
     }
 #endif
-    work(team);
+    rapt_run_slice(plan, data, 0, 1, workspace);
 }

@@ -17,15 +17,17 @@ int rapt_run_threads(int asked);
  */
 void rapt_enter_environment(fenv_t *callers);
 
-/* Bytes of workspace for a run, any alignment. */
-size_t rapt_run_workspace(const struct rapt_plan *plan);
+/* Bytes of workspace for a run in so many slices, any alignment. */
+size_t rapt_run_workspace(const struct rapt_plan *plan, int slices);
 
-/* Runs all tasks. Everything has been checked; nothing can fail. */
+/*
+ * Runs all tasks on plan->threads threads at most, in a workspace for as many slices. Everything
+ * has been checked; nothing can fail.
+ */
 void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace);
 
-/* The same for one of `slices` parts, on the calling thread, with no word to the others. */
-size_t rapt_run_slice_workspace(const struct rapt_plan *plan);
-void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int64_t slice,
-                    int64_t slices, void *workspace);
+/* One slice of a run, on the calling thread, in a workspace that was zero before the first one. */
+void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int slice,
+                    int slices, void *workspace);
 
 #endif

@@ -9,8 +9,9 @@
  *     scale -> softcap -> additive mask -> bool mask, causal, window, kv_len -> softmax
  *
  * Same bits: a query's row of the outputs depends on its own query, keys, values and masks alone.
- * The thread count, the other rows, the batch, the layout in memory and the instruction set (among
- * those with a fused multiply-add) never change a bit of it.
+ * The thread count, the other rows, the batch, the layout in memory, pages, the instruction set
+ * (among those with a fused multiply-add), and how a sequence is cut into calls (one prefill, some
+ * chunks, or token by token against a cache) never change a bit of it.
  */
 #ifndef RAPT_ATTENTION_H
 #define RAPT_ATTENTION_H
@@ -28,26 +29,68 @@ extern "C" {
 #endif
 
 /*
+ * What the output `weights` holds: the softmax, or scores at an earlier step (of natural units).
+ * SCALED and CAPPED are of every key, also behind masks; MASKED has -inf there.
+ */
+typedef enum rapt_weights_kind {
+    RAPT_WEIGHTS_SOFTMAX = 0,
+    RAPT_WEIGHTS_SCALED = 1, /* scale * query . key */
+    RAPT_WEIGHTS_CAPPED = 2, /* after softcap */
+    RAPT_WEIGHTS_MASKED = 3, /* after all masks: what the softmax is of */
+} rapt_weights_kind;
+
+/*
  * The problem. Start from rapt_attention_defaults() and set what differs.
  *
- * Shapes: B batches, Hq query heads, Hkv key heads (Hq a multiple of Hkv: query head h reads key
- * head h / (Hq / Hkv)), Sq queries, Skv keys, D and Dv channels. Every dimension is at least 1.
+ * Shapes: B sequences (the batch), Hq query heads, Hkv key heads (Hq a multiple of Hkv: query head
+ * h reads key head h / (Hq / Hkv)), Sq queries, Skv keys, D and Dv channels. Every dimension is at
+ * least 1.
  */
 typedef struct rapt_attention_args {
     size_t size; /* sizeof(rapt_attention_args), which tells the library what the caller knows */
 
-    /* Each of f32, f16 and bf16, in any mix: storage only, all arithmetic is in f32. */
+    /*
+     * Each of f32, f16 and bf16, in any mix, keys and values also of int8 and q8_0: storage only,
+     * all arithmetic is in f32.
+     */
     rapt_tensor query; /* (B, Hq, Sq, D) */
     rapt_tensor key;   /* (B, Hkv, Skv, D) */
     rapt_tensor value; /* (B, Hkv, Skv, Dv) */
     rapt_tensor out;   /* (B, Hq, Sq, Dv), written, rounded to nearest even */
 
+    /* f32, the key's and the value's shape but for one channel: what an int8 row's elements are
+     * multiplied by, rounded to f32. For int8 only, and there required. */
+    rapt_tensor key_scale, value_scale;
+
+    /*
+     * Ragged batches: sequences of different lengths, end to end in the positions of tensors whose
+     * batch dimension is 1. Sequence b has the positions cu[b] to cu[b + 1] - 1; the numbers start
+     * at 0 and don't fall, a length may be 0. cu_q is for query, out, lse, max and weights, whose
+     * Sq is then the sum; cu_k for key and value, and kv_len must be NULL. Either can be used
+     * without the other. Both have `sequences` + 1 numbers; `sequences` is B, 0 the query's batch.
+     *
+     * Paged keys and values: their shape is (pages, Hkv, page size, D or Dv), key j of sequence b
+     * is position j % (page size) of page block_table[b * block_table_stride + j / (page size)].
+     * kv_len is required. Pages may be shared, entries beyond a length are never looked at.
+     */
+    int64_t sequences;
+    const int64_t *cu_q, *cu_k;
+    const int32_t *block_table;
+    int64_t block_table_stride;
+
     /*
      * Optional. Broadcasts to (B, Hq, Sq, Skv): a dimension of 1 counts for all. Bool: true means
      * attend. f32, f16, bf16: added to the score after softcap; -inf means don't attend, +inf
-     * saturates.
+     * saturates. With cu_q the shape is (1, Hq, Sq, Skv), one row per packed query; with cu_k or
+     * pages a sequence uses as many columns as it has keys.
+     *
+     * mask_start, B numbers of at least 0 or NULL: the key that the mask's first column is for.
+     * Earlier keys are attended whatever the mask says, later ones than it has columns for are not,
+     * and it may have any number of columns, none of them counting for all. So the mask of a tree
+     * of new tokens needs no columns for the past.
      */
     rapt_tensor mask;
+    const int64_t *mask_start;
 
     /*
      * Optional, f32, (B or 1, Hq, 1, 1). ALiBi (Press et al. 2022): a head's slope m adds
@@ -60,7 +103,9 @@ typedef struct rapt_attention_args {
     /* Optional outputs, f32. */
     rapt_tensor lse;     /* (B, Hq, Sq, 1): log of the sum of exp(score), the sink's included */
     rapt_tensor max;     /* (B, Hq, Sq, 1): the largest score, the sink's not included */
-    rapt_tensor weights; /* (B, Hq, Sq, Skv): each row sums to 1, less what a sink takes */
+    rapt_tensor weights; /* (B, Hq, Sq, Skv): each row sums to 1, less what a sink takes; with cu_k
+                            or pages the longest length or more columns, 0 beyond a length */
+    rapt_weights_kind weights_kind; /* what `weights` holds: the softmax, or scores */
 
     float scale;   /* factor of every score, finite and > 0; 0 means 1 / sqrt(D) */
     float softcap; /* c > 0 turns a score s into c * tanh(s / c); 0 means none */
@@ -74,7 +119,8 @@ typedef struct rapt_attention_args {
     bool causal;
     int64_t window_left, window_right;
     const int64_t *q_offset; /* B numbers, may be negative; NULL means 0 */
-    const int64_t *kv_len;   /* B numbers of 0 to Skv, later keys don't exist; NULL means Skv */
+    const int64_t *kv_len;   /* B numbers of 0 to Skv (or what a block table's row has room for),
+                                later keys don't exist; NULL means Skv */
 
     int threads;     /* at most this many; 0 means OpenMP's own number */
     const char *isa; /* a name of rapt/isa.h; NULL means RAPT_ISA if it is set, or else the best */
@@ -112,7 +158,7 @@ typedef struct rapt_plan rapt_plan;
 
 /* Pointers that replace those of the args, for one run. Alignment and overlap are checked. */
 typedef struct rapt_attention_data {
-    const void *query, *key, *value, *mask, *alibi, *sink;
+    const void *query, *key, *value, *key_scale, *value_scale, *mask, *alibi, *sink;
     void *out, *lse, *max, *weights;
 } rapt_attention_data;
 
@@ -122,6 +168,8 @@ static inline rapt_attention_data rapt_attention_data_of(const rapt_attention_ar
     data.query = args->query.data;
     data.key = args->key.data;
     data.value = args->value.data;
+    data.key_scale = args->key_scale.data;
+    data.value_scale = args->value_scale.data;
     data.mask = args->mask.data;
     data.alibi = args->alibi.data;
     data.sink = args->sink.data;
@@ -133,15 +181,19 @@ static inline rapt_attention_data rapt_attention_data_of(const rapt_attention_ar
 }
 
 /*
- * Makes a plan from args. q_offset, kv_len and isa are copied; the tensors' pointers are kept, and
- * may be NULL if every run brings its own. On an error *plan is NULL. Thread-safe.
+ * Makes a plan from args. All arrays of numbers and isa are copied; the tensors' pointers are kept,
+ * and may be NULL if every run brings its own. On an error *plan is NULL. Thread-safe.
  */
 RAPT_API rapt_status rapt_plan_create(const rapt_attention_args *args, rapt_plan **plan);
 
 /* Frees a plan that no thread runs any more. NULL is fine. */
 RAPT_API void rapt_plan_destroy(rapt_plan *plan);
 
-/* Bytes of workspace that one run needs: O(threads), whatever the number of queries and keys. */
+/*
+ * Bytes of workspace that one run needs: O(threads), whatever the number of queries and keys. Where
+ * there are so few queries that threads share a head's keys, their partial results add to it, less
+ * than a tenth of the size of the keys and values.
+ */
 RAPT_API size_t rapt_plan_workspace_size(const rapt_plan *plan);
 
 /* How many threads a run uses at most, and the name of the instruction set that it runs on. */
@@ -158,15 +210,16 @@ RAPT_API rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_d
                                    void *workspace, size_t workspace_size);
 
 /*
- * The same for engines with threads of their own: no OpenMP, no state between the threads. Slices
- * 0 to slices - 1 are about equal parts of the work; each has to run once, in any order and on any
- * thread, alone or side by side. Every number of slices gives the same bits. A slice needs a
- * workspace of rapt_plan_slice_workspace_size() bytes for itself while it runs; with NULL and 0 it
- * allocates one.
+ * The same for engines with threads of their own: no OpenMP, no lock, nobody waits. A run is cut
+ * into slices 0 to slices - 1, of which each has to run once, in any order and on any thread, alone
+ * or side by side; they take the plan's tasks off a counter, so none is late. All slices of a run
+ * use one workspace of rapt_plan_slices_workspace_size() bytes, which is all zero before its first
+ * run, and fit for the next one when the last slice has returned. Any number of slices gives the
+ * same bits. Make the plan with as many threads, which is what the work is divided for.
  */
-RAPT_API size_t rapt_plan_slice_workspace_size(const rapt_plan *plan);
+RAPT_API size_t rapt_plan_slices_workspace_size(const rapt_plan *plan, int slices);
 RAPT_API rapt_status rapt_plan_run_slice(const rapt_plan *plan, const rapt_attention_data *data,
-                                         int64_t slice, int64_t slices, void *workspace,
+                                         int slice, int slices, void *workspace,
                                          size_t workspace_size);
 
 /*

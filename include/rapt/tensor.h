@@ -17,6 +17,8 @@ typedef enum rapt_dtype {
     RAPT_BOOL = 2, /* one byte, 0 is false, anything else is true */
     RAPT_F16 = 3,  /* IEEE 754 half precision */
     RAPT_BF16 = 4, /* the upper half of an f32 */
+    RAPT_I8 = 5,   /* signed, times a scale that stands elsewhere */
+    RAPT_Q8_0 = 6, /* 32 elements in 34 bytes: an f16 scale, then 32 int8; GGML's block_q8_0 */
 } rapt_dtype;
 
 /*
@@ -24,7 +26,8 @@ typedef enum rapt_dtype {
  * c*stride[3], counted in elements. The four dimensions are always batch, head, position, channel,
  * in this order; the layout in memory is told by the strides alone, so BHSD, BSHD, one third of a
  * packed QKV buffer and a broadcast (stride 0) are all views. Strides may be negative. The data
- * needs the alignment of its element only, and nothing outside the view is ever read.
+ * needs the alignment of its element only, and nothing outside the view is ever read. For q8_0
+ * channels and strides are multiples of 32, but for that of the channel, which is 1.
  *
  * Inputs are never written, although `data` is not const: one type serves inputs and outputs.
  */
@@ -43,8 +46,12 @@ RAPT_API rapt_tensor rapt_tensor_bhsd(const void *data, rapt_dtype dtype, int64_
 RAPT_API rapt_tensor rapt_tensor_bshd(const void *data, rapt_dtype dtype, int64_t batch,
                                       int64_t heads, int64_t positions, int64_t channels);
 
-/* Bytes of one element; 0 for RAPT_NONE and for a number that is no dtype. */
+/* Bytes of one element, for q8_0 of one block; 0 for RAPT_NONE and for a number that is no dtype.
+ */
 RAPT_API int64_t rapt_dtype_size(rapt_dtype dtype);
+
+/* Elements in so many bytes: 32 for q8_0, else 1. */
+RAPT_API int64_t rapt_dtype_block(rapt_dtype dtype);
 
 #ifdef __cplusplus
 }

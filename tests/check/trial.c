@@ -36,24 +36,9 @@ const char *trial_place(const struct trial *k, enum tensor_role role, size_t ind
     return text;
 }
 
-/* One slice, or all with slices = 0, in a workspace between forbidden pages. */
-static rapt_status run_guarded(const rapt_plan *plan, const rapt_attention_data *data, int slice,
-                               int slices, bool *intact) {
-    struct guard workspace;
-    const size_t size =
-        slices ? rapt_plan_slice_workspace_size(plan) : rapt_plan_workspace_size(plan);
-    if (!guard_alloc(&workspace, size, GUARD_AFTER, WORKSPACE_BYTE))
-        return RAPT_OUT_OF_MEMORY;
-    const rapt_status status =
-        slices ? rapt_plan_run_slice(plan, data, slice, slices, workspace.data, size)
-               : rapt_plan_run(plan, data, workspace.data, size);
-    *intact = *intact && guard_intact(&workspace);
-    guard_free(&workspace);
-    return status;
-}
-
+/* All slices, in any order, twice: a run leaves the workspace fit for the next. */
 static rapt_status run_slices(const rapt_plan *plan, const rapt_attention_data *data, int slices,
-                              uint64_t seed, bool *intact) {
+                              uint64_t seed, void *workspace, size_t size) {
     int order[SLICES_MAX];
     for (int n = 0; n < slices; n++) {
         const int at = (int)(cases_random(&seed) % (uint64_t)(n + 1));
@@ -61,8 +46,24 @@ static rapt_status run_slices(const rapt_plan *plan, const rapt_attention_data *
         order[at] = n;
     }
     rapt_status status = RAPT_OK;
-    for (int n = 0; n < slices && status == RAPT_OK; n++)
-        status = run_guarded(plan, data, order[n], slices, intact);
+    for (int n = 0; n < 2 * slices && status == RAPT_OK; n++)
+        status = rapt_plan_run_slice(plan, data, order[n % slices], slices, workspace, size);
+    return status;
+}
+
+/* A run, in slices unless there are 0, with a workspace between forbidden pages. */
+static rapt_status run_guarded(const struct trial *k, const rapt_plan *plan,
+                               const rapt_attention_data *data, int slices, bool *intact) {
+    struct guard workspace;
+    const size_t size =
+        slices ? rapt_plan_slices_workspace_size(plan, slices) : rapt_plan_workspace_size(plan);
+    if (!guard_alloc(&workspace, size, GUARD_AFTER, slices ? 0 : WORKSPACE_BYTE))
+        return RAPT_OUT_OF_MEMORY;
+    const rapt_status status =
+        slices ? run_slices(plan, data, slices, k->c->seed, workspace.data, size)
+               : rapt_plan_run(plan, data, workspace.data, size);
+    *intact = *intact && guard_intact(&workspace);
+    guard_free(&workspace);
     return status;
 }
 
@@ -86,8 +87,7 @@ static rapt_status run_planned(const struct trial *k, const rapt_attention_args 
     rapt_plan *plan;
     rapt_status status = rapt_plan_create(&form, &plan);
     if (status == RAPT_OK)
-        status = slices ? run_slices(plan, &data, slices, k->c->seed, intact)
-                        : run_guarded(plan, &data, 0, 0, intact);
+        status = run_guarded(k, plan, &data, slices, intact);
     rapt_plan_destroy(plan);
     return status;
 }
