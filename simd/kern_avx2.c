@@ -5,6 +5,8 @@
 #define RAPT_PANEL_VECTORS 3
 #define RAPT_TILE_ROWS(vectors) ((vectors) == 3 ? 4 : (vectors) == 2 ? 6 : 8)
 #define RAPT_TILE_STEPS 4
+#define RAPT_FEW_ROWS 4
+#define RAPT_FEW_VECTORS 2
 #define RAPT_PROBE_CHAINS 10
 #include "attention.inc"
 

@@ -5,6 +5,8 @@
 #define RAPT_PANEL_VECTORS 3
 #define RAPT_TILE_ROWS(vectors) 8
 #define RAPT_TILE_STEPS 4
+#define RAPT_FEW_ROWS 8
+#define RAPT_FEW_VECTORS 4
 #define RAPT_PROBE_CHAINS 12
 #include "attention.inc"
 

@@ -5,6 +5,8 @@
 #define RAPT_PANEL_VECTORS 4
 #define RAPT_TILE_ROWS(vectors) 4
 #define RAPT_TILE_STEPS 1
+#define RAPT_FEW_ROWS 1
+#define RAPT_FEW_VECTORS 4
 #define RAPT_PROBE_CHAINS 8
 #include "attention.inc"
 

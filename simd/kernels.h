@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <rapt/tensor.h>
+#include <rapt/attention.h>
 
 /* Scratch starts at a multiple of this many bytes, and each array in it at one of a vector. */
 enum { RAPT_ALIGN = 64 };
@@ -33,13 +33,27 @@ struct rapt_panel {
     float *seen;  /* [width], 1 where the query has attended a key, else 0 */
 };
 
-/* Up to key_block consecutive keys, and what keeps a lane from some of them. */
+/* A few queries, at most few_rows, one per row: the same state in another shape. */
+struct rapt_few {
+    int rows;
+    int64_t head_dim, value_dim;
+    float *query;            /* [rows][head_dim] */
+    float *out;              /* [rows][value_dim] */
+    float *max, *sum, *seen; /* [lanes], those beyond the rows are any numbers */
+    float *lanes;            /* scratch, [head_dim][panel_rows] */
+};
+
+/*
+ * Up to key_block consecutive keys, and what keeps a query from some of them. [width] is one number
+ * per lane of a panel, and of a few queries one per row.
+ */
 struct rapt_block {
     int keys;
     const float *key, *value;     /* row-major, channels dense */
     ptrdiff_t key_row, value_row; /* floats from one row to the next */
     const float *first, *last;    /* [width]: a lane attends keys first <= i < last, or NULL */
     const float *bias;            /* [keys][width]: added, -inf masks; or NULL */
+    ptrdiff_t bias_row;           /* with a few queries, the bias is [rows][bias_row] */
     float softcap;                /* in units of log2; 0 for none */
     float softcap_inverse;        /* of the score as it comes from `query` */
     const float *slope;           /* [width]: ALiBi's, in units of log2, or NULL */
@@ -52,6 +66,7 @@ struct rapt_kernels {
     int lanes;
     int panel_rows;
     int tile_rows;
+    int few_rows;
 
     /* dst[i][lane] = rows[lane][i * step] for i < n: puts rows into lanes. */
     void (*gather)(float *dst, int width, const float *const *rows, ptrdiff_t step, int64_t n);
@@ -59,22 +74,29 @@ struct rapt_kernels {
     void (*scatter)(float *const *rows, ptrdiff_t step, int count, const float *src, int width,
                     int64_t n);
 
-    /* Empties the panel's state and multiplies its gathered queries by factor, saturating. */
-    void (*begin)(const struct rapt_panel *panel, float factor);
+    /* x = x * factor, saturating: makes queries from what gather gave. */
+    void (*scale)(float *x, float factor, int64_t n);
+    /* Empties the panel's state. */
+    void (*clear)(const struct rapt_panel *panel);
     /* Takes a block of keys into the state. `scores` is scratch, [keys][width]. */
     void (*attend)(const struct rapt_panel *panel, const struct rapt_block *block, float *scores);
+    /* The same for a few queries. `scores` is [rows][keys rounded up to lanes]. */
+    void (*attend_few)(const struct rapt_few *few, const struct rapt_block *block, float *scores);
+    /* Takes the state of `part`, of the same queries and later keys, into that of `total`. */
+    void (*join)(const struct rapt_panel *total, const struct rapt_panel *part);
     /*
      * Turns the state into results: `out` normalised, `sum` into the factor of weights, `max` in
      * natural units into top, LSE. sink: [width], a logit that joins the sum, or NULL.
      */
     void (*finish)(const struct rapt_panel *panel, const float *sink, float *lse, float *top);
-    /* After finish: the weights of a block, [keys][width], exactly 0 behind a mask. */
-    void (*weigh)(const struct rapt_panel *panel, const struct rapt_block *block, float *weights);
+    /* After finish: the weights of a block, [keys][width], exactly 0 behind a mask, or scores. */
+    void (*weigh)(const struct rapt_panel *panel, const struct rapt_block *block,
+                  rapt_weights_kind kind, float *weights);
 
     /* Runs independent chains of fused multiply-adds and returns the flops done. */
     double (*probe_fma)(int64_t rounds);
-    /* n elements of f32, f16 or bf16 to f32, and back, to nearest even. */
-    void (*widen)(float *dst, const void *src, rapt_dtype dtype, int64_t n);
+    /* n elements to f32, int8 times scale; and to f32, f16 or bf16, to nearest even. */
+    void (*widen)(float *dst, const void *src, rapt_dtype dtype, float scale, int64_t n);
     void (*narrow)(void *dst, const float *src, rapt_dtype dtype, int64_t n);
 
     /* sum += factor * part, and out = canonical(out * factor), over n floats. */

@@ -6,6 +6,7 @@
 #include <immintrin.h>
 #include <sleef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define V_LANES 8
 typedef __m256 vf;
@@ -103,6 +104,15 @@ static inline void v_transpose(vf r[V_LANES]) {
     }
 }
 
+static inline vf v_load_i8(const int8_t *p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+static inline vf v_set1_f16(const void *p) {
+    short bits;
+    memcpy(&bits, p, sizeof bits);
+    return _mm256_cvtph_ps(_mm_set1_epi16(bits));
+}
 static inline vf v_load_f16(const uint16_t *p) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }

@@ -107,6 +107,15 @@ static inline vf v_load_f16(const uint16_t *p) {
     return magnitude;
 }
 
+static inline vf v_set1_f16(const void *p) {
+    uint16_t bits;
+    memcpy(&bits, p, sizeof bits);
+    return v_load_f16(&bits);
+}
+static inline vf v_load_i8(const int8_t *p) {
+    return (float)*p;
+}
+
 /*
  * Adding a power of 2 whose last mantissa bit weighs as much as that of the result rounds to it,
  * ties to even, and at 2^-14 and below to the last bit of a subnormal.

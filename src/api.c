@@ -11,34 +11,67 @@
 #include "run.h"
 #include "status.h"
 
-/* Takes over the caller's numbers, which need not outlive the call. */
-static bool keep_numbers(const int64_t **numbers, int64_t count) {
-    if (!*numbers)
-        return true;
-    int64_t *copy = malloc((size_t)count * sizeof *copy);
-    if (copy)
-        memcpy(copy, *numbers, (size_t)count * sizeof *copy);
-    *numbers = copy;
-    return copy != NULL;
+/* An array of the caller's, which need not outlive the call, and where a copy is to go. */
+struct numbers {
+    const int64_t **array;
+    int64_t count;
+};
+
+/* Pages that the longest sequence has. */
+static int64_t most_pages(const struct rapt_problem *p) {
+    int64_t most = 0;
+    for (int64_t b = 0; b < p->batch; b++)
+        most = p->kv_lens[b] > most ? p->kv_lens[b] : most;
+    return (most + p->page_size - 1) / p->page_size;
+}
+
+/* Copies the numbers of a checked problem; of a block table, the columns in use. */
+static bool keep_numbers(struct rapt_plan *plan) {
+    struct rapt_problem *p = &plan->problem;
+    const struct numbers all[] = {
+        {&p->q_offset, p->batch}, {&p->kv_lens, p->batch},  {&p->mask_start, p->batch},
+        {&p->cu_q, p->batch + 1}, {&p->cu_k, p->batch + 1},
+    };
+    const int64_t columns = p->page_size ? most_pages(p) : 0;
+    size_t bytes = (size_t)p->batch * (size_t)columns * sizeof *p->block_table;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        bytes += *all[i].array ? (size_t)all[i].count * sizeof **all[i].array : 0;
+    char *at = plan->numbers = malloc(bytes + 1);
+    if (!at)
+        return false;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (!*all[i].array)
+            continue;
+        const size_t size = (size_t)all[i].count * sizeof **all[i].array;
+        *all[i].array = memcpy(at, *all[i].array, size);
+        at += size;
+    }
+    const int32_t *table = p->block_table;
+    p->block_table = (int32_t *)(void *)at;
+    for (int64_t b = 0; b < p->batch && columns > 0; b++) {
+        memcpy(at, table + b * p->block_table_stride, (size_t)columns * sizeof *table);
+        at += (size_t)columns * sizeof *table;
+    }
+    p->block_table_stride = columns;
+    return true;
 }
 
 static rapt_status fill_plan(struct rapt_plan *plan, const rapt_attention_args *args) {
-    struct rapt_problem problem;
-    rapt_status status = rapt_check_args(args, &problem);
+    rapt_status status = rapt_check_args(args, &plan->problem);
     if (status == RAPT_OK)
         status = rapt_isa_kernels(args->isa, &plan->kernels);
     if (status != RAPT_OK)
         return status;
-
-    plan->problem = problem;
     plan->data = rapt_attention_data_of(args);
-    const bool offsets = keep_numbers(&plan->problem.q_offset, problem.batch);
-    const bool lengths = keep_numbers(&plan->problem.kv_lens, problem.batch);
+    if (!keep_numbers(plan))
+        return rapt_fail(RAPT_OUT_OF_MEMORY, "plan: no memory for the numbers of %lld sequences",
+                         (long long)plan->problem.batch);
     status = rapt_plan_sizes(plan, rapt_run_threads(args->threads));
     if (status != RAPT_OK)
         return status;
-    plan->tasks = reallocarray(NULL, (size_t)plan->task_count, sizeof *plan->tasks);
-    if (!offsets || !lengths || !plan->tasks)
+    plan->tasks = reallocarray(NULL, (size_t)plan->task_count + 1, sizeof *plan->tasks);
+    plan->splits = reallocarray(NULL, (size_t)plan->split_count + 1, sizeof *plan->splits);
+    if (!plan->tasks || !plan->splits)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "plan: no memory for %lld tasks",
                          (long long)plan->task_count);
     rapt_plan_tasks(plan);
@@ -66,9 +99,9 @@ rapt_status rapt_plan_create(const rapt_attention_args *args, rapt_plan **plan) 
 void rapt_plan_destroy(rapt_plan *plan) {
     if (!plan)
         return;
-    free((void *)(uintptr_t)plan->problem.q_offset);
-    free((void *)(uintptr_t)plan->problem.kv_lens);
+    free(plan->numbers);
     free(plan->tasks);
+    free(plan->splits);
     free(plan);
 }
 

@@ -42,13 +42,16 @@ static const char *dtype_name(rapt_dtype dtype) {
 }
 
 /* What an argument may be stored as. */
-enum stored { ONLY_F32, FLOATS, FLOATS_OR_BOOL };
+enum stored { ONLY_F32, FLOATS, FLOATS_OR_BOOL, FLOATS_OR_QUANTIZED };
 
 static rapt_status check_dtype(const char *name, const rapt_tensor *t, enum stored stored) {
-    static const char *const expected[] = {"f32", "f32, f16 or bf16", "bool, f32, f16 or bf16"};
+    static const char *const expected[] = {"f32", "f32, f16 or bf16", "bool, f32, f16 or bf16",
+                                           "f32, f16, bf16, int8 or q8_0"};
     const bool half = t->dtype == RAPT_F16 || t->dtype == RAPT_BF16;
+    const bool quantized = t->dtype == RAPT_I8 || t->dtype == RAPT_Q8_0;
     if (t->dtype == RAPT_F32 || (half && stored != ONLY_F32) ||
-        (t->dtype == RAPT_BOOL && stored == FLOATS_OR_BOOL))
+        (t->dtype == RAPT_BOOL && stored == FLOATS_OR_BOOL) ||
+        (quantized && stored == FLOATS_OR_QUANTIZED))
         return RAPT_OK;
     return INVALID("%s: dtype is %s (%d), expected %s", name, dtype_name(t->dtype), (int)t->dtype,
                    expected[stored]);
@@ -79,6 +82,26 @@ static rapt_status check_dimensions(const char *name, const rapt_tensor *t) {
     return RAPT_OK;
 }
 
+/* Whether all steps of a view are whole blocks of its dtype. */
+static rapt_status check_blocks(const char *name, const rapt_tensor *t) {
+    const int64_t block = rapt_dtype_block(t->dtype);
+    if (block == 1)
+        return RAPT_OK;
+    if (t->shape[3] % block != 0)
+        return INVALID("%s: shape[3] (channels) is %" PRId64 ", expected a multiple of %" PRId64
+                       " for %s",
+                       name, t->shape[3], block, dtype_name(t->dtype));
+    for (int i = 0; i < 4; i++) {
+        const bool fits = i == 3 ? t->stride[i] == 1 : t->stride[i] % block == 0;
+        if (t->shape[i] > 1 && !fits)
+            return INVALID("%s: stride[%d] (%s) is %" PRId64 ", expected %s%" PRId64 " for %s",
+                           name, i, dimension_names[i], t->stride[i],
+                           i == 3 ? "" : "a multiple of ", i == 3 ? 1 : block,
+                           dtype_name(t->dtype));
+    }
+    return RAPT_OK;
+}
+
 static rapt_status check_strides(const char *name, const rapt_tensor *t, bool output) {
     struct rapt_span span;
     if (!rapt_tensor_span(t, &span))
@@ -101,34 +124,33 @@ static rapt_tensor normalised(const rapt_tensor *t) {
     return view;
 }
 
-/* The four tensors that every call has, and the sizes that follow from them. */
+/* The four tensors that every call has, but for the number of sequences and keys. */
 static rapt_status check_tensors(const rapt_attention_args *args, struct rapt_problem *p) {
     const rapt_tensor *q = &args->query, *k = &args->key, *v = &args->value, *o = &args->out;
     TRY(check_dtype("query", q, FLOATS));
-    TRY(check_dtype("key", k, FLOATS));
-    TRY(check_dtype("value", v, FLOATS));
+    TRY(check_dtype("key", k, FLOATS_OR_QUANTIZED));
+    TRY(check_dtype("value", v, FLOATS_OR_QUANTIZED));
     TRY(check_dtype("out", o, FLOATS));
     TRY(check_dimensions("query", q));
     TRY(check_dimensions("key", k));
     TRY(check_dimensions("value", v));
-    p->batch = q->shape[0];
     p->q_heads = q->shape[1];
-    p->q_len = q->shape[2];
     p->head_dim = q->shape[3];
     p->kv_heads = k->shape[1];
-    p->kv_len = k->shape[2];
     p->value_dim = v->shape[3];
     if (p->q_heads % p->kv_heads != 0)
         return INVALID("key: shape[1] (heads) is %" PRId64
                        ", expected a divisor of the query's %" PRId64 " heads",
                        p->kv_heads, p->q_heads);
     p->group = p->q_heads / p->kv_heads;
-    const int64_t key[4] = {p->batch, p->kv_heads, p->kv_len, p->head_dim};
-    const int64_t value[4] = {p->batch, p->kv_heads, p->kv_len, p->value_dim};
-    const int64_t out[4] = {p->batch, p->q_heads, p->q_len, p->value_dim};
+    const int64_t key[4] = {k->shape[0], p->kv_heads, k->shape[2], p->head_dim};
+    const int64_t value[4] = {k->shape[0], p->kv_heads, k->shape[2], p->value_dim};
+    const int64_t out[4] = {q->shape[0], p->q_heads, q->shape[2], p->value_dim};
     TRY(check_shape("key", k, key, exactly));
     TRY(check_shape("value", v, value, exactly));
     TRY(check_shape("out", o, out, exactly));
+    TRY(check_blocks("key", k));
+    TRY(check_blocks("value", v));
     TRY(check_strides("query", q, false));
     TRY(check_strides("key", k, false));
     TRY(check_strides("value", v, false));
@@ -177,6 +199,144 @@ static rapt_status check_numbers(const char *name, const int64_t *numbers, int64
     return RAPT_OK;
 }
 
+static rapt_status check_batch(const char *name, const rapt_tensor *t, int64_t batch,
+                               const char *why) {
+    if (t->shape[0] == batch)
+        return RAPT_OK;
+    return INVALID("%s: shape[0] (batch) is %" PRId64 ", expected %" PRId64 "%s", name, t->shape[0],
+                   batch, why);
+}
+
+/* Cumulative lengths, and the tensor whose positions they divide. */
+static rapt_status check_ragged(const char *name, const int64_t *cu, int64_t batch,
+                                const char *tensor, const rapt_tensor *t) {
+    TRY(check_batch(tensor, t, 1, " for ragged sequences"));
+    if (cu[0] != 0)
+        return INVALID("%s[0]: found %" PRId64 ", expected 0", name, cu[0]);
+    for (int64_t b = 0; b < batch; b++)
+        if (cu[b + 1] < cu[b] || cu[b + 1] > t->shape[2])
+            return INVALID("%s[%" PRId64 "]: found %" PRId64 ", expected %" PRId64 " to %" PRId64
+                           ", the %s's positions",
+                           name, b + 1, cu[b + 1], cu[b], t->shape[2], tensor);
+    return RAPT_OK;
+}
+
+/* The pages of every sequence, as far as its keys go. */
+static rapt_status check_pages(const rapt_attention_args *args, struct rapt_problem *p) {
+    p->page_size = args->key.shape[2];
+    if (args->block_table_stride < 1 || args->block_table_stride > dimension_max)
+        return INVALID("block_table_stride: found %" PRId64 ", expected 1 to %" PRId64,
+                       args->block_table_stride, dimension_max);
+    if (!args->kv_len)
+        return INVALID("kv_len: found NULL, expected a length per sequence for paged keys");
+    p->kv_most = args->block_table_stride * p->page_size;
+    TRY(check_numbers("kv_len", args->kv_len, p->batch, 0, rapt_min(p->kv_most, dimension_max)));
+    for (int64_t b = 0; b < p->batch; b++) {
+        const int32_t *row = args->block_table + b * args->block_table_stride;
+        for (int64_t i = 0; i * p->page_size < args->kv_len[b]; i++)
+            if (row[i] < 0 || row[i] >= args->key.shape[0])
+                return INVALID("block_table[%" PRId64 "][%" PRId64 "]: found %" PRId32
+                               ", expected a page of 0 to %" PRId64,
+                               b, i, row[i], args->key.shape[0] - 1);
+    }
+    p->block_table = args->block_table;
+    p->block_table_stride = args->block_table_stride;
+    return RAPT_OK;
+}
+
+/* The longest sequence of keys. */
+static int64_t longest(const struct rapt_problem *p) {
+    int64_t most = 0;
+    for (int64_t b = 0; b < p->batch; b++)
+        most = rapt_max(most, rapt_kv_len(p, b));
+    return most;
+}
+
+/* How many sequences there are, and which queries and keys belong to each. */
+static rapt_status check_sequences(const rapt_attention_args *args, struct rapt_problem *p) {
+    if (args->sequences < 0 || args->sequences > dimension_max)
+        return INVALID("sequences: found %" PRId64 ", expected 1 to %" PRId64
+                       ", or 0 for the query's batch",
+                       args->sequences, dimension_max);
+    p->batch = args->sequences ? args->sequences : args->query.shape[0];
+    p->kv_most = args->key.shape[2];
+    p->kv_lens = args->kv_len;
+    p->cu_q = args->cu_q;
+    p->cu_k = args->cu_k;
+    if (args->cu_q)
+        TRY(check_ragged("cu_q", args->cu_q, p->batch, "query", &args->query));
+    else
+        TRY(check_batch("query", &args->query, p->batch, ", the number of sequences"));
+    if (args->cu_k && args->block_table)
+        return INVALID("cu_k: found with a block_table, expected keys of one form");
+    if (args->cu_k && args->kv_len)
+        return INVALID("kv_len: found with cu_k, expected NULL, for lengths follow from it");
+    if (args->block_table)
+        return check_pages(args, p);
+    if (args->cu_k) {
+        TRY(check_ragged("cu_k", args->cu_k, p->batch, "key", &args->key));
+        p->kv_most = longest(p);
+        return RAPT_OK;
+    }
+    TRY(check_batch("key", &args->key, p->batch, ", the number of sequences"));
+    return check_numbers("kv_len", args->kv_len, p->batch, 0, p->kv_most);
+}
+
+/* Scales belong to int8, and only to it. */
+static rapt_status check_scale_of(const char *name, const rapt_tensor *t, const rapt_tensor *given,
+                                  rapt_tensor *checked) {
+    *checked = normalised(given);
+    if (t->dtype != RAPT_I8) {
+        if (given->dtype != RAPT_NONE || given->data)
+            return INVALID("%s: found scales for %s, expected none but for int8", name,
+                           dtype_name(t->dtype));
+        return RAPT_OK;
+    }
+    const int64_t shape[4] = {t->shape[0], t->shape[1], t->shape[2], 1};
+    TRY(check_dtype(name, given, ONLY_F32));
+    TRY(check_shape(name, given, shape, exactly));
+    return check_strides(name, given, false);
+}
+
+/* The mask's columns: those of all keys, or with a start, any number. */
+static rapt_status check_mask(const rapt_attention_args *args, struct rapt_problem *p) {
+    const rapt_tensor *mask = &args->mask;
+    const bool fixed = !args->cu_k && !args->block_table && !args->mask_start;
+    int64_t columns = p->kv_most;
+    if (mask->dtype == RAPT_NONE && args->mask_start)
+        return INVALID("mask_start: found without a mask, expected NULL");
+    if (mask->dtype != RAPT_NONE && !fixed) {
+        const int64_t least = args->mask_start ? 1 : longest(p);
+        if (mask->shape[3] > dimension_max || mask->shape[3] < least) {
+            if (mask->shape[3] != 1)
+                return INVALID("mask: shape[3] (channels) is %" PRId64 ", expected %" PRId64
+                               " or more",
+                               mask->shape[3], least);
+        } else {
+            columns = mask->shape[3];
+        }
+    }
+    const int64_t *q = args->query.shape;
+    const int64_t shape[4] = {q[0], q[1], q[2], columns};
+    TRY(check_optional("mask", mask, FLOATS_OR_BOOL, shape, broadcast, &p->mask));
+    p->mask_start = args->mask_start;
+    return check_numbers("mask_start", p->mask_start, p->batch, 0, RAPT_POSITION_MAX);
+}
+
+static rapt_status check_weights(const rapt_attention_args *args, struct rapt_problem *p) {
+    const rapt_tensor *weights = &args->weights;
+    const bool fixed = !args->cu_k && !args->block_table;
+    const int64_t least = fixed ? p->kv_most : rapt_max(1, longest(p));
+    const bool wider = !fixed && weights->shape[3] > least && weights->shape[3] <= dimension_max;
+    const int64_t *q = args->query.shape;
+    const int64_t shape[4] = {q[0], q[1], q[2], wider ? weights->shape[3] : least};
+    if ((unsigned)args->weights_kind > RAPT_WEIGHTS_MASKED)
+        return INVALID("weights_kind: found %d, expected one of enum rapt_weights_kind",
+                       (int)args->weights_kind);
+    p->weights_kind = args->weights_kind;
+    return check_optional("weights", weights, ONLY_F32, shape, exactly, &p->weights);
+}
+
 rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem *p) {
     if (!args)
         return INVALID("args: found NULL, expected a pointer to rapt_attention_args");
@@ -185,15 +345,17 @@ rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem
                        args->size, sizeof *args);
     memset(p, 0, sizeof *p);
     TRY(check_tensors(args, p));
-    const int64_t scores[4] = {p->batch, p->q_heads, p->q_len, p->kv_len};
-    const int64_t rows[4] = {p->batch, p->q_heads, p->q_len, 1};
+    TRY(check_sequences(args, p));
+    TRY(check_scale_of("key_scale", &args->key, &args->key_scale, &p->key_scale));
+    TRY(check_scale_of("value_scale", &args->value, &args->value_scale, &p->value_scale));
+    TRY(check_mask(args, p));
+    TRY(check_weights(args, p));
+    const int64_t rows[4] = {args->query.shape[0], p->q_heads, args->query.shape[2], 1};
     const int64_t heads[4] = {p->batch, p->q_heads, 1, 1};
-    TRY(check_optional("mask", &args->mask, FLOATS_OR_BOOL, scores, broadcast, &p->mask));
     TRY(check_optional("alibi", &args->alibi, ONLY_F32, heads, batch_broadcast, &p->alibi));
     TRY(check_optional("sink", &args->sink, ONLY_F32, heads, batch_broadcast, &p->sink));
     TRY(check_optional("lse", &args->lse, ONLY_F32, rows, exactly, &p->lse));
     TRY(check_optional("max", &args->max, ONLY_F32, rows, exactly, &p->max));
-    TRY(check_optional("weights", &args->weights, ONLY_F32, scores, exactly, &p->weights));
     TRY(check_factor("scale", args->scale, "1/sqrt(head_dim)"));
     TRY(check_factor("softcap", args->softcap, "none"));
     p->scale = args->scale == 0 ? (float)(1 / sqrt((double)p->head_dim)) : args->scale;
@@ -202,9 +364,7 @@ rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem
     TRY(check_window("window_left", args->window_left, &p->window_left));
     TRY(check_window("window_right", args->window_right, &p->window_right));
     TRY(check_numbers("q_offset", args->q_offset, p->batch, -RAPT_POSITION_MAX, RAPT_POSITION_MAX));
-    TRY(check_numbers("kv_len", args->kv_len, p->batch, 0, p->kv_len));
     p->q_offset = args->q_offset;
-    p->kv_lens = args->kv_len;
     if (args->threads < 0)
         return INVALID("threads: found %d, expected 0 (OpenMP's number) or more", args->threads);
     return RAPT_OK;
@@ -219,7 +379,8 @@ struct placed {
 };
 
 static rapt_status find_place(struct placed *t) {
-    const int64_t size = rapt_dtype_size(t->place.view->dtype);
+    const rapt_dtype dtype = t->place.view->dtype;
+    const int64_t size = dtype == RAPT_Q8_0 ? 1 : rapt_dtype_size(dtype); /* bytes, to us */
     const uintptr_t at = (uintptr_t)t->data;
     if (!t->data)
         return INVALID("%s: data is NULL, expected the tensor's elements", t->name);
@@ -249,6 +410,8 @@ rapt_status rapt_check_data(const struct rapt_problem *p, const rapt_attention_d
         {"query", data->query, false, {&p->query, 0, 0}},
         {"key", data->key, false, {&p->key, 0, 0}},
         {"value", data->value, false, {&p->value, 0, 0}},
+        {"key_scale", data->key_scale, false, {&p->key_scale, 0, 0}},
+        {"value_scale", data->value_scale, false, {&p->value_scale, 0, 0}},
         {"mask", data->mask, false, {&p->mask, 0, 0}},
         {"alibi", data->alibi, false, {&p->alibi, 0, 0}},
         {"sink", data->sink, false, {&p->sink, 0, 0}},

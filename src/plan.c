@@ -9,7 +9,8 @@
 enum {
     TASKS_PER_THREAD = 4, /* enough for an even load off one counter */
     PANEL_BYTES_MAX = 1 << 20,
-    SUPERBLOCK_BYTES = 1 << 19, /* keys and values, a quarter of a common L2 cache */
+    CHUNK_BYTES = 1 << 19, /* of keys and values, a quarter of a common L2 cache */
+    CHUNK_BLOCKS_MAX = 10,
     PAGE_BYTES = 4096,
 };
 
@@ -21,28 +22,50 @@ int rapt_key_block(int64_t head_dim, int64_t value_dim) {
     return widest <= 64 ? 96 : widest <= 128 ? 48 : 32;
 }
 
+int64_t rapt_chunk(int64_t head_dim, int64_t value_dim) {
+    const int64_t block = rapt_key_block(head_dim, value_dim);
+    const int64_t bytes = block * (head_dim + value_dim) * (int64_t)sizeof(float);
+    return block * rapt_min(CHUNK_BLOCKS_MAX, rapt_max(1, CHUNK_BYTES / bytes));
+}
+
 static int64_t divide_up(int64_t a, int64_t b) {
     return a / b + (a % b != 0);
 }
 
-struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t panel) {
-    const int64_t lanes = plan->kernels->lanes;
-    const int64_t vectors = divide_up(plan->rows, lanes);
-    const int64_t each = vectors / plan->panels, wider = vectors % plan->panels;
+static int64_t row_count(const struct rapt_plan *plan, int64_t b) {
+    return rapt_q_len(&plan->problem, b) * plan->problem.group;
+}
+
+bool rapt_is_few(const struct rapt_plan *plan, int64_t b) {
+    /* Weights are scores of keys by lanes. */
+    return row_count(plan, b) <= plan->kernels->few_rows &&
+           plan->problem.weights.dtype == RAPT_NONE;
+}
+
+int64_t rapt_panels(const struct rapt_plan *plan, int64_t b) {
+    return divide_up(row_count(plan, b), plan->kernels->panel_rows);
+}
+
+struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64_t panel) {
+    const int64_t lanes = plan->kernels->lanes, rows = row_count(plan, b);
+    const int64_t vectors = divide_up(rows, lanes), panels = rapt_panels(plan, b);
+    const int64_t each = vectors / panels, wider = vectors % panels;
     const int64_t first = panel * each + rapt_min(panel, wider);
     const int64_t last = first + each + (panel < wider);
-    return (struct rapt_range){first * lanes, rapt_min(last * lanes, plan->rows)};
+    return (struct rapt_range){first * lanes, rapt_min(last * lanes, rows)};
 }
 
 /* Whether rows of this view would be read badly where they are. */
-static bool wants_staging(const rapt_tensor *t, bool reused) {
+static bool wants_staging(const struct rapt_plan *plan, const rapt_tensor *t) {
     if (t->dtype != RAPT_F32)
         return true; /* widened once for all panels */
+    if (plan->problem.page_size % plan->key_block != 0)
+        return true; /* a block may lie in several pages */
     const bool scattered = t->shape[3] > 1 && t->stride[3] != 1;
     /* Rows a multiple of a page apart share their place in the L1 cache. */
     const bool aliased =
         t->stride[2] != 0 && t->stride[2] * (int64_t)sizeof(float) % PAGE_BYTES == 0;
-    return scattered || (aliased && reused);
+    return scattered || (aliased && plan->panels_per_task > 1);
 }
 
 /* Floats rounded up to whole cache lines, and one line more against aliasing of neighbours. */
@@ -53,14 +76,18 @@ static size_t padded(int64_t floats) {
 
 static void lay_out_scratch(struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
+    const struct rapt_kernels *kernels = plan->kernels;
     struct rapt_scratch *s = &plan->scratch;
-    const int64_t width = plan->kernels->panel_rows;
-    /* query, out, max, sum, seen, and of every lane the first and last key as int64_t */
-    s->panel_floats = padded((p->head_dim + p->value_dim + 7) * width);
+    const int64_t width = kernels->panel_rows, few_rows = kernels->few_rows;
+    /* out, max, sum, seen: of a part and the total; query; every lane's keys as two int64_t */
+    const int64_t state = p->value_dim + 3;
+    plan->part_floats = padded(state * width);
+    s->panel_floats = padded(((plan->joins ? 2 : 1) * state + p->head_dim + 4) * width);
     const bool half_mask = p->mask.dtype == RAPT_F16 || p->mask.dtype == RAPT_BF16;
     s->row_floats = rapt_max(p->query.dtype == RAPT_F32 ? 0 : p->head_dim,
                              p->out.dtype == RAPT_F32 ? 0 : p->value_dim);
     s->row_floats = rapt_max(s->row_floats, half_mask ? plan->key_block : 0);
+    const int64_t staged = plan->panels_per_task > 1 ? plan->chunk : plan->key_block;
     size_t used = 0;
 #define TAKE(part, n)                                                                              \
     do {                                                                                           \
@@ -68,73 +95,151 @@ static void lay_out_scratch(struct rapt_plan *plan) {
         used += (n);                                                                               \
     } while (0)
     TAKE(panels, s->panel_floats * (size_t)plan->panels_per_task);
+    /* query and out in rows, three numbers of each, keys in lanes */
+    TAKE(few, plan->has_few ? padded(few_rows * p->head_dim) + padded(few_rows * p->value_dim) +
+                                  padded(3 * kernels->lanes) + padded(width * p->head_dim)
+                            : 0);
     TAKE(scores, padded(plan->key_block * width));
     TAKE(bias, p->mask.dtype == RAPT_NONE ? 0 : padded(plan->key_block * width));
     TAKE(bounds, padded(4 * width));
     TAKE(rows, padded(s->row_floats * width));
-    TAKE(staged_key, plan->stage ? padded(plan->superblock * p->head_dim) : 0);
-    TAKE(staged_value, plan->stage ? padded(plan->superblock * p->value_dim) : 0);
+    TAKE(staged_key, plan->stage_key ? padded(staged * p->head_dim) : 0);
+    TAKE(staged_value, plan->stage_value ? padded(staged * p->value_dim) : 0);
 #undef TAKE
     s->floats = used;
 }
 
 static rapt_status too_large(const struct rapt_problem *p) {
     return rapt_fail(RAPT_INVALID_ARGUMENT,
-                     "query: %" PRId64 " batches, %" PRId64 " heads, %" PRId64
+                     "query: %" PRId64 " sequences, %" PRId64 " heads, %" PRId64
                      " positions and %" PRId64 " channels, expected a size that can be counted",
-                     p->batch, p->q_heads, p->q_len, p->head_dim);
+                     p->batch, p->q_heads, p->query.shape[2], p->head_dim);
+}
+
+/* Keys that enclose those of the panels of a sequence, and the scores that their lanes compute. */
+static struct rapt_range panel_keys(const struct rapt_plan *plan, int64_t b, int64_t panel,
+                                    int64_t last, int64_t *cost) {
+    const struct rapt_problem *p = &plan->problem;
+    const int64_t lanes = plan->kernels->lanes;
+    struct rapt_range all = {INT64_MAX, 0};
+    *cost = 0;
+    for (; panel < last; panel++) {
+        const struct rapt_range rows = rapt_panel_rows(plan, b, panel);
+        const struct rapt_range keys = {
+            rapt_key_bounds(p, b, rows.first / p->group).first,
+            rapt_key_bounds(p, b, (rows.last - 1) / p->group).last,
+        };
+        all = rapt_join(all, keys);
+        *cost +=
+            divide_up(rows.last - rows.first, lanes) * lanes * rapt_max(0, keys.last - keys.first);
+    }
+    if (all.first > all.last)
+        all.first = all.last = 0;
+    return all;
+}
+
+/* What is known of the whole problem before it is divided. */
+struct totals {
+    double flops;
+    int64_t panels, cost;
+    bool counted; /* without overflow */
+};
+
+static struct totals sum_up(struct rapt_plan *plan) {
+    const struct rapt_problem *p = &plan->problem;
+    struct totals t = {.counted = true};
+    for (int64_t b = 0; b < p->batch; b++) {
+        const int64_t panels = rapt_panels(plan, b);
+        int64_t cost, heads_cost;
+        const struct rapt_range keys = panel_keys(plan, b, 0, panels, &cost);
+        t.flops += 2.0 * (double)(p->head_dim + p->value_dim) * (double)p->q_heads *
+                   (double)rapt_q_len(p, b) * (double)rapt_kv_len(p, b);
+        plan->joins = plan->joins || keys.last > plan->chunk;
+        plan->has_few = plan->has_few || (panels > 0 && rapt_is_few(plan, b));
+        if (__builtin_mul_overflow(cost, p->kv_heads, &heads_cost) ||
+            __builtin_add_overflow(t.cost, heads_cost, &t.cost) ||
+            __builtin_add_overflow(t.panels, panels * p->kv_heads, &t.panels))
+            t.counted = false;
+    }
+    return t;
+}
+
+/* One task, or where it would be too heavy, one for each part of its chunks. */
+static void add_tasks(struct rapt_plan *plan, struct rapt_task task, struct rapt_range keys) {
+    task.chunks.first = keys.first / plan->chunk;
+    task.chunks.last = divide_up(keys.last, plan->chunk);
+    const int64_t chunks = task.chunks.last - task.chunks.first;
+    int64_t pieces = 1;
+    if (task.panels == 1 && task.cost > plan->split_cost)
+        pieces = rapt_min(divide_up(task.cost, plan->split_cost), chunks);
+    task.split = -1;
+    if (pieces > 1) {
+        if (plan->splits)
+            plan->splits[plan->split_count] =
+                (struct rapt_split){task.chunks, plan->part_count, (int)pieces};
+        task.split = (int32_t)plan->split_count++;
+        plan->part_count += chunks;
+    }
+    struct rapt_task piece = task;
+    for (int64_t i = 0; i < pieces; i++) {
+        piece.chunks.first = task.chunks.first + i * chunks / pieces;
+        piece.chunks.last = task.chunks.first + (i + 1) * chunks / pieces;
+        piece.cost = task.cost / pieces;
+        if (plan->tasks)
+            plan->tasks[plan->task_count] = piece;
+        plan->task_count++;
+    }
+}
+
+/* Counts tasks, splits and parts, and writes them where there is room. */
+static void divide(struct rapt_plan *plan) {
+    const struct rapt_problem *p = &plan->problem;
+    plan->task_count = plan->split_count = plan->part_count = 0;
+    for (int32_t b = 0; b < p->batch; b++) {
+        const int64_t panels = rapt_panels(plan, b);
+        for (int64_t panel = 0; panel < panels; panel += plan->panels_per_task) {
+            const int64_t last = rapt_min(panel + plan->panels_per_task, panels);
+            struct rapt_task task = {.batch = b, .panel = panel, .panels = (int32_t)(last - panel)};
+            const struct rapt_range keys = panel_keys(plan, b, panel, last, &task.cost);
+            for (int32_t h = 0; h < p->kv_heads; h++) {
+                task.kv_head = h;
+                add_tasks(plan, task, keys);
+            }
+        }
+    }
 }
 
 rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     const struct rapt_problem *p = &plan->problem;
-    const int64_t width = plan->kernels->panel_rows, channels = p->head_dim + p->value_dim;
-    plan->rows = p->q_len * p->group;
-    plan->panels = divide_up(plan->rows, width);
+    const int64_t width = plan->kernels->panel_rows;
     plan->key_block = rapt_key_block(p->head_dim, p->value_dim);
-
-    const int64_t row_bytes = channels * (int64_t)sizeof(float);
-    const int64_t blocks = rapt_max(1, SUPERBLOCK_BYTES / (row_bytes * plan->key_block));
-    plan->superblock = rapt_min(blocks, divide_up(p->kv_len, plan->key_block)) * plan->key_block;
-
-    int64_t heads, all_panels;
-    if (__builtin_mul_overflow(p->batch, p->kv_heads, &heads) ||
-        __builtin_mul_overflow(heads, plan->panels, &all_panels))
+    plan->chunk = rapt_chunk(p->head_dim, p->value_dim);
+    const struct totals all = sum_up(plan);
+    if (!all.counted)
         return too_large(p);
-    const double flops = 2.0 * (double)channels * (double)p->batch * (double)p->q_heads *
-                         (double)p->q_len * (double)p->kv_len;
-    if (flops < threads * flops_per_thread)
-        threads = (int)(flops / flops_per_thread);
+    if (all.flops < threads * flops_per_thread)
+        threads = (int)(all.flops / flops_per_thread);
     threads = threads < 1 ? 1 : threads;
 
-    int64_t together = all_panels / ((int64_t)threads * TASKS_PER_THREAD);
-    together = rapt_min(together, PANEL_BYTES_MAX / (row_bytes * width));
-    together = rapt_min(rapt_min(together, RAPT_PANELS_MAX), plan->panels);
-    plan->panels_per_task = rapt_max(1, together);
-    plan->task_count = heads * divide_up(plan->panels, plan->panels_per_task);
-    plan->threads = (int)rapt_min(threads, plan->task_count);
+    const int64_t row_bytes = (p->head_dim + p->value_dim) * (int64_t)sizeof(float);
+    const int64_t shares = (int64_t)threads * TASKS_PER_THREAD;
+    int64_t together = rapt_min(all.panels / shares, PANEL_BYTES_MAX / (row_bytes * width));
+    plan->panels_per_task = rapt_max(1, rapt_min(together, RAPT_PANELS_MAX));
+    /* The weights need the softmax's result, which a split has at the end only. */
+    const bool splits = threads > 1 && p->weights.dtype == RAPT_NONE;
+    plan->split_cost = splits ? rapt_max(1, all.cost / shares) : INT64_MAX;
+    divide(plan);
+    plan->threads = (int)rapt_max(1, rapt_min(threads, plan->task_count));
 
-    const bool reused = plan->panels_per_task > 1;
-    plan->stage = wants_staging(&p->key, reused) || wants_staging(&p->value, reused);
+    plan->stage_key = wants_staging(plan, &p->key);
+    plan->stage_value = wants_staging(plan, &p->value);
     lay_out_scratch(plan);
-    size_t bytes;
-    if (__builtin_mul_overflow(plan->scratch.floats * sizeof(float), plan->threads, &bytes) ||
-        bytes > PTRDIFF_MAX)
+    size_t scratch, parts, bytes;
+    if (__builtin_mul_overflow(plan->scratch.floats * sizeof(float), plan->threads, &scratch) ||
+        __builtin_mul_overflow(plan->part_floats * sizeof(float), plan->part_count, &parts) ||
+        __builtin_add_overflow(scratch, parts, &bytes) || bytes > PTRDIFF_MAX)
         return too_large(p);
     return RAPT_OK;
-}
-
-/* Scores that a task computes: lanes times keys, for each panel, masks by position trimmed. */
-static int64_t task_cost(const struct rapt_plan *plan, int64_t b, int64_t panel, int64_t last) {
-    const struct rapt_problem *p = &plan->problem;
-    int64_t cost = 0;
-    for (; panel < last; panel++) {
-        const struct rapt_range rows = rapt_panel_rows(plan, panel);
-        struct rapt_range all = {INT64_MAX, 0};
-        for (int64_t q = rows.first / p->group; q <= (rows.last - 1) / p->group; q++)
-            all = rapt_join(all, rapt_key_range(p, b, q));
-        cost += (rows.last - rows.first) * rapt_max(0, all.last - all.first);
-    }
-    return cost;
 }
 
 static int heavier_first(const void *a, const void *b) {
@@ -145,26 +250,12 @@ static int heavier_first(const void *a, const void *b) {
         return x->batch < y->batch ? -1 : 1;
     if (x->kv_head != y->kv_head)
         return x->kv_head < y->kv_head ? -1 : 1;
-    return (x->panel > y->panel) - (x->panel < y->panel);
+    if (x->panel != y->panel)
+        return x->panel < y->panel ? -1 : 1;
+    return (x->chunks.first > y->chunks.first) - (x->chunks.first < y->chunks.first);
 }
 
 void rapt_plan_tasks(struct rapt_plan *plan) {
-    const struct rapt_problem *p = &plan->problem;
-    const int64_t each = plan->task_count / (p->batch * p->kv_heads);
-    struct rapt_task *task = plan->tasks;
-    bool sorted = true;
-    for (int32_t b = 0; b < p->batch; b++) {
-        const struct rapt_task *first_head = task;
-        for (int32_t h = 0; h < p->kv_heads; h++) {
-            for (int64_t i = 0; i < each; i++, task++) {
-                const int64_t panel = i * plan->panels_per_task;
-                const int64_t last = rapt_min(panel + plan->panels_per_task, plan->panels);
-                const int64_t cost = h > 0 ? first_head[i].cost : task_cost(plan, b, panel, last);
-                *task = (struct rapt_task){b, h, panel, cost};
-                sorted = sorted && (task == plan->tasks || task[-1].cost >= cost);
-            }
-        }
-    }
-    if (!sorted)
-        qsort(plan->tasks, (size_t)plan->task_count, sizeof *plan->tasks, heavier_first);
+    divide(plan);
+    qsort(plan->tasks, (size_t)plan->task_count, sizeof *plan->tasks, heavier_first);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a problem is divided: into blocks of keys, panels of query rows, tasks for threads, and the
- * scratch of a thread. All of it is a pure function of the problem, the variant and the number of
- * threads; of these, only the block of keys has any influence on the result's bits.
+ * How a problem is divided: keys into blocks and chunks, query rows into panels, both into tasks
+ * for threads, and the scratch of a thread. All of it is a pure function of the problem, the
+ * variant and the number of threads; of these, only the blocks and chunks of keys, which follow
+ * from the head sizes alone, have any influence on the result's bits.
  *
- * A row is one (query position, head of a group) pair of a key head: row = query * group + head.
+ * A row is one (query position, head of a group) pair of a sequence and key head: row = query *
+ * group + head.
  */
 #ifndef RAPT_SRC_PLAN_H
 #define RAPT_SRC_PLAN_H
@@ -12,18 +14,33 @@
 #include "kernels.h"
 #include "problem.h"
 
-enum { RAPT_PANELS_MAX = 8 }; /* of a task: they share a superblock; more would fill the cache */
+enum { RAPT_PANELS_MAX = 8 }; /* of a task: they share a chunk; more would fill the cache */
 
-/* Some panels of one batch and key head. Tasks write distinct rows and can run in any order. */
+/*
+ * Some panels of one sequence and key head, over some chunks of their keys. Tasks can run in any
+ * order: they write distinct rows, or if they share a panel, distinct parts.
+ */
 struct rapt_task {
     int32_t batch, kv_head;
     int64_t panel; /* the first */
-    int64_t cost;  /* scores that its lanes compute */
+    int32_t panels;
+    int32_t split; /* the number of its struct rapt_split, or -1 */
+    struct rapt_range chunks;
+    int64_t cost; /* scores that its lanes compute */
+};
+
+/* A panel whose chunks are divided among tasks. Each chunk has a part, a state of the softmax, and
+ * who is done last joins them in the order of the chunks. */
+struct rapt_split {
+    struct rapt_range chunks;
+    int64_t part; /* that of the first chunk */
+    int tasks;
 };
 
 /* Floats from the start of a thread's scratch to each of its parts. */
 struct rapt_scratch {
     size_t panels, panel_floats; /* panels_per_task of them */
+    size_t few;                  /* what a panel of few rows needs in addition */
     size_t scores, bias, bounds;
     size_t rows; /* panel_rows of row_floats: what isn't f32, widened or yet to be narrowed */
     int64_t row_floats;
@@ -33,35 +50,48 @@ struct rapt_scratch {
 
 struct rapt_plan {
     struct rapt_problem problem;
+    void *numbers;            /* the memory of the problem's arrays */
     rapt_attention_data data; /* for runs that don't bring their own */
     const struct rapt_kernels *kernels;
     int threads;
 
-    int key_block;      /* keys between two rescalings: blocks start at its multiples */
-    int64_t superblock; /* keys that a task's panels share while they lie in the cache */
-    bool stage;         /* superblocks are copied first, because of the keys' or values' strides */
+    int key_block; /* keys between two rescalings: blocks start at its multiples */
+    int64_t chunk; /* keys after which the softmax starts anew; the panels of a task share them
+                      while they lie in the cache */
+    bool joins;    /* some sequence has keys of more than one chunk */
+    bool stage_key, stage_value; /* rows are copied first: of a chunk if panels share it, or else of
+                                    a block */
+    bool has_few;
 
-    int64_t rows, panels;    /* of one batch and key head */
     int64_t panels_per_task; /* at most */
+    int64_t split_cost;      /* tasks of more than this are split */
     int64_t task_count;
     struct rapt_task *tasks; /* heaviest first */
+    int64_t split_count, part_count;
+    struct rapt_split *splits;
+    size_t part_floats;
 
     struct rapt_scratch scratch;
 };
 
-/* Rows of a panel: first <= row < last. All panels are about as wide. */
-struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t panel);
-
-/* Keys between two rescalings of the online softmax: a function of the head sizes alone. */
+/* Keys between two rescalings of the online softmax, and between its new starts: functions of the
+ * head sizes alone. */
 int rapt_key_block(int64_t head_dim, int64_t value_dim);
+int64_t rapt_chunk(int64_t head_dim, int64_t value_dim);
+
+/* Whether a sequence's rows are one panel of few rows, its number of panels, and the rows of one:
+ * all panels of a sequence are about as wide. */
+bool rapt_is_few(const struct rapt_plan *plan, int64_t b);
+int64_t rapt_panels(const struct rapt_plan *plan, int64_t b);
+struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64_t panel);
 
 /*
- * Fills all but tasks from problem and kernels; threads is how many there may be at most. Fails if
- * the sizes that follow from the shapes can't be counted.
+ * Fills all but tasks and splits from problem and kernels; threads is how many there may be at
+ * most. Fails if the sizes that follow from the shapes can't be counted.
  */
 rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads);
 
-/* Fills tasks, which has room for task_count of them. */
+/* Fills tasks and splits, which have room for task_count and split_count of them. */
 void rapt_plan_tasks(struct rapt_plan *plan);
 
 #endif

@@ -5,26 +5,36 @@
 
 #include <rapt/attention.h>
 
+#include "tensor.h"
+
 struct rapt_problem {
-    int64_t batch, q_heads, kv_heads, group; /* group query heads share a key head */
-    int64_t q_len, kv_len, head_dim, value_dim;
+    int64_t batch;                    /* sequences */
+    int64_t q_heads, kv_heads, group; /* group query heads share a key head */
+    int64_t head_dim, value_dim;
+    int64_t kv_most;   /* keys that a sequence may have, and the mask and weights columns for */
+    int64_t page_size; /* 0: keys and values aren't paged */
 
     rapt_tensor query, key, value, out;
-    /* dtype RAPT_NONE: absent; broadcast strides are 0 */
-    rapt_tensor mask, alibi, sink, lse, max, weights;
+    /* dtype RAPT_NONE: absent; broadcast strides are 0, also that of the batch of ragged tensors */
+    rapt_tensor key_scale, value_scale, mask, alibi, sink, lse, max, weights;
+    rapt_weights_kind weights_kind;
 
     float scale, softcap;
     bool causal;
     int64_t window_left, window_right; /* -1 or at most RAPT_WINDOW_MAX */
-    const int64_t *q_offset;           /* [batch] or NULL for 0 */
-    const int64_t *kv_lens;            /* [batch] or NULL for kv_len */
+
+    /* [batch], or NULL for 0, that of the view, and no start */
+    const int64_t *q_offset, *kv_lens, *mask_start;
+    const int64_t *cu_q, *cu_k; /* [batch + 1] or NULL: not ragged */
+    const int32_t *block_table; /* [batch][block_table_stride] if paged */
+    int64_t block_table_stride;
 };
 
 /* Offsets beyond this are refused; a window of RAPT_WINDOW_MAX is open at any such position. */
 #define RAPT_POSITION_MAX ((int64_t)1 << 60)
 #define RAPT_WINDOW_MAX ((int64_t)1 << 62)
 
-/* Keys that a query may attend as far as position and length go: first <= key < last. */
+/* Keys, rows or chunks: first <= i < last. */
 struct rapt_range {
     int64_t first, last;
 };
@@ -45,19 +55,54 @@ static inline struct rapt_range rapt_join(struct rapt_range a, struct rapt_range
     return a;
 }
 
-static inline struct rapt_range rapt_key_range(const struct rapt_problem *p, int64_t b,
-                                               int64_t query) {
+/* The queries of a sequence, and the position of the first in the query's tensor. */
+static inline int64_t rapt_q_len(const struct rapt_problem *p, int64_t b) {
+    return p->cu_q ? p->cu_q[b + 1] - p->cu_q[b] : p->query.shape[2];
+}
+static inline int64_t rapt_q_first(const struct rapt_problem *p, int64_t b) {
+    return p->cu_q ? p->cu_q[b] : 0;
+}
+
+static inline int64_t rapt_kv_len(const struct rapt_problem *p, int64_t b) {
+    return p->cu_k ? p->cu_k[b + 1] - p->cu_k[b] : p->kv_lens ? p->kv_lens[b] : p->key.shape[2];
+}
+
+/* Keys that a query of a sequence attends as far as position and length go: none unless first <
+ * last. Neither falls from one query to the next. */
+static inline struct rapt_range rapt_key_bounds(const struct rapt_problem *p, int64_t b,
+                                                int64_t query) {
     const int64_t position = query + (p->q_offset ? p->q_offset[b] : 0);
-    struct rapt_range keys = {0, p->kv_lens ? p->kv_lens[b] : p->kv_len};
+    struct rapt_range keys = {0, rapt_kv_len(p, b)};
+    if (p->mask_start)
+        keys.last = rapt_min(keys.last, p->mask_start[b] + p->mask.shape[3]);
     if (p->causal)
         keys.last = rapt_min(keys.last, position + 1);
     if (p->window_right >= 0)
         keys.last = rapt_min(keys.last, position + p->window_right + 1);
     if (p->window_left >= 0)
         keys.first = rapt_max(0, position - p->window_left);
-    if (keys.first >= keys.last)
-        keys.first = keys.last = 0;
     return keys;
+}
+
+/* The same, empty at 0 if it is empty. */
+static inline struct rapt_range rapt_key_range(const struct rapt_problem *p, int64_t b,
+                                               int64_t query) {
+    const struct rapt_range keys = rapt_key_bounds(p, b, query);
+    return keys.first < keys.last ? keys : (struct rapt_range){0, 0};
+}
+
+/*
+ * Where a key's row begins in a tensor of keys, values or scales, in elements from its data. The
+ * rows of the keys up to *last, but not it, follow at the tensor's stride.
+ */
+static inline int64_t rapt_key_row(const struct rapt_problem *p, const rapt_tensor *t, int64_t b,
+                                   int64_t h, int64_t key, int64_t *last) {
+    *last = INT64_MAX;
+    if (!p->page_size)
+        return rapt_row_offset(t, b, h, key + (p->cu_k ? p->cu_k[b] : 0));
+    const int64_t page = key / p->page_size, at = key - page * p->page_size;
+    *last = (page + 1) * p->page_size;
+    return rapt_row_offset(t, p->block_table[b * p->block_table_stride + page], h, at);
 }
 
 #endif

@@ -10,12 +10,11 @@
 
 #include "task.h"
 
-/* What the slices of one run share. It lies at the start of the workspace, and between runs all of
- * it is zero, as is `left`. */
+/* What the slices of one run share. It lies at the start of the workspace, zero between runs. */
 struct team {
     atomic_int_fast64_t next_task;
     atomic_int finished;                    /* slices */
-    _Alignas(RAPT_ALIGN) atomic_int left[]; /* done tasks of each split panel */
+    _Alignas(RAPT_ALIGN) atomic_int done[]; /* tasks of each split */
 };
 
 int rapt_run_threads(int asked) {
@@ -27,13 +26,16 @@ int rapt_run_threads(int asked) {
 #endif
 }
 
-/* Where the parts of a workspace lie: the team, then every slice's scratch. */
-static size_t team_bytes(void) {
-    return sizeof(struct team);
+/* Where a workspace's pieces lie: the team, then every slice's scratch, then what they share. */
+static size_t team_bytes(const struct rapt_plan *plan) {
+    const size_t bytes = sizeof(struct team) + (size_t)plan->split_count * sizeof(atomic_int);
+    return (bytes + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
 }
 
 size_t rapt_run_workspace(const struct rapt_plan *plan, int slices) {
-    return RAPT_ALIGN + team_bytes() + (size_t)slices * plan->scratch.floats * sizeof(float);
+    const size_t floats =
+        (size_t)slices * plan->scratch.floats + (size_t)plan->part_count * plan->part_floats;
+    return RAPT_ALIGN + team_bytes(plan) + floats * sizeof(float);
 }
 
 void rapt_enter_environment(fenv_t *callers) {
@@ -48,14 +50,23 @@ static struct team *find_team(void *workspace) {
 void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int slice,
                     int slices, void *workspace) {
     struct team *team = find_team(workspace);
-    float *scratch = (float *)(void *)((char *)team + team_bytes());
+    float *all_scratch = (float *)(void *)((char *)team + team_bytes(plan));
+    float *scratch = all_scratch + (size_t)slice * plan->scratch.floats;
+    float *parts = all_scratch + (size_t)slices * plan->scratch.floats;
     fenv_t callers;
     rapt_enter_environment(&callers);
     for (;;) {
         const int64_t i = atomic_fetch_add_explicit(&team->next_task, 1, memory_order_relaxed);
         if (i >= plan->task_count)
             break;
-        rapt_task_run(plan, data, &plan->tasks[i], scratch + (size_t)slice * plan->scratch.floats);
+        const struct rapt_task *task = &plan->tasks[i];
+        rapt_task_run(plan, data, task, scratch, parts);
+        /* Who finishes a split last joins it, and nobody waits. */
+        if (task->split >= 0 &&
+            atomic_fetch_add(&team->done[task->split], 1) == plan->splits[task->split].tasks - 1) {
+            atomic_store_explicit(&team->done[task->split], 0, memory_order_relaxed);
+            rapt_task_join(plan, data, task, scratch, parts);
+        }
     }
     fesetenv(&callers);
     /* The last one leaves the workspace as it was found. */
@@ -66,16 +77,12 @@ void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *dat
 }
 
 void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace) {
-    memset(find_team(workspace), 0, team_bytes());
+    memset(find_team(workspace), 0, team_bytes(plan));
 #ifdef _OPENMP
     if (plan->threads > 1 && !omp_in_parallel()) {
-        atomic_int slice = 0;
 #    pragma omp parallel num_threads(plan->threads)
-        {
-            /* There may be fewer threads than asked for; their number is known here only. */
-            const int slices = omp_get_num_threads();
-            rapt_run_slice(plan, data, atomic_fetch_add(&slice, 1), slices, workspace);
-        }
+        /* There may be fewer threads than asked for; their number is known here only. */
+        rapt_run_slice(plan, data, omp_get_thread_num(), omp_get_num_threads(), workspace);
         return;
     }
 #endif

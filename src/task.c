@@ -1,127 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "task.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "tensor.h"
+#include "worker.h"
 
 static const float log2_e = 0x1.715476p+0f;
-
-enum { CHUNK = 64 }; /* elements that are made dense at a time */
-
-/* A panel at work: the kernel's view of it, and which rows and keys it stands for. */
-struct work_panel {
-    struct rapt_panel kernel;
-    int64_t *first, *last;   /* [width]: keys that each lane attends */
-    struct rapt_range rows;  /* of the batch and key head */
-    struct rapt_range keys;  /* that any lane attends */
-    struct rapt_range whole; /* that every lane attends */
-};
-
-struct worker {
-    const struct rapt_plan *plan;
-    const rapt_attention_data *data;
-    const struct rapt_task *task;
-    float *scores, *bias;
-    float *first, *last, *slope, *position; /* [width]: of a block, or results of a panel */
-    float *rows;                            /* [width][scratch.row_floats] */
-    float *staged_key, *staged_value;
-    int64_t staged_first; /* the key that the staged rows begin with */
-    int64_t panels;
-    struct work_panel panel[RAPT_PANELS_MAX];
-};
-
-static int64_t lane_row(const struct work_panel *panel, int lane) {
-    return rapt_min(panel->rows.first + lane, panel->rows.last - 1);
-}
-
-/* Elements from a tensor's data to the row that a lane stands for. */
-static int64_t lane_offset(const struct worker *w, const struct work_panel *panel, int lane,
-                           const rapt_tensor *t) {
-    const int64_t group = w->plan->problem.group, row = lane_row(panel, lane);
-    return rapt_row_offset(t, w->task->batch, w->task->kv_head * group + row % group, row / group);
-}
-
-/* n elements of a tensor, from `at` on along its last dimension, as dense f32. */
-static void read_row(const struct worker *w, float *dst, const rapt_tensor *t, const void *data,
-                     int64_t at, int64_t n) {
-    const size_t size = (size_t)rapt_dtype_size(t->dtype);
-    const char *from = (const char *)data + at * (int64_t)size;
-    const int64_t step = t->stride[3] * (int64_t)size;
-    if (n == 1 || t->stride[3] == 1) {
-        w->plan->kernels->widen(dst, from, t->dtype, n);
-        return;
-    }
-    _Alignas(float) char dense[CHUNK * sizeof(float)];
-    for (int64_t i = 0; i < n; i += CHUNK) {
-        const int64_t count = rapt_min(CHUNK, n - i);
-        for (int64_t k = 0; k < count; k++, from += step)
-            memcpy(dense + (size_t)k * size, from, size);
-        w->plan->kernels->widen(dst + i, dense, t->dtype, count);
-    }
-}
-
-/* The reverse of read_row. */
-static void write_row(const struct worker *w, const float *src, const rapt_tensor *t, void *data,
-                      int64_t at, int64_t n) {
-    const size_t size = (size_t)rapt_dtype_size(t->dtype);
-    char *to = (char *)data + at * (int64_t)size;
-    const int64_t step = t->stride[3] * (int64_t)size;
-    if (n == 1 || t->stride[3] == 1) {
-        w->plan->kernels->narrow(to, src, t->dtype, n);
-        return;
-    }
-    _Alignas(float) char dense[CHUNK * sizeof(float)];
-    for (int64_t i = 0; i < n; i += CHUNK) {
-        const int64_t count = rapt_min(CHUNK, n - i);
-        w->plan->kernels->narrow(dense, src + i, t->dtype, count);
-        for (int64_t k = 0; k < count; k++, to += step)
-            memcpy(to, dense + (size_t)k * size, size);
-    }
-}
-
-/* n elements of the rows of all lanes, from `at` on in each, to lanes[n][width]. */
-static void gather_rows(const struct worker *w, const struct work_panel *panel,
-                        const rapt_tensor *t, const void *data, int64_t at, int64_t n,
-                        float *lanes) {
-    const bool direct = t->dtype == RAPT_F32;
-    const int width = panel->kernel.width;
-    const float *rows[RAPT_PANEL_ROWS_MAX];
-    for (int lane = 0; lane < width; lane++) {
-        const int64_t from = lane_offset(w, panel, lane, t) + at;
-        float *row = w->rows + lane * w->plan->scratch.row_floats;
-        rows[lane] = direct ? (const float *)data + from : row;
-        if (!direct)
-            read_row(w, row, t, data, from, n);
-    }
-    w->plan->kernels->gather(lanes, width, rows, direct ? t->stride[3] : 1, n);
-}
-
-/* The reverse, for the lanes that stand for rows of their own. */
-static void scatter_rows(const struct worker *w, const struct work_panel *panel,
-                         const rapt_tensor *t, void *data, int64_t at, int64_t n,
-                         const float *lanes) {
-    const bool direct = t->dtype == RAPT_F32;
-    const int count = (int)(panel->rows.last - panel->rows.first);
-    float *rows[RAPT_PANEL_ROWS_MAX] = {NULL};
-    for (int lane = 0; lane < count; lane++)
-        rows[lane] = direct ? (float *)data + lane_offset(w, panel, lane, t) + at
-                            : w->rows + lane * w->plan->scratch.row_floats;
-    w->plan->kernels->scatter(rows, direct ? t->stride[3] : 1, count, lanes, panel->kernel.width,
-                              n);
-    for (int lane = 0; !direct && lane < count; lane++)
-        write_row(w, rows[lane], t, data, lane_offset(w, panel, lane, t) + at, n);
-}
 
 static void find_keys(const struct worker *w, struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
     panel->keys = (struct rapt_range){INT64_MAX, 0};
     panel->whole = (struct rapt_range){0, INT64_MAX};
-    for (int lane = 0; lane < panel->kernel.width; lane++) {
+    for (int lane = 0; lane < panel->lanes; lane++) {
         const struct rapt_range keys =
-            rapt_key_range(p, w->task->batch, lane_row(panel, lane) / p->group);
+            rapt_key_range(p, w->task->batch, rapt_lane_row(panel, lane) / p->group);
         panel->first[lane] = keys.first;
         panel->last[lane] = keys.last;
         panel->whole.first = rapt_max(panel->whole.first, keys.first);
@@ -132,162 +25,177 @@ static void find_keys(const struct worker *w, struct work_panel *panel) {
         panel->keys.first = panel->keys.last;
 }
 
-static void begin_panel(struct worker *w, int64_t index, float *scratch) {
+/* The queries' factor. A softcap comes before log2(e). */
+static float query_factor(const struct rapt_problem *p) {
+    return p->softcap > 0 ? p->scale : p->scale * log2_e;
+}
+
+/* Lets a panel's state be what lies at `at`. */
+static void place_state(struct rapt_panel *panel, float *at) {
+    panel->out = at;
+    panel->max = panel->out + panel->value_dim * panel->width;
+    panel->sum = panel->max + panel->width;
+    panel->seen = panel->sum + panel->width;
+}
+
+/* Scratch of a panel: its lanes' keys, queries, the state of a chunk and that of all chunks. */
+static void place_panel(struct worker *w, int index, float *scratch) {
     const struct rapt_plan *plan = w->plan;
     const struct rapt_problem *p = &plan->problem;
-    const struct rapt_kernels *kernels = plan->kernels;
     struct work_panel *panel = &w->panel[index];
-    panel->rows = rapt_panel_rows(plan, w->task->panel + index);
-    const int lanes = kernels->lanes, rows = (int)(panel->rows.last - panel->rows.first);
+    panel->rows = rapt_panel_rows(plan, w->task->batch, w->task->panel + index);
+    const int lanes = plan->kernels->lanes, rows = (int)(panel->rows.last - panel->rows.first);
     const int width = (rows + lanes - 1) / lanes * lanes;
-
-    struct rapt_panel *k = &panel->kernel;
-    k->width = width;
-    k->head_dim = p->head_dim;
-    k->value_dim = p->value_dim;
+    panel->lanes = w->is_few ? rows : width;
     panel->first = (int64_t *)(void *)scratch;
     panel->last = panel->first + width;
-    k->query = (float *)(void *)(panel->last + width);
-    k->out = k->query + p->head_dim * width;
-    k->max = k->out + p->value_dim * width;
-    k->sum = k->max + width;
-    k->seen = k->sum + width;
-
-    gather_rows(w, panel, &p->query, w->data->query, 0, p->head_dim, k->query);
-    kernels->begin(k, p->softcap > 0 ? p->scale : p->scale * log2_e);
+    panel->kernel = (struct rapt_panel){
+        .width = width,
+        .head_dim = p->head_dim,
+        .value_dim = p->value_dim,
+        .query = (float *)(void *)(panel->last + width),
+    };
+    float *state = panel->kernel.query + p->head_dim * width;
+    panel->total = panel->kernel;
+    place_state(&panel->total, state);
+    place_state(&panel->kernel, plan->joins ? state + (p->value_dim + 3) * width : state);
     find_keys(w, panel);
 }
 
-static void stage_rows(const struct worker *w, float *dst, const void *data, const rapt_tensor *t,
-                       struct rapt_range keys) {
-    const int64_t channels = t->shape[3];
-    for (int64_t i = keys.first; i < keys.last; i++, dst += channels)
-        read_row(w, dst, t, data, rapt_row_offset(t, w->task->batch, w->task->kv_head, i),
-                 channels);
-}
-
-/* Copies the keys and values of a superblock to dense rows, for all panels of the task. */
-static void stage(struct worker *w, struct rapt_range keys) {
+static void read_queries(struct worker *w, struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
-    w->staged_first = keys.first;
-    stage_rows(w, w->staged_key, w->data->key, &p->key, keys);
-    stage_rows(w, w->staged_value, w->data->value, &p->value, keys);
-}
-
-/* The mask's elements for a panel and some keys, as what is added to the scores. */
-static void fill_bias(const struct worker *w, const struct work_panel *panel,
-                      struct rapt_range keys) {
-    const rapt_tensor *mask = &w->plan->problem.mask;
-    const int width = panel->kernel.width;
-    const int64_t step = mask->stride[3], count = keys.last - keys.first;
-    if (mask->dtype != RAPT_BOOL) {
-        gather_rows(w, panel, mask, w->data->mask, keys.first * step, count, w->bias);
+    const struct rapt_kernels *kernels = w->plan->kernels;
+    const int64_t channels = p->head_dim;
+    if (!w->is_few) {
+        rapt_gather_rows(w, panel, &p->query, w->data->query, 0, channels, panel->kernel.query);
+        kernels->scale(panel->kernel.query, query_factor(p), channels * panel->kernel.width);
         return;
     }
-    for (int lane = 0; lane < width; lane++) {
-        const unsigned char *keep = (const unsigned char *)w->data->mask +
-                                    lane_offset(w, panel, lane, mask) + keys.first * step;
-        for (int64_t i = 0; i < count; i++)
-            w->bias[i * width + lane] = keep[i * step] ? 0 : -INFINITY;
-    }
+    for (int r = 0; r < panel->lanes; r++)
+        rapt_read_row(w, w->few.query + r * channels, &p->query, w->data->query,
+                      rapt_lane_offset(w, panel, r, &p->query), 1, channels);
+    kernels->scale(w->few.query, query_factor(p), channels * panel->lanes);
 }
 
-/* ALiBi for a panel and some keys. Positions count from where the keys' block starts, so that a
- * distance is rounded in the same way however the block is cut. */
-static void fill_alibi(const struct worker *w, const struct work_panel *panel, int64_t first_key,
-                       struct rapt_block *block) {
+/* The scratch of a few rows, at multiples of a cache line. */
+static void place_few(struct worker *w, float *scratch) {
     const struct rapt_problem *p = &w->plan->problem;
-    const int64_t origin = first_key / w->plan->key_block * w->plan->key_block;
-    const int64_t offset = (p->q_offset ? p->q_offset[w->task->batch] : 0) - origin;
-    for (int lane = 0; lane < panel->kernel.width; lane++) {
-        const int64_t at = lane_offset(w, panel, lane, &p->alibi);
-        const float slope = ((const float *)w->data->alibi)[at] * log2_e;
-        /* Infinity times the distance 0 would be NaN. A NaN stays. */
-        w->slope[lane] = slope > FLT_MAX ? FLT_MAX : slope < -FLT_MAX ? -FLT_MAX : slope;
-        w->position[lane] = (float)(lane_row(panel, lane) / p->group + offset);
-    }
-    block->slope = w->slope;
-    block->position = w->position;
-    block->start = (float)(first_key - origin);
+    const int lanes = w->plan->kernels->lanes, most = w->plan->kernels->few_rows;
+    const int64_t line = RAPT_ALIGN / (int64_t)sizeof(float);
+    w->few = (struct rapt_few){
+        .rows = w->panel[0].lanes,
+        .head_dim = p->head_dim,
+        .value_dim = p->value_dim,
+        .query = scratch,
+    };
+    w->few.out = w->few.query + (most * p->head_dim + line - 1) / line * line;
+    w->few.max = w->few.out + (most * p->value_dim + line - 1) / line * line;
+    w->few.sum = w->few.max + lanes;
+    w->few.seen = w->few.sum + lanes;
+    w->few.lanes = w->few.max + (3 * lanes + line - 1) / line * line;
 }
 
-/* The kernel's view of some keys of one block, and what masks them for this panel. */
-static struct rapt_block make_block(const struct worker *w, const struct work_panel *panel,
-                                    struct rapt_range keys) {
-    const struct rapt_problem *p = &w->plan->problem;
-    struct rapt_block block = {.keys = (int)(keys.last - keys.first)};
-    if (w->plan->stage) {
-        block.key_row = p->head_dim;
-        block.value_row = p->value_dim;
-        block.key = w->staged_key + (keys.first - w->staged_first) * block.key_row;
-        block.value = w->staged_value + (keys.first - w->staged_first) * block.value_row;
-    } else {
-        const int64_t b = w->task->batch, h = w->task->kv_head;
-        block.key_row = p->key.stride[2];
-        block.value_row = p->value.stride[2];
-        block.key = (const float *)w->data->key + rapt_row_offset(&p->key, b, h, keys.first);
-        block.value = (const float *)w->data->value + rapt_row_offset(&p->value, b, h, keys.first);
-    }
-    if (keys.first < panel->whole.first || keys.last > panel->whole.last) {
-        for (int lane = 0; lane < panel->kernel.width; lane++) {
-            w->first[lane] = (float)rapt_min(block.keys, panel->first[lane] - keys.first);
-            w->last[lane] = (float)rapt_min(block.keys, panel->last[lane] - keys.first);
-        }
-        block.first = w->first;
-        block.last = w->last;
-    }
-    if (p->mask.dtype != RAPT_NONE) {
-        fill_bias(w, panel, keys);
-        block.bias = w->bias;
-    }
-    if (p->alibi.dtype != RAPT_NONE)
-        fill_alibi(w, panel, keys.first, &block);
-    if (p->softcap > 0) {
-        block.softcap = p->softcap * log2_e;
-        block.softcap_inverse = 1 / p->softcap;
-    }
-    return block;
+static struct worker make_worker(const struct rapt_plan *plan, const rapt_attention_data *data,
+                                 const struct rapt_task *task, float *scratch) {
+    const struct rapt_scratch *s = &plan->scratch;
+    const int width = plan->kernels->panel_rows;
+    struct worker w = {
+        .plan = plan,
+        .data = data,
+        .task = task,
+        .scores = scratch + s->scores,
+        .bias = scratch + s->bias,
+        .first = scratch + s->bounds,
+        .last = scratch + s->bounds + width,
+        .slope = scratch + s->bounds + 2 * width,
+        .position = scratch + s->bounds + 3 * width,
+        .rows = scratch + s->rows,
+        .staged_key = scratch + s->staged_key,
+        .staged_value = scratch + s->staged_value,
+        .is_few = rapt_is_few(plan, task->batch),
+    };
+    for (int i = 0; i < task->panels; i++)
+        place_panel(&w, i, scratch + s->panels + (size_t)i * s->panel_floats);
+    if (w.is_few)
+        place_few(&w, scratch + s->few);
+    return w;
 }
 
 static struct rapt_range meet(struct rapt_range a, struct rapt_range b) {
     return (struct rapt_range){rapt_max(a.first, b.first), rapt_min(a.last, b.last)};
 }
 
-static void weigh_block(const struct worker *w, const struct work_panel *panel,
-                        struct rapt_range keys) {
-    const rapt_tensor *weights = &w->plan->problem.weights;
-    const struct rapt_kernels *kernels = w->plan->kernels;
-    const struct rapt_block block = make_block(w, panel, keys);
-    kernels->weigh(&panel->kernel, &block, w->scores);
-    scatter_rows(w, panel, weights, w->data->weights, keys.first * weights->stride[3], block.keys,
-                 w->scores);
-}
-
-/* Calls visit for every block of keys that a panel attends, superblock by superblock. */
-static void visit_blocks(struct worker *w,
-                         void (*visit)(const struct worker *, const struct work_panel *,
-                                       struct rapt_range)) {
+/*
+ * Calls visit for every block of keys that a panel wants. Panels that share keys go through a chunk
+ * one after the other, while it lies in the cache.
+ */
+static void
+visit_blocks(struct worker *w, struct rapt_range keys,
+             struct rapt_range (*wanted)(const struct worker *, const struct work_panel *),
+             void (*visit)(const struct worker *, const struct work_panel *, struct rapt_range)) {
     const struct rapt_plan *plan = w->plan;
-    const int64_t block = plan->key_block, super = plan->superblock;
-    struct rapt_range all = {INT64_MAX, 0};
-    for (int64_t i = 0; i < w->panels; i++)
-        all = rapt_join(all, w->panel[i].keys);
-    for (int64_t at = all.first / super * super; at < all.last; at += super) {
-        const struct rapt_range shared = meet(all, (struct rapt_range){at, at + super});
-        if (plan->stage)
-            stage(w, shared);
-        for (int64_t i = 0; i < w->panels; i++) {
-            const struct rapt_range own = meet(shared, w->panel[i].keys);
+    const int64_t block = plan->key_block, step = w->task->panels > 1 ? plan->chunk : block;
+    for (int64_t at = keys.first / step * step; at < keys.last; at += step) {
+        const struct rapt_range shared = meet(keys, (struct rapt_range){at, at + step});
+        rapt_stage(w, shared);
+        for (int i = 0; i < w->task->panels; i++) {
+            const struct rapt_range own = meet(shared, wanted(w, &w->panel[i]));
             for (int64_t k = own.first / block * block; k < own.last; k += block)
                 visit(w, &w->panel[i], meet(own, (struct rapt_range){k, k + block}));
         }
     }
 }
 
+static struct rapt_range attended_keys(const struct worker *w, const struct work_panel *panel) {
+    (void)w;
+    return panel->keys;
+}
+
 static void attend_block(const struct worker *w, const struct work_panel *panel,
                          struct rapt_range keys) {
-    const struct rapt_block block = make_block(w, panel, keys);
-    w->plan->kernels->attend(&panel->kernel, &block, w->scores);
+    const struct rapt_block block = rapt_make_block(w, panel, keys, true);
+    if (w->is_few)
+        w->plan->kernels->attend_few(&w->few, &block, w->scores);
+    else
+        w->plan->kernels->attend(&panel->kernel, &block, w->scores);
+}
+
+/* Empties the state of the panels' chunk. */
+static void begin_chunk(struct worker *w) {
+    for (int i = 0; i < w->task->panels; i++)
+        w->plan->kernels->clear(&w->panel[i].kernel);
+    if (!w->is_few)
+        return;
+    const size_t lanes = (size_t)w->plan->kernels->lanes * sizeof(float);
+    memcpy(w->few.max, w->panel[0].kernel.max, lanes);
+    memcpy(w->few.sum, w->panel[0].kernel.sum, lanes);
+    memcpy(w->few.seen, w->panel[0].kernel.seen, lanes);
+    memset(w->few.out, 0, (size_t)(w->few.rows * w->few.value_dim) * sizeof(float));
+}
+
+/* Brings the state of a few rows into the panel's lanes. */
+static void end_few(struct worker *w) {
+    const struct rapt_panel *panel = &w->panel[0].kernel;
+    const float *rows[RAPT_PANEL_ROWS_MAX];
+    for (int lane = 0; lane < panel->width; lane++) {
+        const int r = lane < w->few.rows ? lane : w->few.rows - 1;
+        rows[lane] = w->few.out + r * w->few.value_dim;
+        panel->max[lane] = w->few.max[r];
+        panel->sum[lane] = w->few.sum[r];
+        panel->seen[lane] = w->few.seen[r];
+    }
+    w->plan->kernels->gather(panel->out, panel->width, rows, 1, w->few.value_dim);
+}
+
+static void run_chunk(struct worker *w, int64_t chunk) {
+    const struct rapt_range keys = {chunk * w->plan->chunk, (chunk + 1) * w->plan->chunk};
+    struct rapt_range all = {INT64_MAX, 0};
+    for (int i = 0; i < w->task->panels; i++)
+        all = rapt_join(all, w->panel[i].keys);
+    begin_chunk(w);
+    visit_blocks(w, meet(all, keys), attended_keys, attend_block);
+    if (w->is_few)
+        end_few(w);
 }
 
 /* A result of every row of a panel, if it is asked for. */
@@ -296,60 +204,102 @@ static void write_statistic(const struct worker *w, const struct work_panel *pan
     if (t->dtype == RAPT_NONE)
         return;
     for (int lane = 0; lane < panel->rows.last - panel->rows.first; lane++)
-        ((float *)data)[lane_offset(w, panel, lane, t)] = lanes[lane];
+        ((float *)data)[rapt_lane_offset(w, panel, lane, t)] = lanes[lane];
 }
 
 static void write_panel(const struct worker *w, const struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
     float *sink = w->first, *lse = w->last, *top = w->slope;
-    for (int lane = 0; p->sink.dtype != RAPT_NONE && lane < panel->kernel.width; lane++)
-        sink[lane] = ((const float *)w->data->sink)[lane_offset(w, panel, lane, &p->sink)];
-    w->plan->kernels->finish(&panel->kernel, p->sink.dtype == RAPT_NONE ? NULL : sink, lse, top);
-    scatter_rows(w, panel, &p->out, w->data->out, 0, p->value_dim, panel->kernel.out);
+    for (int lane = 0; p->sink.dtype != RAPT_NONE && lane < panel->total.width; lane++)
+        sink[lane] = ((const float *)w->data->sink)[rapt_lane_offset(w, panel, lane, &p->sink)];
+    w->plan->kernels->finish(&panel->total, p->sink.dtype == RAPT_NONE ? NULL : sink, lse, top);
+    rapt_scatter_rows(w, panel, &p->out, w->data->out, 0, p->value_dim, panel->total.out);
     write_statistic(w, panel, &p->lse, w->data->lse, lse);
     write_statistic(w, panel, &p->max, w->data->max, top);
 }
 
-/* The weights of keys that no block of this panel covers. */
-static void clear_weights(const struct worker *w, const struct work_panel *panel) {
+/* Keys that the output `weights` shows something else of than that they aren't attended. */
+static struct rapt_range shown_keys(const struct worker *w, const struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
+    if (p->weights_kind == RAPT_WEIGHTS_SOFTMAX || p->weights_kind == RAPT_WEIGHTS_MASKED)
+        return panel->keys;
+    const bool all = !p->cu_k && !p->page_size;
+    return (struct rapt_range){0, all ? p->key.shape[2] : rapt_kv_len(p, w->task->batch)};
+}
+
+static void weigh_block(const struct worker *w, const struct work_panel *panel,
+                        struct rapt_range keys) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const bool masks =
+        p->weights_kind == RAPT_WEIGHTS_SOFTMAX || p->weights_kind == RAPT_WEIGHTS_MASKED;
+    const struct rapt_block block = rapt_make_block(w, panel, keys, masks);
+    w->plan->kernels->weigh(&panel->total, &block, p->weights_kind, w->scores);
+    rapt_scatter_rows(w, panel, &p->weights, w->data->weights, keys.first * p->weights.stride[3],
+                      block.keys, w->scores);
+}
+
+/* The weights of keys that no block of this panel covers. */
+static void fill_weights(const struct worker *w, const struct work_panel *panel) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const struct rapt_range shown = shown_keys(w, panel);
     const int64_t step = p->weights.stride[3];
+    const float none = p->weights_kind == RAPT_WEIGHTS_MASKED ? -INFINITY : 0;
     const int count = (int)(panel->rows.last - panel->rows.first);
     for (int lane = 0; lane < count; lane++) {
-        float *row = (float *)w->data->weights + lane_offset(w, panel, lane, &p->weights);
-        for (int64_t i = 0; i < panel->keys.first; i++)
-            row[i * step] = 0;
-        for (int64_t i = panel->keys.last; i < p->kv_len; i++)
-            row[i * step] = 0;
+        float *row = (float *)w->data->weights + rapt_lane_offset(w, panel, lane, &p->weights);
+        for (int64_t i = 0; i < shown.first; i++)
+            row[i * step] = none;
+        for (int64_t i = shown.last; i < p->weights.shape[3]; i++)
+            row[i * step] = none;
     }
 }
 
+static void write_weights(struct worker *w) {
+    struct rapt_range all = {INT64_MAX, 0};
+    for (int i = 0; i < w->task->panels; i++) {
+        fill_weights(w, &w->panel[i]);
+        all = rapt_join(all, shown_keys(w, &w->panel[i]));
+    }
+    visit_blocks(w, all, shown_keys, weigh_block);
+}
+
+static float *part_of(const struct rapt_plan *plan, const struct rapt_task *task, int64_t chunk,
+                      float *parts) {
+    const struct rapt_split *split = &plan->splits[task->split];
+    return parts + (size_t)(split->part + chunk - split->chunks.first) * plan->part_floats;
+}
+
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
-                   const struct rapt_task *task, float *scratch) {
-    const struct rapt_scratch *s = &plan->scratch;
-    struct worker w = {
-        .plan = plan,
-        .data = data,
-        .task = task,
-        .scores = scratch + s->scores,
-        .bias = scratch + s->bias,
-        .first = scratch + s->bounds,
-        .last = scratch + s->bounds + plan->kernels->panel_rows,
-        .slope = scratch + s->bounds + 2 * plan->kernels->panel_rows,
-        .position = scratch + s->bounds + 3 * plan->kernels->panel_rows,
-        .rows = scratch + s->rows,
-        .staged_key = scratch + s->staged_key,
-        .staged_value = scratch + s->staged_value,
-        .panels = rapt_min(plan->panels_per_task, plan->panels - task->panel),
-    };
-    for (int64_t i = 0; i < w.panels; i++)
-        begin_panel(&w, i, scratch + s->panels + (size_t)i * s->panel_floats);
-    visit_blocks(&w, attend_block);
-    for (int64_t i = 0; i < w.panels; i++)
-        write_panel(&w, &w.panel[i]);
-    if (plan->problem.weights.dtype == RAPT_NONE)
+                   const struct rapt_task *task, float *scratch, float *parts) {
+    struct worker w = make_worker(plan, data, task, scratch);
+    for (int i = 0; i < task->panels; i++) {
+        read_queries(&w, &w.panel[i]);
+        plan->kernels->clear(&w.panel[i].total);
+    }
+    for (int64_t chunk = task->chunks.first; chunk < task->chunks.last; chunk++) {
+        if (task->split >= 0)
+            place_state(&w.panel[0].kernel, part_of(plan, task, chunk, parts));
+        run_chunk(&w, chunk);
+        for (int i = 0; i < task->panels && plan->joins && task->split < 0; i++)
+            plan->kernels->join(&w.panel[i].total, &w.panel[i].kernel);
+    }
+    if (task->split >= 0)
         return;
-    for (int64_t i = 0; i < w.panels; i++)
-        clear_weights(&w, &w.panel[i]);
-    visit_blocks(&w, weigh_block);
+    for (int i = 0; i < task->panels; i++)
+        write_panel(&w, &w.panel[i]);
+    if (plan->problem.weights.dtype != RAPT_NONE)
+        write_weights(&w);
+}
+
+void rapt_task_join(const struct rapt_plan *plan, const rapt_attention_data *data,
+                    const struct rapt_task *task, float *scratch, float *parts) {
+    struct worker w = make_worker(plan, data, task, scratch);
+    struct work_panel *panel = &w.panel[0];
+    const struct rapt_range chunks = plan->splits[task->split].chunks;
+    plan->kernels->clear(&panel->total);
+    for (int64_t chunk = chunks.first; chunk < chunks.last; chunk++) {
+        place_state(&panel->kernel, part_of(plan, task, chunk, parts));
+        plan->kernels->join(&panel->total, &panel->kernel);
+    }
+    write_panel(&w, panel);
 }

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One task: the panels of a batch and key head over all keys that they attend. */
+/* One task: panels of a sequence and key head over the keys that they attend. */
 #ifndef RAPT_SRC_TASK_H
 #define RAPT_SRC_TASK_H
 
 #include "plan.h"
 
-/* scratch: plan->scratch.floats floats, aligned to RAPT_ALIGN, this thread's own. */
+/*
+ * scratch: plan->scratch.floats floats, aligned to RAPT_ALIGN, this thread's own. parts:
+ * plan->part_count times part_floats, which all threads share.
+ */
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
-                   const struct rapt_task *task, float *scratch);
+                   const struct rapt_task *task, float *scratch, float *parts);
+
+/* After all tasks of a split: joins its parts and writes the results of its panel. */
+void rapt_task_join(const struct rapt_plan *plan, const rapt_attention_data *data,
+                    const struct rapt_task *task, float *scratch, float *parts);
 
 #endif

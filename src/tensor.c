@@ -52,13 +52,25 @@ rapt_tensor rapt_tensor_bshd(const void *data, rapt_dtype dtype, int64_t batch, 
     return t;
 }
 
+/* A view in units of its dtype's blocks, which are single elements but for q8_0. */
+static rapt_tensor in_blocks(rapt_tensor t) {
+    const int64_t block = rapt_dtype_block(t.dtype);
+    if (block > 1) {
+        t.shape[3] /= block;
+        for (int i = 0; i < 3; i++)
+            t.stride[i] /= block;
+    }
+    return t;
+}
+
 bool rapt_tensor_span(const rapt_tensor *t, struct rapt_span *span) {
+    const rapt_tensor blocks = in_blocks(*t);
     const int64_t size = rapt_dtype_size(t->dtype);
     span->first = 0;
     span->last = size;
     for (int i = 0; i < 4; i++) {
         int64_t reach;
-        if (__builtin_mul_overflow(t->shape[i] - 1, t->stride[i], &reach) ||
+        if (__builtin_mul_overflow(blocks.shape[i] - 1, blocks.stride[i], &reach) ||
             __builtin_mul_overflow(reach, size, &reach) ||
             __builtin_add_overflow(reach < 0 ? span->first : span->last, reach,
                                    reach < 0 ? &span->first : &span->last))
@@ -67,14 +79,20 @@ bool rapt_tensor_span(const rapt_tensor *t, struct rapt_span *span) {
     return span->last <= INT64_MAX / 2 && span->first >= -(INT64_MAX / 2);
 }
 
+/* Bytes from one index of a dimension to the next. */
+static uint64_t step_of(const rapt_tensor *blocks, int i) {
+    const int64_t stride = blocks->stride[i];
+    return (uint64_t)(stride < 0 ? -stride : stride) * (uint64_t)rapt_dtype_size(blocks->dtype);
+}
+
 /* Bytes that a view covers when the dimensions that step by multiples of period are left out. */
 static uint64_t width_within(const rapt_tensor *t, uint64_t period) {
-    const uint64_t size = (uint64_t)rapt_dtype_size(t->dtype);
-    uint64_t width = size;
+    const rapt_tensor blocks = in_blocks(*t);
+    uint64_t width = (uint64_t)rapt_dtype_size(t->dtype);
     for (int i = 0; i < 4; i++) {
-        const uint64_t step = (uint64_t)(t->stride[i] < 0 ? -t->stride[i] : t->stride[i]) * size;
-        if (t->shape[i] > 1 && step % period != 0)
-            width += step * (uint64_t)(t->shape[i] - 1);
+        const uint64_t step = step_of(&blocks, i);
+        if (blocks.shape[i] > 1 && step % period != 0)
+            width += step * (uint64_t)(blocks.shape[i] - 1);
     }
     return width;
 }
@@ -94,10 +112,9 @@ static bool interleave(const struct rapt_place *a, const struct rapt_place *b, u
 bool rapt_places_meet(const struct rapt_place *a, const struct rapt_place *b) {
     if (a->first >= b->last || b->first >= a->last)
         return false;
+    const rapt_tensor blocks = in_blocks(*a->view);
     for (int i = 0; i < 4; i++) {
-        const int64_t stride = a->view->stride[i];
-        const uint64_t step =
-            (uint64_t)(stride < 0 ? -stride : stride) * (uint64_t)rapt_dtype_size(a->view->dtype);
+        const uint64_t step = step_of(&blocks, i);
         if (step > 0 && interleave(a, b, step))
             return false;
     }

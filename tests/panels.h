@@ -143,7 +143,9 @@ static inline struct work open_panel(const struct rapt_kernels *kernels, const s
     for (int lane = 0; lane < width; lane++)
         rows[lane] = h->query + lane_row(&w, lane) * h->head_dim;
     kernels->gather(w.panel.query, width, rows, 1, h->head_dim);
-    kernels->begin(&w.panel, h->softcap > 0 ? h->scale : h->scale * 0x1.715476p+0f);
+    kernels->scale(w.panel.query, h->softcap > 0 ? h->scale : h->scale * 0x1.715476p+0f,
+                   h->head_dim * width);
+    kernels->clear(&w.panel);
     return w;
 }
 
@@ -193,7 +195,7 @@ static inline void close_panel(const struct rapt_kernels *kernels, struct work *
     for (int first = 0; first < h->keys; first += block) {
         const int last = first + block < h->keys ? first + block : h->keys;
         const struct rapt_block keys = make_block(w, first, last);
-        kernels->weigh(&w->panel, &keys, w->scores);
+        kernels->weigh(&w->panel, &keys, RAPT_WEIGHTS_SOFTMAX, w->scores);
         for (int lane = 0; lane < w->rows; lane++)
             rows[lane] = result->weights + (ptrdiff_t)(w->first_row + lane) * h->keys + first;
         kernels->scatter(rows, 1, w->rows, w->scores, w->panel.width, last - first);

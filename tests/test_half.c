@@ -58,7 +58,7 @@ Test(half, widening_is_exact) {
     for (int i = 0; i < 65536; i++)
         halves[i] = (uint16_t)i;
     FOR_EACH_FORMAT(k, f) {
-        k->widen(wide, halves, f->dtype, 65536);
+        k->widen(wide, halves, f->dtype, 1, 65536);
         for (int i = 0; i < 65536; i++) {
             const double expected = value_of(f, halves[i]);
             cr_assert(isnan(expected) ? isnan(wide[i])
@@ -125,7 +125,7 @@ Test(half, any_length_and_nothing_beyond) {
                 x[i] = (float)(i - 30) / 8;
             k->narrow(half + 1, x, f->dtype, n);
             cr_assert(half[0] == 0xa5a5 && half[n + 1] == 0xa5a5, "%s, %d", k->name, n);
-            k->widen(y + 1, half + 1, f->dtype, n);
+            k->widen(y + 1, half + 1, f->dtype, 1, n);
             for (int i = 0; i < n; i++)
                 cr_assert_eq(y[i + 1], x[i], "%s, %d of %d", k->name, i, n);
             uint32_t before, after;

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+static const float log2_e = 0x1.715476p+0f;
+
+static void stage_rows(const struct worker *w, float *dst, const rapt_tensor *t, const void *data,
+                       const rapt_tensor *scales, const float *scale_data, struct rapt_range keys) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const int64_t b = w->task->batch, h = w->task->kv_head, channels = t->shape[3];
+    for (int64_t i = keys.first, last; i < keys.last; i = last) {
+        int64_t at = rapt_key_row(p, t, b, h, i, &last), scale_at = 0;
+        if (scales->dtype != RAPT_NONE)
+            scale_at = rapt_key_row(p, scales, b, h, i, &last);
+        last = rapt_min(last, keys.last);
+        for (int64_t k = i; k < last; k++, dst += channels) {
+            const float scale = scales->dtype == RAPT_NONE ? 1 : scale_data[scale_at];
+            rapt_read_row(w, dst, t, data, at, scale, channels);
+            at += t->stride[2];
+            scale_at += scales->stride[2];
+        }
+    }
+}
+
+void rapt_stage(struct worker *w, struct rapt_range keys) {
+    const struct rapt_problem *p = &w->plan->problem;
+    w->staged_first = keys.first;
+    if (w->plan->stage_key)
+        stage_rows(w, w->staged_key, &p->key, w->data->key, &p->key_scale, w->data->key_scale,
+                   keys);
+    if (w->plan->stage_value)
+        stage_rows(w, w->staged_value, &p->value, w->data->value, &p->value_scale,
+                   w->data->value_scale, keys);
+}
+
+static void fill_bool(const struct worker *w, const struct work_panel *panel, int64_t column,
+                      int64_t count, float *bias) {
+    const rapt_tensor *mask = &w->plan->problem.mask;
+    const int64_t step = mask->stride[3];
+    const int64_t row = w->is_few ? w->plan->key_block : 1, next = w->is_few ? 1 : panel->lanes;
+    for (int lane = 0; lane < panel->lanes; lane++) {
+        const unsigned char *keep = (const unsigned char *)w->data->mask +
+                                    rapt_lane_offset(w, panel, lane, mask) + column * step;
+        for (int64_t i = 0; i < count; i++)
+            bias[lane * row + i * next] = keep[i * step] ? 0 : -INFINITY;
+    }
+}
+
+/* The mask's elements for a panel and some keys, as what is added to the scores. */
+static void fill_bias(const struct worker *w, const struct work_panel *panel,
+                      struct rapt_range keys) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const rapt_tensor *mask = &p->mask;
+    const int64_t row = w->plan->key_block,
+                  start = p->mask_start ? p->mask_start[w->task->batch] : 0;
+    /* Keys before the first column are attended. */
+    const int64_t open = rapt_min(keys.last - keys.first, rapt_max(0, start - keys.first));
+    const int64_t column = keys.first + open - start, count = keys.last - keys.first - open;
+    float *bias = w->bias + (w->is_few ? open : open * panel->lanes);
+    if (w->is_few)
+        for (int lane = 0; lane < panel->lanes; lane++)
+            memset(w->bias + lane * row, 0, (size_t)open * sizeof *bias);
+    else
+        memset(w->bias, 0, (size_t)(open * panel->lanes) * sizeof *bias);
+    if (count == 0)
+        return;
+    if (mask->dtype == RAPT_BOOL)
+        fill_bool(w, panel, column, count, bias);
+    else if (!w->is_few)
+        rapt_gather_rows(w, panel, mask, w->data->mask, column * mask->stride[3], count, bias);
+    else
+        for (int lane = 0; lane < panel->lanes; lane++)
+            rapt_read_row(w, bias + lane * row, mask, w->data->mask,
+                          rapt_lane_offset(w, panel, lane, mask) + column * mask->stride[3], 1,
+                          count);
+}
+
+/* ALiBi for a panel and some keys. Positions count from where the keys' block starts, so that a
+ * distance is rounded in the same way however the block is cut. */
+static void fill_alibi(const struct worker *w, const struct work_panel *panel, int64_t first_key,
+                       struct rapt_block *block) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const int64_t origin = first_key / w->plan->key_block * w->plan->key_block;
+    const int64_t offset = (p->q_offset ? p->q_offset[w->task->batch] : 0) - origin;
+    for (int lane = 0; lane < panel->lanes; lane++) {
+        const int64_t at = rapt_lane_offset(w, panel, lane, &p->alibi);
+        const float slope = ((const float *)w->data->alibi)[at] * log2_e;
+        /* Infinity times the distance 0 would be NaN. A NaN stays. */
+        w->slope[lane] = slope > FLT_MAX ? FLT_MAX : slope < -FLT_MAX ? -FLT_MAX : slope;
+        w->position[lane] = (float)(rapt_lane_row(panel, lane) / p->group + offset);
+    }
+    block->slope = w->slope;
+    block->position = w->position;
+    block->start = (float)(first_key - origin);
+}
+
+/* Rows of keys or values where they are. */
+static const float *find_rows(const struct worker *w, const rapt_tensor *t, const void *data,
+                              int64_t key) {
+    int64_t last;
+    return (const float *)data +
+           rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, key, &last);
+}
+
+struct rapt_block rapt_make_block(const struct worker *w, const struct work_panel *panel,
+                                  struct rapt_range keys, bool masks) {
+    const struct rapt_plan *plan = w->plan;
+    const struct rapt_problem *p = &plan->problem;
+    const int64_t staged = keys.first - w->staged_first;
+    struct rapt_block block = {
+        .keys = (int)(keys.last - keys.first),
+        .key_row = plan->stage_key ? p->head_dim : p->key.stride[2],
+        .value_row = plan->stage_value ? p->value_dim : p->value.stride[2],
+    };
+    block.key = plan->stage_key ? w->staged_key + staged * p->head_dim
+                                : find_rows(w, &p->key, w->data->key, keys.first);
+    block.value = plan->stage_value ? w->staged_value + staged * p->value_dim
+                                    : find_rows(w, &p->value, w->data->value, keys.first);
+    if (p->softcap > 0) {
+        block.softcap = p->softcap * log2_e;
+        block.softcap_inverse = 1 / p->softcap;
+    }
+    if (!masks)
+        return block;
+    if (keys.first < panel->whole.first || keys.last > panel->whole.last) {
+        for (int lane = 0; lane < panel->lanes; lane++) {
+            w->first[lane] = (float)rapt_min(block.keys, panel->first[lane] - keys.first);
+            w->last[lane] = (float)rapt_min(block.keys, panel->last[lane] - keys.first);
+        }
+        block.first = w->first;
+        block.last = w->last;
+    }
+    if (p->mask.dtype != RAPT_NONE) {
+        fill_bias(w, panel, keys);
+        block.bias = w->bias;
+        block.bias_row = plan->key_block;
+    }
+    if (p->alibi.dtype != RAPT_NONE)
+        fill_alibi(w, panel, keys.first, &block);
+    return block;
+}

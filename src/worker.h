@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A thread at work on a task: its panels, the rows that they stand for, blocks of keys. */
+#ifndef RAPT_SRC_WORKER_H
+#define RAPT_SRC_WORKER_H
+
+#include "plan.h"
+
+/* A panel at work: the kernel's view of it, and which rows and keys it stands for. */
+struct work_panel {
+    struct rapt_panel kernel; /* its state is that of the present chunk */
+    struct rapt_panel total;  /* the same queries, its state is that of all chunks so far */
+    int64_t *first, *last;    /* [lanes]: keys that each lane attends */
+    int lanes;                /* the panel's width, or the number of a few rows */
+    struct rapt_range rows;   /* of the sequence and key head */
+    struct rapt_range keys;   /* that any lane attends */
+    struct rapt_range whole;  /* that every lane attends */
+};
+
+struct worker {
+    const struct rapt_plan *plan;
+    const rapt_attention_data *data;
+    const struct rapt_task *task;
+    float *scores, *bias;
+    float *first, *last, *slope, *position; /* [lanes]: of a block, or results of a panel */
+    float *rows;                            /* [width][scratch.row_floats] */
+    float *staged_key, *staged_value;
+    int64_t staged_first; /* the key that the staged rows begin with */
+    bool is_few;          /* then there is one panel, and `few` does its work */
+    struct rapt_few few;
+    struct work_panel panel[RAPT_PANELS_MAX];
+};
+
+static inline int64_t rapt_lane_row(const struct work_panel *panel, int lane) {
+    return rapt_min(panel->rows.first + lane, panel->rows.last - 1);
+}
+
+/* Elements from a tensor's data to the row that a lane stands for. */
+int64_t rapt_lane_offset(const struct worker *w, const struct work_panel *panel, int lane,
+                         const rapt_tensor *t);
+
+/* n elements of a tensor, from `at` on along its last dimension, as dense f32. */
+void rapt_read_row(const struct worker *w, float *dst, const rapt_tensor *t, const void *data,
+                   int64_t at, float scale, int64_t n);
+
+/* n elements of the rows of all lanes, from `at` on in each, to lanes[n][width], and back. */
+void rapt_gather_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
+                      const void *data, int64_t at, int64_t n, float *lanes);
+void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
+                       void *data, int64_t at, int64_t n, const float *lanes);
+
+/* Copies rows of keys and values to dense ones of f32, where the plan wants that. */
+void rapt_stage(struct worker *w, struct rapt_range keys);
+
+/* The kernel's view of some keys of one block, staged if need be, and unless they are of no
+ * interest what masks them for this panel. */
+struct rapt_block rapt_make_block(const struct worker *w, const struct work_panel *panel,
+                                  struct rapt_range keys, bool masks);
+
+#endif
