@@ -7,6 +7,7 @@
 #define RAPT_TILE_STEPS 2
 #define RAPT_FEW_ROWS 2
 #define RAPT_FEW_VECTORS 4
+#define RAPT_FEW_QUADS 2
 #define RAPT_PROBE_CHAINS 20
 #include "attention.inc"
 

@@ -7,6 +7,7 @@
 #define RAPT_TILE_STEPS 1
 #define RAPT_FEW_ROWS 1
 #define RAPT_FEW_VECTORS 4
+#define RAPT_FEW_QUADS 1
 #define RAPT_PROBE_CHAINS 8
 #include "attention.inc"
 

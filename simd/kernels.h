@@ -43,22 +43,31 @@ struct rapt_few {
     float *lanes;            /* scratch, [head_dim][panel_rows] */
 };
 
+/* Keys or values of a block as they are stored, for a few queries: channels are dense. */
+struct rapt_rows {
+    rapt_dtype dtype;
+    const void *const *row;  /* [keys] */
+    const void *const *next; /* [keys], to be read soon and therefore fetched now, or NULL */
+    const float *scale;      /* [keys], of int8 */
+};
+
 /*
  * Up to key_block consecutive keys, and what keeps a query from some of them. [width] is one number
  * per lane of a panel, and of a few queries one per row.
  */
 struct rapt_block {
     int keys;
-    const float *key, *value;     /* row-major, channels dense */
-    ptrdiff_t key_row, value_row; /* floats from one row to the next */
-    const float *first, *last;    /* [width]: a lane attends keys first <= i < last, or NULL */
-    const float *bias;            /* [keys][width]: added, -inf masks; or NULL */
-    ptrdiff_t bias_row;           /* with a few queries, the bias is [rows][bias_row] */
-    float softcap;                /* in units of log2; 0 for none */
-    float softcap_inverse;        /* of the score as it comes from `query` */
-    const float *slope;           /* [width]: ALiBi's, in units of log2, or NULL */
-    const float *position;        /* [width]: of the queries, from that of key 0 of the block */
-    float start;                  /* keys before `key`, in the same block */
+    const float *key, *value;                    /* for a panel: row-major, channels dense */
+    ptrdiff_t key_row, value_row;                /* floats from one row to the next */
+    struct rapt_rows keys_stored, values_stored; /* for a few queries */
+    const float *first, *last; /* [width]: a lane attends keys first <= i < last, or NULL */
+    const float *bias;         /* [keys][width]: added, -inf masks; or NULL */
+    ptrdiff_t bias_row;        /* with a few queries, the bias is [rows][bias_row] */
+    float softcap;             /* in units of log2; 0 for none */
+    float softcap_inverse;     /* of the score as it comes from `query` */
+    const float *slope;        /* [width]: ALiBi's, in units of log2, or NULL */
+    const float *position;     /* [width]: of the queries, from that of key 0 of the block */
+    float start;               /* keys before `key`, in the same block */
 };
 
 struct rapt_kernels {

@@ -104,6 +104,43 @@ static inline void v_transpose(vf r[V_LANES]) {
     }
 }
 
+/* Half k of a vector takes row 4 k + r, so that fours are transposed within halves. */
+static inline void v_columns(vf (*out)[4], int quads, const char *const *rows, int64_t at) {
+    for (int r = 0; r < 4; r++) {
+        const char *a = rows[r] + at, *b = rows[r + 4] + at;
+        for (int q = 0; q < quads; q++)
+            out[q][r] = _mm256_insertf128_ps(
+                _mm256_castps128_ps256(_mm_loadu_ps((const float *)(const void *)a + 4 * q)),
+                _mm_loadu_ps((const float *)(const void *)b + 4 * q), 1);
+    }
+    for (int q = 0; q < quads; q++) {
+        vf *z = out[q];
+        const vf a = _mm256_unpacklo_ps(z[0], z[1]), b = _mm256_unpackhi_ps(z[0], z[1]);
+        const vf c = _mm256_unpacklo_ps(z[2], z[3]), d = _mm256_unpackhi_ps(z[2], z[3]);
+        z[0] = _mm256_shuffle_ps(a, c, 0x44);
+        z[1] = _mm256_shuffle_ps(a, c, 0xee);
+        z[2] = _mm256_shuffle_ps(b, d, 0x44);
+        z[3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+}
+static inline vf v_i8_of(vf words, int k) {
+    const __m256i left =
+        _mm256_sll_epi32(_mm256_castps_si256(words), _mm_cvtsi32_si128(24 - 8 * k));
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(left, 24));
+}
+static inline vf v_bf16_of(vf words, int k) {
+    const __m256i bits = _mm256_castps_si256(words);
+    return _mm256_castsi256_ps(k == 0 ? _mm256_slli_epi32(bits, 16)
+                                      : _mm256_and_si256(bits, _mm256_set1_epi32(~0xffff)));
+}
+static inline vf v_f16_of(vf words, int k) {
+    const __m256i bits = _mm256_castps_si256(words);
+    const __m256i half =
+        k == 0 ? _mm256_and_si256(bits, _mm256_set1_epi32(0xffff)) : _mm256_srli_epi32(bits, 16);
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(half, half), 0x08);
+    return _mm256_cvtph_ps(_mm256_castsi256_si128(packed));
+}
+
 static inline vf v_load_i8(const int8_t *p) {
     return _mm256_cvtepi32_ps(
         _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));

@@ -104,6 +104,46 @@ static inline void v_transpose(vf r[V_LANES]) {
     }
 }
 
+/* Quarter k of a vector takes row 4 k + r, so that fours are transposed within quarters. */
+static inline void v_columns(vf (*out)[4], int quads, const char *const *rows, int64_t at) {
+    for (int r = 0; r < 4; r++) {
+        const char *a = rows[r] + at, *b = rows[r + 4] + at;
+        const char *c = rows[r + 8] + at, *d = rows[r + 12] + at;
+        for (int q = 0; q < quads; q++) {
+            vf z = _mm512_castps128_ps512(_mm_loadu_ps((const float *)(const void *)a + 4 * q));
+            z = _mm512_mask_broadcast_f32x4(z, 0x00f0,
+                                            _mm_loadu_ps((const float *)(const void *)b + 4 * q));
+            z = _mm512_mask_broadcast_f32x4(z, 0x0f00,
+                                            _mm_loadu_ps((const float *)(const void *)c + 4 * q));
+            out[q][r] = _mm512_mask_broadcast_f32x4(
+                z, 0xf000, _mm_loadu_ps((const float *)(const void *)d + 4 * q));
+        }
+    }
+    for (int q = 0; q < quads; q++) {
+        vf *z = out[q];
+        const vf a = _mm512_unpacklo_ps(z[0], z[1]), b = _mm512_unpackhi_ps(z[0], z[1]);
+        const vf c = _mm512_unpacklo_ps(z[2], z[3]), d = _mm512_unpackhi_ps(z[2], z[3]);
+        z[0] = _mm512_shuffle_ps(a, c, 0x44);
+        z[1] = _mm512_shuffle_ps(a, c, 0xee);
+        z[2] = _mm512_shuffle_ps(b, d, 0x44);
+        z[3] = _mm512_shuffle_ps(b, d, 0xee);
+    }
+}
+static inline vf v_i8_of(vf words, int k) {
+    const __m512i left =
+        _mm512_sll_epi32(_mm512_castps_si512(words), _mm_cvtsi32_si128(24 - 8 * k));
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(left, 24));
+}
+static inline vf v_bf16_of(vf words, int k) {
+    const __m512i bits = _mm512_castps_si512(words);
+    return _mm512_castsi512_ps(k == 0 ? _mm512_slli_epi32(bits, 16)
+                                      : _mm512_and_si512(bits, _mm512_set1_epi32(~0xffff)));
+}
+static inline vf v_f16_of(vf words, int k) {
+    const __m512i bits = _mm512_castps_si512(words);
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(k == 0 ? bits : _mm512_srli_epi32(bits, 16)));
+}
+
 static inline vf v_load_i8(const int8_t *p) {
     return _mm512_cvtepi32_ps(
         _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));

@@ -99,6 +99,27 @@ static inline void v_transpose(vf r[V_LANES]) {
     r[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
 }
 
+static inline void v_columns(vf (*out)[4], int quads, const char *const *rows, int64_t at) {
+    for (int q = 0; q < quads; q++) {
+        for (int r = 0; r < 4; r++)
+            out[q][r] = vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)rows[r] + at + 16 * q));
+        v_transpose(out[q]);
+    }
+}
+static inline vf v_i8_of(vf words, int k) {
+    const int32x4_t left = vshlq_s32(vreinterpretq_s32_f32(words), vdupq_n_s32(24 - 8 * k));
+    return vcvtq_f32_s32(vshrq_n_s32(left, 24));
+}
+static inline vf v_bf16_of(vf words, int k) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(words);
+    return vreinterpretq_f32_u32(k == 0 ? vshlq_n_u32(bits, 16)
+                                        : vandq_u32(bits, vdupq_n_u32(0xffff0000)));
+}
+static inline vf v_f16_of(vf words, int k) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(words);
+    return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(k == 0 ? bits : vshrq_n_u32(bits, 16))));
+}
+
 static inline vf v_load_i8(const int8_t *p) {
     int32_t four;
     memcpy(&four, p, sizeof four);

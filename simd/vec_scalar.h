@@ -146,6 +146,24 @@ static inline vf v_load_bf16(const uint16_t *p) {
     memcpy(&a, &bits, sizeof bits);
     return a;
 }
+static inline void v_columns(vf (*out)[4], int quads, const char *const *rows, int64_t at) {
+    memcpy(out, rows[0] + at, (size_t)quads * sizeof *out);
+}
+static inline vf v_i8_of(vf words, int k) {
+    signed char bytes[4];
+    memcpy(bytes, &words, sizeof bytes);
+    return (float)bytes[k];
+}
+static inline vf v_bf16_of(vf words, int k) {
+    uint16_t halves[2];
+    memcpy(halves, &words, sizeof halves);
+    return v_load_bf16(halves + k);
+}
+static inline vf v_f16_of(vf words, int k) {
+    uint16_t halves[2];
+    memcpy(halves, &words, sizeof halves);
+    return v_load_f16(halves + k);
+}
 static inline void v_store_bf16(uint16_t *p, vf a) {
     uint32_t bits;
     memcpy(&bits, &a, sizeof bits);

@@ -97,6 +97,36 @@ static void fill_alibi(const struct worker *w, const struct work_panel *panel, i
     block->start = (float)(first_key - origin);
 }
 
+/* What masks some keys of one block for a panel. */
+static void mask_block(const struct worker *w, const struct work_panel *panel,
+                       struct rapt_range keys, struct rapt_block *block) {
+    const struct rapt_problem *p = &w->plan->problem;
+    if (keys.first < panel->whole.first || keys.last > panel->whole.last) {
+        for (int lane = 0; lane < panel->lanes; lane++) {
+            w->first[lane] = (float)rapt_min(block->keys, panel->first[lane] - keys.first);
+            w->last[lane] = (float)rapt_min(block->keys, panel->last[lane] - keys.first);
+        }
+        block->first = w->first;
+        block->last = w->last;
+    }
+    if (p->mask.dtype != RAPT_NONE) {
+        fill_bias(w, panel, keys);
+        block->bias = w->bias;
+        block->bias_row = w->plan->key_block;
+    }
+    if (p->alibi.dtype != RAPT_NONE)
+        fill_alibi(w, panel, keys.first, block);
+}
+
+static struct rapt_block new_block(const struct rapt_problem *p, struct rapt_range keys) {
+    struct rapt_block block = {.keys = (int)(keys.last - keys.first)};
+    if (p->softcap > 0) {
+        block.softcap = p->softcap * log2_e;
+        block.softcap_inverse = 1 / p->softcap;
+    }
+    return block;
+}
+
 /* Rows of keys or values where they are. */
 static const float *find_rows(const struct worker *w, const rapt_tensor *t, const void *data,
                               int64_t key) {
@@ -110,35 +140,73 @@ struct rapt_block rapt_make_block(const struct worker *w, const struct work_pane
     const struct rapt_plan *plan = w->plan;
     const struct rapt_problem *p = &plan->problem;
     const int64_t staged = keys.first - w->staged_first;
-    struct rapt_block block = {
-        .keys = (int)(keys.last - keys.first),
-        .key_row = plan->stage_key ? p->head_dim : p->key.stride[2],
-        .value_row = plan->stage_value ? p->value_dim : p->value.stride[2],
-    };
+    struct rapt_block block = new_block(p, keys);
+    block.key_row = plan->stage_key ? p->head_dim : p->key.stride[2];
+    block.value_row = plan->stage_value ? p->value_dim : p->value.stride[2];
     block.key = plan->stage_key ? w->staged_key + staged * p->head_dim
                                 : find_rows(w, &p->key, w->data->key, keys.first);
     block.value = plan->stage_value ? w->staged_value + staged * p->value_dim
                                     : find_rows(w, &p->value, w->data->value, keys.first);
-    if (p->softcap > 0) {
-        block.softcap = p->softcap * log2_e;
-        block.softcap_inverse = 1 / p->softcap;
+    if (masks)
+        mask_block(w, panel, keys, &block);
+    return block;
+}
+
+/* Where the rows of keys lie; the last one stands for those that the block could still have. */
+static void find_stored(const struct worker *w, const rapt_tensor *t, const void *data,
+                        struct rapt_range keys, const void **rows) {
+    const void **const end = rows + w->plan->key_block;
+    int64_t last;
+    for (int64_t i = keys.first; i < keys.last; i = last) {
+        int64_t at = rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, i, &last);
+        last = rapt_min(last, keys.last);
+        const char *row = rapt_element(t, data, at);
+        const int64_t step = (const char *)rapt_element(t, data, t->stride[2]) - (const char *)data;
+        for (int64_t k = i; k < last; k++, row += step)
+            *rows++ = row;
     }
-    if (!masks)
-        return block;
-    if (keys.first < panel->whole.first || keys.last > panel->whole.last) {
-        for (int lane = 0; lane < panel->lanes; lane++) {
-            w->first[lane] = (float)rapt_min(block.keys, panel->first[lane] - keys.first);
-            w->last[lane] = (float)rapt_min(block.keys, panel->last[lane] - keys.first);
-        }
-        block.first = w->first;
-        block.last = w->last;
+    for (; rows < end; rows++)
+        *rows = rows[-1];
+}
+
+static void find_scales(const struct worker *w, const rapt_tensor *t, const float *data,
+                        struct rapt_range keys, float *scales) {
+    int64_t last;
+    for (int64_t i = keys.first; i < keys.last; i = last) {
+        int64_t at = rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, i, &last);
+        last = rapt_min(last, keys.last);
+        for (int64_t k = i; k < last; k++, at += t->stride[2])
+            *scales++ = data[at];
     }
-    if (p->mask.dtype != RAPT_NONE) {
-        fill_bias(w, panel, keys);
-        block.bias = w->bias;
-        block.bias_row = plan->key_block;
-    }
-    if (p->alibi.dtype != RAPT_NONE)
-        fill_alibi(w, panel, keys.first, &block);
+}
+
+static void find_block(struct worker *w, struct rapt_range keys, struct stored_rows *rows) {
+    const struct rapt_problem *p = &w->plan->problem;
+    find_stored(w, &p->key, w->data->key, keys, rows->key);
+    find_stored(w, &p->value, w->data->value, keys, rows->value);
+    if (p->key.dtype == RAPT_I8)
+        find_scales(w, &p->key_scale, w->data->key_scale, keys, rows->key_scale);
+    if (p->value.dtype == RAPT_I8)
+        find_scales(w, &p->value_scale, w->data->value_scale, keys, rows->value_scale);
+}
+
+struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
+                                      struct rapt_range next) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const struct stored_rows *rows = &w->stored[w->stored_turn];
+    struct stored_rows *ahead = &w->stored[1 - w->stored_turn];
+    const bool more = next.first < next.last;
+    if (w->stored_first != keys.first)
+        find_block(w, keys, &w->stored[w->stored_turn]);
+    if (more)
+        find_block(w, next, ahead);
+    w->stored_turn = 1 - w->stored_turn;
+    w->stored_first = more ? next.first : -1;
+    struct rapt_block block = new_block(p, keys);
+    block.keys_stored =
+        (struct rapt_rows){p->key.dtype, rows->key, more ? ahead->key : NULL, rows->key_scale};
+    block.values_stored = (struct rapt_rows){p->value.dtype, rows->value,
+                                             more ? ahead->value : NULL, rows->value_scale};
+    mask_block(w, &w->panel[0], keys, &block);
     return block;
 }

@@ -36,10 +36,15 @@ static int64_t row_count(const struct rapt_plan *plan, int64_t b) {
     return rapt_q_len(&plan->problem, b) * plan->problem.group;
 }
 
+static bool is_dense(const rapt_tensor *t) {
+    return t->shape[3] == 1 || t->stride[3] == 1;
+}
+
 bool rapt_is_few(const struct rapt_plan *plan, int64_t b) {
-    /* Weights are scores of keys by lanes. */
-    return row_count(plan, b) <= plan->kernels->few_rows &&
-           plan->problem.weights.dtype == RAPT_NONE;
+    const struct rapt_problem *p = &plan->problem;
+    /* Weights are scores of keys by lanes; and a few rows read keys and values as they lie. */
+    return row_count(plan, b) <= plan->kernels->few_rows && p->weights.dtype == RAPT_NONE &&
+           is_dense(&p->key) && is_dense(&p->value);
 }
 
 int64_t rapt_panels(const struct rapt_plan *plan, int64_t b) {
@@ -61,11 +66,10 @@ static bool wants_staging(const struct rapt_plan *plan, const rapt_tensor *t) {
         return true; /* widened once for all panels */
     if (plan->problem.page_size % plan->key_block != 0)
         return true; /* a block may lie in several pages */
-    const bool scattered = t->shape[3] > 1 && t->stride[3] != 1;
     /* Rows a multiple of a page apart share their place in the L1 cache. */
     const bool aliased =
         t->stride[2] != 0 && t->stride[2] * (int64_t)sizeof(float) % PAGE_BYTES == 0;
-    return scattered || (aliased && plan->panels_per_task > 1);
+    return !is_dense(t) || (aliased && plan->panels_per_task > 1);
 }
 
 /* Floats rounded up to whole cache lines, and one line more against aliasing of neighbours. */

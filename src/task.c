@@ -113,6 +113,7 @@ static struct worker make_worker(const struct rapt_plan *plan, const rapt_attent
         .staged_key = scratch + s->staged_key,
         .staged_value = scratch + s->staged_value,
         .is_few = rapt_is_few(plan, task->batch),
+        .stored_first = -1,
     };
     for (int i = 0; i < task->panels; i++)
         place_panel(&w, i, scratch + s->panels + (size_t)i * s->panel_floats);
@@ -154,10 +155,18 @@ static struct rapt_range attended_keys(const struct worker *w, const struct work
 static void attend_block(const struct worker *w, const struct work_panel *panel,
                          struct rapt_range keys) {
     const struct rapt_block block = rapt_make_block(w, panel, keys, true);
-    if (w->is_few)
-        w->plan->kernels->attend_few(&w->few, &block, w->scores);
-    else
-        w->plan->kernels->attend(&panel->kernel, &block, w->scores);
+    w->plan->kernels->attend(&panel->kernel, &block, w->scores);
+}
+
+static void attend_few(struct worker *w, struct rapt_range keys) {
+    const int64_t block = w->plan->key_block;
+    const int64_t last = rapt_min(w->panel[0].keys.last, w->task->chunks.last * w->plan->chunk);
+    for (int64_t k = keys.first / block * block; k < keys.last; k += block) {
+        const struct rapt_block stored =
+            rapt_make_few_block(w, meet(keys, (struct rapt_range){k, k + block}),
+                                (struct rapt_range){k + block, rapt_min(k + 2 * block, last)});
+        w->plan->kernels->attend_few(&w->few, &stored, w->scores);
+    }
 }
 
 /* Empties the state of the panels' chunk. */
@@ -193,9 +202,12 @@ static void run_chunk(struct worker *w, int64_t chunk) {
     for (int i = 0; i < w->task->panels; i++)
         all = rapt_join(all, w->panel[i].keys);
     begin_chunk(w);
-    visit_blocks(w, meet(all, keys), attended_keys, attend_block);
-    if (w->is_few)
+    if (w->is_few) {
+        attend_few(w, meet(all, keys));
         end_few(w);
+    } else {
+        visit_blocks(w, meet(all, keys), attended_keys, attend_block);
+    }
 }
 
 /* A result of every row of a panel, if it is asked for. */

@@ -16,6 +16,14 @@ struct work_panel {
     struct rapt_range whole;  /* that every lane attends */
 };
 
+enum { RAPT_KEY_BLOCK_MAX = 96 };
+
+/* The rows of a block as they are stored. */
+struct stored_rows {
+    const void *key[RAPT_KEY_BLOCK_MAX], *value[RAPT_KEY_BLOCK_MAX];
+    float key_scale[RAPT_KEY_BLOCK_MAX], value_scale[RAPT_KEY_BLOCK_MAX];
+};
+
 struct worker {
     const struct rapt_plan *plan;
     const rapt_attention_data *data;
@@ -27,6 +35,9 @@ struct worker {
     int64_t staged_first; /* the key that the staged rows begin with */
     bool is_few;          /* then there is one panel, and `few` does its work */
     struct rapt_few few;
+    struct stored_rows stored[2]; /* of its block and the next, in turn */
+    int stored_turn;
+    int64_t stored_first; /* the key that those of this turn begin with, or -1 */
     struct work_panel panel[RAPT_PANELS_MAX];
 };
 
@@ -51,9 +62,13 @@ void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, c
 /* Copies rows of keys and values to dense ones of f32, where the plan wants that. */
 void rapt_stage(struct worker *w, struct rapt_range keys);
 
-/* The kernel's view of some keys of one block, staged if need be, and unless they are of no
- * interest what masks them for this panel. */
+/* The kernel's view of some keys of one block, staged if need be, and of what masks them. */
 struct rapt_block rapt_make_block(const struct worker *w, const struct work_panel *panel,
                                   struct rapt_range keys, bool masks);
+
+/* The same for a few rows, whose keys and values are read as they are stored. `next`: the keys of
+ * the block after it, whose rows are fetched meanwhile; may be empty. */
+struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
+                                      struct rapt_range next);
 
 #endif
