@@ -65,9 +65,10 @@ typedef struct rapt_attention_args {
     /*
      * Ragged batches: sequences of different lengths, end to end in the positions of tensors whose
      * batch dimension is 1. Sequence b has the positions cu[b] to cu[b + 1] - 1; the numbers start
-     * at 0 and don't fall, a length may be 0. cu_q is for query, out, lse, max and weights, whose
-     * Sq is then the sum; cu_k for key and value, and kv_len must be NULL. Either can be used
-     * without the other. Both have `sequences` + 1 numbers; `sequences` is B, 0 the query's batch.
+     * at 0 and don't fall, a length may be 0. cu_q is for query, out, lse, max and weights; cu_k
+     * for key and value, and kv_len must be NULL. Positions after the last sequence are left alone.
+     * Either can be used without the other. Both have `sequences` + 1 numbers; `sequences` is B, 0
+     * the query's batch.
      *
      * Paged keys and values: their shape is (pages, Hkv, page size, D or Dv), key j of sequence b
      * is position j % (page size) of page block_table[b * block_table_stride + j / (page size)].
@@ -104,7 +105,8 @@ typedef struct rapt_attention_args {
     rapt_tensor lse;     /* (B, Hq, Sq, 1): log of the sum of exp(score), the sink's included */
     rapt_tensor max;     /* (B, Hq, Sq, 1): the largest score, the sink's not included */
     rapt_tensor weights; /* (B, Hq, Sq, Skv): each row sums to 1, less what a sink takes; with cu_k
-                            or pages the longest length or more columns, 0 beyond a length */
+                            or pages the longest length or more columns; nothing beyond a
+                            length, which is 0, or -inf for MASKED */
     rapt_weights_kind weights_kind; /* what `weights` holds: the softmax, or scores */
 
     float scale;   /* factor of every score, finite and > 0; 0 means 1 / sqrt(D) */
