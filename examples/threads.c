@@ -108,7 +108,6 @@ int main(void) {
         fprintf(stderr, "%s\n", rapt_last_error());
         return EXIT_FAILURE;
     }
-
     /* One workspace for all slices, zero before its first run. */
     pool.workspace_size = rapt_plan_slices_workspace_size(plan, THREADS);
     pool.workspace = calloc(1, pool.workspace_size);

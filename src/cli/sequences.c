@@ -45,6 +45,18 @@ static bool load_counted(struct input *input, int64_t count, const char *meaning
     return input_fail_shape(input, "(%" PRId64 ",), %s", count, meaning);
 }
 
+/* Whether cumulative lengths end where the tokens do; the library sees to the others. */
+static bool check_total(const struct input *input, int64_t tokens, const char *of) {
+    const struct npy_array *array = &input->array;
+    const int64_t last = ((const int64_t *)array->data)[array->shape[0] - 1];
+    char reason[NPY_MESSAGE_SIZE];
+    if (last == tokens)
+        return true;
+    npy_fail(reason, "ends with %" PRId64 ", expected %" PRId64 ", the tokens of %s", last, tokens,
+             of);
+    return input_fail(input, reason);
+}
+
 static bool load_cumulative_queries(struct input *input, rapt_attention_args *args) {
     const struct npy_array *array = &input->array;
     if (!input_load_integers(input))
@@ -53,7 +65,7 @@ static bool load_cumulative_queries(struct input *input, rapt_attention_args *ar
         return input_fail_shape(input, "one dimension of 2 or more, a number more than sequences");
     args->cu_q = array->data;
     args->sequences = array->shape[0] - 1;
-    return true;
+    return check_total(input, args->query.shape[2], "--q");
 }
 
 /* The library's pages are int32, which take the place of the first half of the numbers. */
@@ -93,7 +105,8 @@ bool sequences_load(struct inputs *inputs, rapt_attention_args *args) {
         return false;
     const int64_t sequences = sequences_count(args);
     if (cu_k->text) {
-        if (!load_counted(cu_k, sequences + 1, "one more than sequences"))
+        if (!load_counted(cu_k, sequences + 1, "one more than sequences") ||
+            !check_total(cu_k, args->key.shape[2], "--k"))
             return false;
         args->cu_k = cu_k->array.data;
     }
