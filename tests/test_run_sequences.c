@@ -275,6 +275,7 @@ Test(run_sequences, pages_may_be_shared) {
 
 Test(run_sequences, refuses_bad_batches) {
     save_all();
+    save_extras(0, SEQUENCES);
     SAVE_I64("one.npy", "(1,)", 0);
     SAVE_I64("square.npy", "(2, 3)", 0, 3, 3, 4, 9, 12);
     SAVE_I64("back.npy", "(6,)", 0, 3, 2, 4, 9, 12);
@@ -298,6 +299,7 @@ Test(run_sequences, refuses_bad_batches) {
         {RAGGED " --cu-k cu-q.npy",
          "--cu-k: cu-q.npy: ends with 12, expected 24, the tokens of --k\n"},
         {RAGGED " --cu-k k-far.npy --q-offset end --lse L.npy --weights W.npy", "cu_k[3]"},
+        {RAGGED " --cu-k cu-k.npy --mask mask.npy --mask-start end", "mask_start[2]: found -1"},
         {RUN " --cu-q one.npy", "--cu-q: one.npy: shape (1,), expected one dimension of 2 or"},
         {RUN " --cu-q square.npy", "--cu-q: square.npy: shape (2, 3), expected one dimension of"},
         {RUN " --cu-q back.npy --cu-k cu-k.npy", "cu_q[2]"},
