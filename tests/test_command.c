@@ -42,6 +42,15 @@ Test(command, run_refuses_bad_options) {
         {RUN " --lse=", "--lse: found \"\""},
         {RUN " --bf16=yes", "--bf16: found \"yes\", expected no value"},
         {RUN " --out-type f64", "--out-type: found \"f64\", expected f32 or f16 or bf16"},
+        {RUN " --mask-start 1", "--mask-start: found no --mask, expected it, too\n"},
+        {RUN " --mask M.npy --mask-start last", "--mask: M.npy: No such file"},
+        {RUN " --mask V.npy --mask-start last",
+         "--mask-start: found \"last\", expected N|end|FILE"},
+        {RUN " --mask Q.npy --mask-start -1", "mask_start[0]: found -1, expected 0"},
+        {RUN " --weights-kind scaled", "--weights-kind: found no --weights, expected it, too\n"},
+        {RUN " --weights W.npy --weights-kind raw",
+         "--weights-kind: found \"raw\", expected softmax or scaled or capped or masked\n"},
+        {RUN " --q8-0=on", "--q8-0: found \"on\", expected no value\n"},
         {RUN " --out-type", "--out-type: found no value, expected f32 or f16 or bf16"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -84,10 +93,10 @@ Test(command, run_refuses_bad_files) {
          "dtype '<i8', expected '<f4' (float32) or '<f2' (float16) or '|b1'"},
         {RUN " --mask wide.npy", "mask: shape[2]"},
         {RUN " --kv-len K.npy", "--kv-len: K.npy: dtype '<f4', expected '<i8' (int64)"},
-        {RUN " --kv-len too-many.npy", "shape (2,), expected (1,), one per batch"},
+        {RUN " --kv-len too-many.npy", "shape (2,), expected (1,), one per sequence\n"},
         {RUN " --kv-len beyond.npy", "kv_len[0]"},
         {RUN " --kv-len far.npy --q-offset end", "kv_len[0]"},
-        {RUN " --q-offset integers.npy", "shape (3, 1), expected (1,), one per batch"},
+        {RUN " --q-offset integers.npy", "shape (3, 1), expected (1,), one per sequence\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_fault(cases[i].line, cases[i].message);
@@ -113,7 +122,7 @@ Test(command, run_refuses_bad_numbers_of_16_bits) {
         {RUN " --alibi u2.npy", "--alibi: u2.npy: dtype '<u2', expected '<f4' (float32)\n"},
         {RUN " --sinks short.npy --bf16",
          "--sinks: short.npy: dtype '<f2', expected '<f4' (float32)\n"},
-        {RUN " --kv-len u2.npy --bf16", "dtype '<u2', expected '<i8' (int64)\n"},
+        {RUN " --kv-len u2.npy --bf16", "dtype '<u2', expected '<i8' (int64) or '<i4' (int32)\n"},
         {"run --q i2.npy --k K.npy --v V.npy --out O.npy",
          "dtype '<i2', expected '<f4' (float32) or '<f2' (float16)\n"},
         {"run --q i2.npy --k K.npy --v V.npy --out O.npy --bf16",

@@ -9,7 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ANY = NPY_F32 | NPY_F16 | NPY_U16 | NPY_BOOL | NPY_I64, MOST = 512 };
+enum {
+    ANY = NPY_F32 | NPY_F16 | NPY_U16 | NPY_I8 | NPY_U8 | NPY_BOOL | NPY_I64 | NPY_I32,
+    MOST = 512,
+};
 
 static char scratch[1024], path[1040];
 
@@ -78,16 +81,19 @@ static void expect_fault(const unsigned char *bytes, size_t size, const char *fa
 
 static const char plain[] = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n";
 static const char plain_f16[] = "{'descr': '<f2', 'fortran_order': False, 'shape': (2, 3), }\n";
+static const char plain_i8[] = "{'descr': '|i1', 'fortran_order': False, 'shape': (2, 3), }\n";
+static const char plain_i32[] = "{'descr': '<i4', 'fortran_order': False, 'shape': (2, 3), }\n";
 static const char plain_u16[] = "{'descr': '<u2', 'fortran_order': False, 'shape': (2, 3), }\n";
 
 Test(npy, writes_what_it_reads) {
-    static const enum npy_dtype dtypes[] = {NPY_F32, NPY_F16, NPY_U16};
-    static const size_t sizes[] = {4, 2, 2};
+    static const enum npy_dtype dtypes[] = {NPY_F32, NPY_F16, NPY_U16, NPY_I8,
+                                            NPY_U8,  NPY_I32, NPY_I64, NPY_BOOL};
+    static const size_t sizes[] = {4, 2, 2, 1, 1, 4, 8, 1};
     const int64_t shape[4] = {2, 1, 3, 2};
-    float values[12];
+    double values[12];
     for (int i = 0; i < 12; i++)
-        values[i] = (float)i / 7;
-    for (int i = 0; i < 15; i++) {
+        values[i] = (double)i / 7;
+    for (int i = 0; i < 40; i++) {
         const int rank = i % 5;
         const enum npy_dtype dtype = dtypes[i / 5];
         FILE *file = fopen(path, "wb");
@@ -141,6 +147,9 @@ Test(npy, takes_any_spelling_of_the_dict) {
         {"{'descr': '<u2', 'fortran_order': True, 'shape': (3,)}", 6},
         {"{'descr': '|b1', 'fortran_order': False, 'shape': (6,)}", 6},
         {"{'descr': '?', 'fortran_order': False, 'shape': (6,)}", 6},
+        {"{'descr': '|i1', 'fortran_order': False, 'shape': (3, 5)}", 15},
+        {"{'descr': '|u1', 'fortran_order': True, 'shape': (34,)}", 34},
+        {"{'descr': '<i4', 'fortran_order': False, 'shape': (3,)}", 12},
         {"{'descr': '<i8', 'fortran_order': False, 'shape': ()}", 8},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 7)}", 0},
         {"{'descr': '<f4', 'fortran_order': True, 'shape': (3, 0, 5)}", 0},
@@ -169,6 +178,14 @@ Test(npy, says_which_dtype_it_found) {
         {"'<i2'", NPY_U16, "dtype '<i2', expected '<u2' (uint16)"},
         {"'<i8'", NPY_F32 | NPY_BOOL, "dtype '<i8', expected '<f4' (float32) or '|b1' (bool)"},
         {"'<f4'", NPY_I64, "dtype '<f4', expected '<i8' (int64)"},
+        {"'<i1'", NPY_I8, "dtype '<i1', expected '|i1' (int8)"},
+        {"'|u1'", NPY_I8 | NPY_F16, "dtype '|u1', expected '<f2' (float16) or '|i1' (int8)"},
+        {"'>i4'", NPY_I64 | NPY_I32,
+         "dtype '>i4' (big-endian), expected '<i8' (int64) or '<i4' (int32)"},
+        {"'no dtype has a name as long as this'", ANY,
+         "dtype 'no dtype has a name as long as t', expected '<f4' (float32) or '<f2' (float16) or "
+         "'<u2' (uint16) or '|i1' (int8) or '|u1' (uint8) or '|b1' (bool) or '<i8' (int64) or "
+         "'<i4' (int32)"},
         {"''", NPY_I64, "dtype '', expected '<i8' (int64)"},
         {"[('x', '<f4')]", NPY_F32, "a structured dtype, expected a plain one"},
     };
@@ -281,6 +298,9 @@ Test(npy, allocates_nothing_for_a_hostile_shape) {
         {"<f2", "(4611686018427387903,)", "8 bytes of data, expected 9223372036854775806"},
         {"<f2", "(4611686018427387904,)", "too large"},
         {"<u2", "(9223372036854775807,)", "too large"},
+        {"|i1", "(9223372036854775807,)", "8 bytes of data, expected 9223372036854775807"},
+        {"|u1", "(3037000500, 3037000500)", "too large"},
+        {"<i4", "(2305843009213693952,)", "too large"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char dict[128];
@@ -309,7 +329,7 @@ Test(npy, survives_every_change_of_a_byte) {
     static const struct {
         const char *dict;
         size_t data;
-    } cases[] = {{plain, 24}, {plain_f16, 12}, {plain_u16, 12}};
+    } cases[] = {{plain, 24}, {plain_f16, 12}, {plain_u16, 12}, {plain_i8, 6}, {plain_i32, 24}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         unsigned char bytes[MOST];
         const size_t size = make(bytes, 1, cases[i].dict, cases[i].data);

@@ -173,6 +173,79 @@ Test(run, takes_slopes_and_sinks_per_head_and_batch) {
     }
 }
 
+/* The scores of enter() are 0, log 2 and log 5. */
+Test(run, writes_scores_of_every_kind) {
+    static const char *const kinds[] = {"scaled", "capped", "masked", "softmax"};
+    const float cap = 1.5f, two = cap * tanhf(logf(2) / cap), five = cap * tanhf(logf(5) / cap);
+    const float sum = 1 + 2 * expf(two);
+    const float expected[4][6] = {
+        {0, logf(2), logf(5), 0, logf(2), logf(5)},
+        {0, two, five, 0, two, five},
+        {0, -INFINITY, -INFINITY, 0, two + logf(2), -INFINITY},
+        {1, 0, 0, 1 / sum, 2 * expf(two) / sum, 0},
+    };
+    SAVE_F32("M.npy", "(3,)", 0, logf(2), 7);
+    for (int i = 0; i < 4; i++) {
+        char line[256];
+        float found[6];
+        snprintf(line, sizeof line,
+                 RUN " --scale 1 --softcap 1.5 --mask M.npy --causal --weights W.npy "
+                     "--weights-kind %s",
+                 kinds[i]);
+        cr_assert(rapt(line) == 0, "rapt %s: %s", line, err_text);
+        load("W.npy", "(2, 3)", found, 6);
+        expect_near(found, expected[i], 6, kinds[i]);
+    }
+}
+
+/* A tree of three new tokens after a past of four: the second and third are the first's children.
+ */
+Test(run, takes_masks_that_start_late) {
+    static const unsigned char tree[3][3] = {{1, 0, 0}, {1, 1, 0}, {1, 0, 1}};
+    unsigned char whole[3][7];
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 7; j++)
+            whole[i][j] = j < 4 || tree[i][j - 4];
+    float query[6], keys[14], found[6], expected[6];
+    for (int i = 0; i < 14; i++) {
+        keys[i] = sinf((float)(i * i));
+        query[i % 6] = cosf((float)(i * i));
+    }
+    save("Q.npy", "<f4", "(3, 2)", false, query, sizeof query);
+    save("K.npy", "<f4", "(7, 2)", false, keys, sizeof keys);
+    save("V.npy", "<f4", "(7, 2)", false, keys, sizeof keys);
+    save("tree.npy", "|b1", "(3, 3)", false, tree, sizeof tree);
+    save("whole.npy", "|b1", "(3, 7)", false, whole, sizeof whole);
+    SAVE_I64("four.npy", "(1,)", 4);
+    save("four4.npy", "<i4", "(1,)", false, (int32_t[]){4}, 4);
+    cr_assert(rapt(RUN " --mask whole.npy") == 0, "%s", err_text);
+    load("O.npy", "(3, 2)", expected, 6);
+    static const char *const starts[] = {"4", "end", "four.npy", "four4.npy"};
+    for (int i = 0; i < 4; i++) {
+        char line[256];
+        snprintf(line, sizeof line, RUN " --mask tree.npy --mask-start %s", starts[i]);
+        cr_assert(rapt(line) == 0, "rapt %s: %s", line, err_text);
+        load("O.npy", "(3, 2)", found, 6);
+        cr_expect(memcmp(found, expected, sizeof found) == 0, "%s", line);
+    }
+
+    /* Later keys than there are columns for aren't attended; a column may lie behind all keys. */
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 7; j++)
+            whole[i][j] = j < 2 || (j < 5 && tree[i][j - 2]);
+    save("whole.npy", "|b1", "(3, 7)", false, whole, sizeof whole);
+    cr_assert(rapt(RUN " --mask whole.npy") == 0, "%s", err_text);
+    load("O.npy", "(3, 2)", expected, 6);
+    cr_assert(rapt(RUN " --mask tree.npy --mask-start 2") == 0, "%s", err_text);
+    load("O.npy", "(3, 2)", found, 6);
+    cr_expect(memcmp(found, expected, sizeof found) == 0);
+    cr_assert(rapt(RUN) == 0, "%s", err_text);
+    load("O.npy", "(3, 2)", expected, 6);
+    cr_assert(rapt(RUN " --mask tree.npy --mask-start 7") == 0, "%s", err_text);
+    load("O.npy", "(3, 2)", found, 6);
+    cr_expect(memcmp(found, expected, sizeof found) == 0);
+}
+
 /* A type of 16 bits, and how a file names it. */
 struct half {
     const char *name, *descr;

@@ -51,6 +51,7 @@ struct args_option {
     int count;                  /* of ARGS_INTS: exactly so many; 0 means one or more */
     const char *const *choices; /* of ARGS_CHOICE: ends with NULL */
     bool required;
+    const char *group; /* a heading of --help above this option; NULL: goes on with the last one */
 };
 
 struct args_command {

@@ -66,6 +66,8 @@ void args_print_help(const struct args_command *command) {
     printf("\nOptions:\n");
     for (size_t i = 0; i < command->option_count; i++) {
         const struct args_option *option = &command->options[i];
+        if (option->group)
+            printf("\n%s:\n", option->group);
         print_option(option->name, option->metavar, option->help);
     }
     print_option("help", NULL, "Print this and exit.");

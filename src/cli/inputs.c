@@ -1,37 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads the input files of `rapt run` and views them as tensors: no layout costs a copy. */
 #include "inputs.h"
 
 #include "args.h"
+#include "sequences.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-static bool fail(const char *option, const char *path, const char *reason) {
-    args_fail("run", "--%s: %s: %s", option, path, reason);
-    return false;
-}
+static const char *const option_names[INPUTS] = {
+    [IN_QUERY] = "q",
+    [IN_KEY] = "k",
+    [IN_VALUE] = "v",
+    [IN_KEY_SCALE] = "k-scale",
+    [IN_VALUE_SCALE] = "v-scale",
+    [IN_MASK] = "mask",
+    [IN_MASK_START] = "mask-start",
+    [IN_ALIBI] = "alibi",
+    [IN_SINKS] = "sinks",
+    [IN_CU_Q] = "cu-q",
+    [IN_CU_K] = "cu-k",
+    [IN_BLOCK_TABLE] = "block-table",
+    [IN_KV_LEN] = "kv-len",
+    [IN_Q_OFFSET] = "q-offset",
+};
 
-static bool load(const char *option, const char *path, unsigned dtypes, int least_rank,
-                 struct npy_array *array) {
-    char message[NPY_MESSAGE_SIZE], shape[NPY_SHAPE_SIZE];
-    if (!npy_read(path, dtypes, array, message)) {
-        /* NumPy has no bf16, so that only the user knows which integers are some. */
-        const size_t used = strlen(message);
-        if (array->dtype == NPY_U16 && (dtypes & NPY_F16) && !(dtypes & NPY_U16))
-            snprintf(message + used, sizeof message - used, "; --bf16 reads uint16 as bf16");
-        return fail(option, path, message);
+/* Options that need another one, and those that exclude it. */
+static const struct {
+    enum input_name option, other;
+    bool needed;
+} relations[] = {
+    {IN_BLOCK_TABLE, IN_KV_LEN, true},
+    {IN_MASK_START, IN_MASK, true},
+    {IN_CU_K, IN_BLOCK_TABLE, false},
+    {IN_CU_K, IN_KV_LEN, false},
+};
+
+static bool check_relations(const struct input_options *options) {
+    for (size_t i = 0; i < sizeof relations / sizeof *relations; i++) {
+        const bool needed = relations[i].needed;
+        if (!options->text[relations[i].option] || needed == !!options->text[relations[i].other])
+            continue;
+        args_fail("run", "--%s: found %s --%s, expected %s", option_names[relations[i].option],
+                  needed ? "no" : "also", option_names[relations[i].other],
+                  needed ? "it, too" : "one of the two");
+        return false;
     }
-    npy_format_shape(array->rank, array->shape, shape);
-    if (array->rank < least_rank)
-        npy_fail(message, "shape %s, expected %d to %d dimensions", shape, least_rank,
-                 NPY_MAX_RANK);
-    else if (npy_count(array->rank, array->shape) == 0)
-        npy_fail(message, "shape %s, expected no dimension of 0", shape);
-    else
-        return true;
-    return fail(option, path, message);
+    return true;
 }
 
 /*
@@ -55,7 +69,12 @@ static rapt_dtype dtype_of(const struct npy_array *array) {
         return RAPT_BF16;
     case NPY_BOOL:
         return RAPT_BOOL;
+    case NPY_I8:
+        return RAPT_I8;
+    case NPY_U8:
+        return RAPT_Q8_0;
     case NPY_I64:
+    case NPY_I32:
         break;
     }
     return RAPT_NONE;
@@ -71,129 +90,139 @@ static rapt_tensor view(const struct npy_array *array, enum layout layout) {
     return t;
 }
 
-/* Loads an array of one integer per batch. */
-static bool load_per_batch(const char *option, const char *path, int64_t batch,
-                           struct npy_array *array) {
-    char message[NPY_MESSAGE_SIZE], found[NPY_SHAPE_SIZE], expected[NPY_SHAPE_SIZE];
-    if (!load(option, path, NPY_I64, 0, array))
-        return false;
-    if (array->rank == 1 && array->shape[0] == batch)
-        return true;
-    npy_format_shape(array->rank, array->shape, found);
-    npy_format_shape(1, &batch, expected);
-    npy_fail(message, "shape %s, expected %s, one per batch", found, expected);
-    return fail(option, path, message);
-}
-
-/* Loads an array of one float per query head, or per batch and query head, and views it. */
-static bool load_per_head(const char *option, const char *path, const rapt_tensor *query,
-                          struct npy_array *array, rapt_tensor *tensor) {
-    char message[NPY_MESSAGE_SIZE], found[NPY_SHAPE_SIZE];
-    char heads[NPY_SHAPE_SIZE], batches_heads[NPY_SHAPE_SIZE];
-    if (!load(option, path, NPY_F32, 0, array))
-        return false;
-    /* The last axis is that of the heads; the one before it, if there is one, the batch's. */
-    const int rank = array->rank, batch = rank - 2, head = rank - 1;
-    if ((rank == 1 || (rank == 2 && array->shape[batch] == query->shape[0])) &&
-        array->shape[head] == query->shape[1]) {
-        *tensor = (rapt_tensor){
-            .data = array->data,
-            .dtype = dtype_of(array),
-            .shape = {rank == 2 ? array->shape[batch] : 1, array->shape[head], 1, 1},
-            .stride = {rank == 2 ? array->stride[batch] : 0, array->stride[head], 0, 0},
-        };
-        return true;
-    }
-    npy_format_shape(rank, array->shape, found);
-    npy_format_shape(1, &query->shape[1], heads);
-    npy_format_shape(2, query->shape, batches_heads);
-    npy_fail(message, "shape %s, expected %s or %s, one per query head", found, heads,
-             batches_heads);
-    return fail(option, path, message);
-}
-
-/* The same offset in every batch, or that which aligns the last query with the last key. */
-static bool make_offsets(const rapt_attention_args *args, bool align_end, int64_t number,
-                         struct npy_array *array) {
-    const int64_t batch = args->query.shape[0];
-    const int64_t queries = args->query.shape[2], keys = args->key.shape[2];
-    int64_t *offsets = malloc((size_t)batch * sizeof *offsets);
-    if (!offsets) {
-        args_fail("run", "--q-offset: no memory for %lld numbers", (long long)batch);
-        return false;
-    }
-    for (int64_t b = 0; b < batch; b++) {
-        const int64_t length = args->kv_len ? args->kv_len[b] : keys;
-        const bool valid = length >= 0 && length <= keys; /* if not, the library will say so */
-        offsets[b] = !align_end ? number : valid ? length - queries : 0;
-    }
-    array->data = offsets;
+/* A view of bytes becomes one of the blocks' elements: the channels of a row lie in blocks. */
+static bool view_blocks(const struct input *input, rapt_tensor *t) {
+    const int64_t bytes = rapt_dtype_size(t->dtype), elements = rapt_dtype_block(t->dtype);
+    if (t->shape[3] % bytes != 0)
+        return input_fail_shape(input, "a last dimension of dim / %" PRId64 " * %" PRId64 " bytes",
+                                elements, bytes);
+    if (t->stride[3] != 1)
+        return input_fail(input, "Fortran order, expected C order for q8_0");
+    t->shape[3] = t->shape[3] / bytes * elements;
+    for (int d = 0; d < 3; d++)
+        t->stride[d] = t->stride[d] / bytes * elements;
     return true;
 }
 
-static bool load_q_offset(const char *text, const rapt_attention_args *args,
-                          struct inputs *inputs) {
-    int64_t number = 0;
-    const bool align_end = strcmp(text, "end") == 0;
-    if (align_end || args_parse_int(text, &number))
-        return make_offsets(args, align_end, number, &inputs->q_offset);
-    if (access(text, F_OK) != 0) {
-        args_fail_value("run", "q-offset", text,
-                        "N|end|FILE.npy: an integer, end, or a file that exists");
+/* How the arrays of queries, or those of keys and values, lie in their files. */
+struct form {
+    enum layout layout;
+    int least_rank, most_rank;
+};
+
+static bool load_tensor(struct input *input, unsigned dtypes, const struct form *form,
+                        rapt_tensor *t) {
+    if (!input_load(input, dtypes, form->least_rank, form->most_rank))
         return false;
-    }
-    inputs->q_offset_is_file = true;
-    return load_per_batch("q-offset", text, args->query.shape[0], &inputs->q_offset);
+    *t = view(&input->array, form->layout);
+    return t->dtype != RAPT_Q8_0 || view_blocks(input, t);
 }
 
-/* Loads what the user asked for in addition. */
-static bool load_optional(const struct input_options *options, unsigned floats,
-                          struct inputs *inputs, rapt_attention_args *args) {
-    if (options->mask) {
-        if (!load("mask", options->mask, NPY_BOOL | floats, 1, &inputs->mask))
-            return false;
-        args->mask = view(&inputs->mask, LAYOUT_BHSD); /* right-aligned, whatever the layout */
-    }
-    if (options->alibi &&
-        !load_per_head("alibi", options->alibi, &args->query, &inputs->alibi, &args->alibi))
+/* Loads the scales of int8 keys or values: their shape without the last axis. */
+static bool load_scale(struct input *input, const struct input *of, const struct form *form,
+                       rapt_tensor *t) {
+    const bool is_int8 = of->array.dtype == NPY_I8;
+    if (is_int8 != !!input->text) {
+        if (is_int8)
+            args_fail("run", "--%s: %s: found int8 but no --%s, expected it, too", of->option,
+                      of->text, input->option);
+        else
+            args_fail("run", "--%s: found \"%s\", expected --%s to be int8", input->option,
+                      input->text, of->option);
         return false;
-    if (options->sinks &&
-        !load_per_head("sinks", options->sinks, &args->query, &inputs->sinks, &args->sink))
+    }
+    if (!is_int8)
+        return true;
+    struct npy_array *scales = &input->array;
+    const int rank = of->array.rank - 1;
+    if (!input_load(input, NPY_F32, 0, NPY_MAX_RANK))
         return false;
-    if (options->kv_len) {
-        if (!load_per_batch("kv-len", options->kv_len, args->query.shape[0], &inputs->kv_len))
-            return false;
-        args->kv_len = inputs->kv_len.data;
+    bool same = scales->rank == rank;
+    for (int i = 0; same && i < rank; i++)
+        same = scales->shape[i] == of->array.shape[i];
+    if (!same) {
+        char expected[NPY_SHAPE_SIZE];
+        npy_format_shape(rank, of->array.shape, expected);
+        return input_fail_shape(input, "%s, one per position and head of --%s", expected,
+                                of->option);
     }
-    if (options->q_offset) {
-        if (!load_q_offset(options->q_offset, args, inputs))
-            return false;
-        args->q_offset = inputs->q_offset.data;
-    }
+    /* With one channel for the axis that is missing, they are viewed as what they scale. */
+    struct npy_array with_channel = *scales;
+    with_channel.shape[rank] = 1;
+    with_channel.stride[rank] = 0;
+    with_channel.rank = rank + 1;
+    *t = view(&with_channel, form->layout);
+    return true;
+}
+
+static bool load_tensors(const struct input_options *options, unsigned floats,
+                         struct inputs *inputs, rapt_attention_args *args) {
+    static const struct form ragged = {LAYOUT_BSHD, 3, 3};
+    const enum layout layout = (enum layout)options->layout;
+    const struct form padded = {layout, 2, 4}, paged = {layout, 4, 4};
+    const struct form *q = options->text[IN_CU_Q] ? &ragged : &padded;
+    const struct form *kv = options->text[IN_CU_K]          ? &ragged
+                            : options->text[IN_BLOCK_TABLE] ? &paged
+                                                            : &padded;
+    const unsigned stored = floats | NPY_I8 | (options->q8_0 ? NPY_U8 : 0);
+    struct input *in = inputs->list;
+    return load_tensor(&in[IN_QUERY], floats, q, &args->query) &&
+           load_tensor(&in[IN_KEY], stored, kv, &args->key) &&
+           load_tensor(&in[IN_VALUE], stored, kv, &args->value) &&
+           load_scale(&in[IN_KEY_SCALE], &in[IN_KEY], kv, &args->key_scale) &&
+           load_scale(&in[IN_VALUE_SCALE], &in[IN_VALUE], kv, &args->value_scale);
+}
+
+/* Loads an array of one float per query head, or per sequence and query head, and views it. */
+static bool load_per_head(struct input *input, const rapt_attention_args *args,
+                          rapt_tensor *tensor) {
+    const struct npy_array *array = &input->array;
+    const int64_t sequences = sequences_count(args), heads = args->query.shape[1];
+    if (!input->text)
+        return true;
+    if (!input_load(input, NPY_F32, 0, NPY_MAX_RANK))
+        return false;
+    /* The last axis is that of the heads; the one before it, if there is one, the batch's. */
+    const int rank = array->rank, batch = rank - 2, head = rank - 1;
+    if ((rank != 1 && (rank != 2 || array->shape[batch] != sequences)) ||
+        array->shape[head] != heads)
+        return input_fail_shape(input,
+                                "(%" PRId64 ",) or (%" PRId64 ", %" PRId64 "), one per query head",
+                                heads, sequences, heads);
+    *tensor = (rapt_tensor){
+        .data = array->data,
+        .dtype = dtype_of(array),
+        .shape = {rank == 2 ? sequences : 1, heads, 1, 1},
+        .stride = {rank == 2 ? array->stride[batch] : 0, array->stride[head], 0, 0},
+    };
+    return true;
+}
+
+static bool load_mask(struct input *input, unsigned floats, rapt_attention_args *args) {
+    if (!input->text)
+        return true;
+    if (!input_load(input, NPY_BOOL | floats, 1, NPY_MAX_RANK))
+        return false;
+    args->mask = view(&input->array, LAYOUT_BHSD); /* right-aligned, whatever the layout */
     return true;
 }
 
 bool inputs_load(const struct input_options *options, struct inputs *inputs,
                  rapt_attention_args *args) {
-    const enum layout layout = (enum layout)options->layout;
     const unsigned floats = NPY_F32 | NPY_F16 | (options->bf16 ? NPY_U16 : 0);
-    *inputs = (struct inputs){.q_offset_is_file = false};
-    if (!load("q", options->query, floats, 2, &inputs->query) ||
-        !load("k", options->key, floats, 2, &inputs->key) ||
-        !load("v", options->value, floats, 2, &inputs->value))
-        return false;
-    args->query = view(&inputs->query, layout);
-    args->key = view(&inputs->key, layout);
-    args->value = view(&inputs->value, layout);
-    return load_optional(options, floats, inputs, args);
+    struct input *in = inputs->list;
+    for (int i = 0; i < INPUTS; i++)
+        in[i] = (struct input){.option = option_names[i], .text = options->text[i]};
+    return check_relations(options) && load_tensors(options, floats, inputs, args) &&
+           sequences_load(inputs, args) && load_mask(&in[IN_MASK], floats, args) &&
+           load_per_head(&in[IN_ALIBI], args, &args->alibi) &&
+           load_per_head(&in[IN_SINKS], args, &args->sink) &&
+           sequences_load_positions(inputs, args);
 }
 
 void inputs_free(struct inputs *inputs) {
-    struct npy_array *arrays[] = {&inputs->query,  &inputs->key,     &inputs->value,
-                                  &inputs->mask,   &inputs->alibi,   &inputs->sinks,
-                                  &inputs->kv_len, &inputs->q_offset};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        free(arrays[i]->data);
-        arrays[i]->data = NULL;
+    for (int i = 0; i < INPUTS; i++) {
+        free(inputs->list[i].array.data);
+        inputs->list[i].array.data = NULL;
     }
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Arrays in .npy files, the format of numpy.save: versions 1.0 to 3.0, little-endian float32,
- * float16, uint16, bool and int64, C and Fortran order. Whatever else a file holds is an error that
- * says what was found.
+ * float16, uint16, int8, uint8, bool, int64 and int32, C and Fortran order. Whatever else a file
+ * holds is an error that says what was found.
  */
 #ifndef RAPT_CLI_NPY_H
 #define RAPT_CLI_NPY_H
@@ -12,13 +12,22 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum npy_dtype { NPY_F32 = 1, NPY_BOOL = 2, NPY_I64 = 4, NPY_F16 = 8, NPY_U16 = 16 };
+enum npy_dtype {
+    NPY_F32 = 1,
+    NPY_BOOL = 2,
+    NPY_I64 = 4,
+    NPY_F16 = 8,
+    NPY_U16 = 16,
+    NPY_I8 = 32,
+    NPY_U8 = 64,
+    NPY_I32 = 128,
+};
 
 enum {
     NPY_MAX_RANK = 4,
     NPY_MAX_HEADER = 65536, /* bytes before the data; NumPy writes some hundred */
     NPY_SHAPE_SIZE = 96,    /* of the text of any shape */
-    NPY_MESSAGE_SIZE = 256,
+    NPY_MESSAGE_SIZE = 384,
 };
 
 struct npy_array {

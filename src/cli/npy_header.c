@@ -122,9 +122,10 @@ static const struct {
     size_t size;
 } known_dtypes[] = {
     {"<f4", "float32", NPY_F32, 4}, {"<f2", "float16", NPY_F16, 2}, {"<u2", "uint16", NPY_U16, 2},
-    {"|b1", "bool", NPY_BOOL, 1},   {"<i8", "int64", NPY_I64, 8},   {"?", "bool", NPY_BOOL, 1},
+    {"|i1", "int8", NPY_I8, 1},     {"|u1", "uint8", NPY_U8, 1},    {"|b1", "bool", NPY_BOOL, 1},
+    {"<i8", "int64", NPY_I64, 8},   {"<i4", "int32", NPY_I32, 4},   {"?", "bool", NPY_BOOL, 1},
 };
-enum { DTYPES = 5, DESCRS = 6 }; /* the first five are those that NumPy writes */
+enum { DTYPES = 8, DESCRS = 9 }; /* all but the last are those that NumPy writes */
 
 /* Finds out the dtype, and whether it is one of `dtypes`. */
 static bool find_dtype(const struct text *descr, unsigned dtypes, enum npy_dtype *dtype,

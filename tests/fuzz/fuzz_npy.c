@@ -10,8 +10,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct npy_array array;
     char message[NPY_MESSAGE_SIZE];
     size_t offset;
-    if (!npy_read_header(bytes, size, size, NPY_F32 | NPY_F16 | NPY_U16 | NPY_BOOL | NPY_I64,
-                         &array, &offset, message))
+    const unsigned any =
+        NPY_F32 | NPY_F16 | NPY_U16 | NPY_I8 | NPY_U8 | NPY_BOOL | NPY_I64 | NPY_I32;
+    if (!npy_read_header(bytes, size, size, any, &array, &offset, message))
         return 0;
     /* The element farthest from the first, and their number, fit the data. */
     uint64_t last = 0;
