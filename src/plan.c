@@ -85,7 +85,7 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     const int64_t width = kernels->panel_rows, few_rows = kernels->few_rows;
     /* out, max, sum, seen: of a part and the total; query; every lane's keys as two int64_t */
     const int64_t state = p->value_dim + 3;
-    plan->part_floats = padded(state * width);
+    plan->part_floats = padded(state * plan->part_width);
     s->panel_floats = padded(((plan->joins ? 2 : 1) * state + p->head_dim + 4) * width);
     const bool half_mask = p->mask.dtype == RAPT_F16 || p->mask.dtype == RAPT_BF16;
     s->row_floats = rapt_max(p->query.dtype == RAPT_F32 ? 0 : p->head_dim,
@@ -181,8 +181,12 @@ static void add_tasks(struct rapt_plan *plan, struct rapt_task task, struct rapt
         if (plan->splits)
             plan->splits[plan->split_count] =
                 (struct rapt_split){task.chunks, plan->part_count, (int)pieces};
+        const struct rapt_range rows = rapt_panel_rows(plan, task.batch, task.panel);
+        const int64_t lanes = plan->kernels->lanes;
         task.split = (int32_t)plan->split_count++;
         plan->part_count += chunks;
+        plan->part_width =
+            rapt_max(plan->part_width, divide_up(rows.last - rows.first, lanes) * lanes);
     }
     struct rapt_task piece = task;
     for (int64_t i = 0; i < pieces; i++) {

@@ -68,6 +68,7 @@ struct rapt_plan {
     int64_t task_count;
     struct rapt_task *tasks; /* heaviest first */
     int64_t split_count, part_count;
+    int64_t part_width; /* lanes of the widest panel that is split */
     struct rapt_split *splits;
     size_t part_floats;
 

@@ -193,8 +193,8 @@ RAPT_API void rapt_plan_destroy(rapt_plan *plan);
 
 /*
  * Bytes of workspace that one run needs: O(threads), whatever the number of queries and keys. Where
- * there are so few queries that threads share a head's keys, their partial results add to it, less
- * than a tenth of the size of the keys and values.
+ * there are so few queries that threads share a head's keys, it also holds the outputs of those
+ * queries for every few hundred keys.
  */
 RAPT_API size_t rapt_plan_workspace_size(const rapt_plan *plan);
 
