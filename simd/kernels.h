@@ -43,7 +43,10 @@ struct rapt_few {
     float *lanes;            /* scratch, [head_dim][panel_rows] */
 };
 
-/* Keys or values of a block as they are stored, for a few queries: channels are dense. */
+/*
+ * Keys or values of a block as they are stored, for a few queries: channels are dense. Arrays have
+ * room for key_block, and up to a multiple of `lanes` the last key is repeated.
+ */
 struct rapt_rows {
     rapt_dtype dtype;
     const void *const *row;  /* [keys] */

@@ -171,6 +171,7 @@ static void find_stored(const struct worker *w, const rapt_tensor *t, const void
 
 static void find_scales(const struct worker *w, const rapt_tensor *t, const float *data,
                         struct rapt_range keys, float *scales) {
+    const float *const end = scales + w->plan->key_block;
     int64_t last;
     for (int64_t i = keys.first; i < keys.last; i = last) {
         int64_t at = rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, i, &last);
@@ -178,6 +179,8 @@ static void find_scales(const struct worker *w, const rapt_tensor *t, const floa
         for (int64_t k = i; k < last; k++, at += t->stride[2])
             *scales++ = data[at];
     }
+    for (; scales < end; scales++)
+        *scales = scales[-1];
 }
 
 static void find_block(struct worker *w, struct rapt_range keys, struct stored_rows *rows) {
