@@ -14,124 +14,9 @@
 #include "cmd.h"
 #include "dispatch.h"
 #include "outputs.h"
+#include "select.h"
 
 enum { MAX_THREADS = 4096 };
-
-/* What is to be measured. */
-struct selection {
-    struct bench_case *cases;
-    size_t case_count;
-    const struct rapt_isa **isas;
-    size_t isa_count;
-    struct args_ints threads;
-    struct bench_effort effort;
-};
-
-/* The options as they are written. */
-struct request {
-    struct args_ints threads;
-    const char *isa, *cases, *shape, *json;
-    float seconds; /* 0: not given */
-    bool quick;
-};
-
-/* Appends a case unless it is there already. */
-static void add_case(struct selection *s, const struct bench_case *c) {
-    for (size_t i = 0; i < s->case_count; i++)
-        if (strcmp(s->cases[i].name, c->name) == 0)
-            return;
-    s->cases[s->case_count++] = *c;
-}
-
-/* Adds the cases of a list of names; `list` holds all there are. */
-static bool add_named_cases(struct selection *s, const char *names, const struct bench_case *list,
-                            size_t count) {
-    for (const char *at = names;;) {
-        const size_t length = strcspn(at, ",");
-        size_t i = 0;
-        while (i < count &&
-               (strlen(list[i].name) != length || strncmp(list[i].name, at, length) != 0))
-            i++;
-        if (i == count) {
-            char known[512] = "";
-            for (size_t k = 0, used = 0; k < count && used < sizeof known; k++)
-                used += (size_t)snprintf(known + used, sizeof known - used, "%s%s",
-                                         k ? ", " : "names out of ", list[k].name);
-            args_fail_value("bench", "case", names, known);
-            return false;
-        }
-        add_case(s, &list[i]);
-        if (!at[length])
-            return true;
-        at += length + 1;
-    }
-}
-
-static bool select_cases(const struct request *request, struct selection *s) {
-    const struct bench_case *list;
-    const size_t count = bench_case_list(&list);
-    s->cases = calloc(count + 1, sizeof *s->cases);
-    if (!s->cases) {
-        args_fail("bench", "no memory for the list of cases");
-        return false;
-    }
-    if (request->cases && !add_named_cases(s, request->cases, list, count))
-        return false;
-    if (request->shape) {
-        struct bench_case c;
-        char expected[128];
-        if (!bench_case_parse(request->shape, &c, expected, sizeof expected)) {
-            args_fail_value("bench", "shape", request->shape, expected);
-            return false;
-        }
-        add_case(s, &c);
-    }
-    for (size_t i = 0; !request->cases && !request->shape && i < count; i++)
-        add_case(s, &list[i]);
-    return true;
-}
-
-static bool select_isas(const struct request *request, struct selection *s) {
-    const struct rapt_isa *list;
-    const size_t count = rapt_isa_list(&list);
-    s->isas = calloc(count, sizeof *s->isas);
-    if (!s->isas) {
-        args_fail("bench", "no memory for the list of instruction sets");
-        return false;
-    }
-    if (strcmp(request->isa, "all") != 0) {
-        s->isa_count = 1;
-        if (rapt_isa_choose(request->isa, &s->isas[0]) == RAPT_OK)
-            return true;
-        args_fail("bench", "--%s", rapt_last_error()); /* it starts with "isa: " */
-        return false;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (list[i].available)
-            s->isas[s->isa_count++] = &list[i];
-    return true;
-}
-
-static void select_threads(const struct request *request, struct selection *s) {
-    struct args_ints wanted = request->threads;
-    if (!wanted.count)
-        wanted = (struct args_ints){.value = {1, bench_cpus_usable()}, .count = 2};
-    for (int i = 0; i < wanted.count; i++) {
-        bool seen = false;
-        for (int j = 0; j < s->threads.count; j++)
-            seen |= s->threads.value[j] == wanted.value[i];
-        if (!seen)
-            s->threads.value[s->threads.count++] = wanted.value[i];
-    }
-}
-
-static bool make_selection(const struct request *request, struct selection *s) {
-    s->effort = request->quick ? (struct bench_effort){0.1, 3, 3} : (struct bench_effort){1, 5, 5};
-    if (request->seconds > 0)
-        s->effort.seconds = (double)request->seconds;
-    select_threads(request, s);
-    return select_cases(request, s) && select_isas(request, s);
-}
 
 /* One line on a terminal that is written over and over; nothing elsewhere. */
 static void progress(const struct selection *s, size_t done, const char *isa, int threads,
@@ -146,24 +31,30 @@ static void progress(const struct selection *s, size_t done, const char *isa, in
     fflush(stderr);
 }
 
-/* How far the peaks of one instruction set and thread count lie apart. */
+/* How far the limits of one kind lie apart, on one instruction set with one number of threads. */
 struct drift {
     const struct bench_result *run; /* one of them */
     double low, high;
 };
 
-/* Looks for the group of runs whose peaks moved most. */
+static void include_limits(struct drift *drift, const struct bench_result *r) {
+    drift->low = drift->low > 0 && drift->low < r->limit.min ? drift->low : r->limit.min;
+    drift->high = drift->high > r->limit.max ? drift->high : r->limit.max;
+}
+
+/* Looks for the limits that moved most: peaks in a group, bandwidths in a case. */
 static struct drift worst_drift(const struct bench_result *results, size_t count,
                                 size_t group_size) {
     struct drift worst = {results, 1, 1};
-    for (size_t i = 0; i < count; i += group_size) {
-        struct drift drift = {&results[i], 0, 0};
-        for (const struct bench_result *r = drift.run; r < drift.run + group_size; r++) {
-            if (!r->correct)
-                continue;
-            drift.low = drift.low > 0 && drift.low < r->peak.min ? drift.low : r->peak.min;
-            drift.high = drift.high > r->peak.max ? drift.high : r->peak.max;
-        }
+    for (size_t i = 0; i < count; i++) {
+        const struct bench_result *r = &results[i], *group = &results[i - i % group_size];
+        struct drift drift = {r, 0, 0};
+        if (!r->correct)
+            continue;
+        include_limits(&drift, r);
+        for (size_t j = 0; !r->of->memory && j < group_size; j++)
+            if (group[j].correct && !group[j].of->memory)
+                include_limits(&drift, &group[j]);
         if (drift.low * worst.high < worst.low * drift.high)
             worst = drift;
     }
@@ -174,12 +65,14 @@ static struct drift worst_drift(const struct bench_result *results, size_t count
 static void warn(const struct bench_result *results, size_t count, size_t group_size,
                  double others) {
     const struct drift drift = worst_drift(results, count, group_size);
+    const bool memory = drift.run->of->memory;
     if (drift.low < 0.9 * drift.high)
         fprintf(stderr,
-                "rapt bench: warning: the peak of %s with %d thread%s moved between %.1f and %.1f "
-                "GFLOP/s; trust the shares rather than the times\n",
-                drift.run->isa, drift.run->threads, drift.run->threads == 1 ? "" : "s", drift.low,
-                drift.high);
+                "rapt bench: warning: the %s of %s with %d thread%s moved between %.1f and %.1f "
+                "%s; trust the shares rather than the times\n",
+                memory ? "bandwidth" : "peak", drift.run->isa, drift.run->threads,
+                drift.run->threads == 1 ? "" : "s", drift.low, drift.high,
+                memory ? "GB/s" : "GFLOP/s");
     if (others > 0.05)
         fprintf(stderr,
                 "rapt bench: warning: others took %.0f%% of the machine's CPU time; expect better "
@@ -187,22 +80,38 @@ static void warn(const struct bench_result *results, size_t count, size_t group_
                 100 * others);
 }
 
+/* How many of the cases from the first on are timed in turns. */
+static size_t turns(const struct bench_case *cases, size_t count) {
+    size_t n = 1;
+    while (n < count && n < BENCH_MOST_TURNS && cases[n].base &&
+           strcmp(cases[n].base, cases[0].name) == 0)
+        n++;
+    return n;
+}
+
 /* All cases on one instruction set with one number of threads. False if that isn't possible. */
 static bool run_group(const struct selection *s, const struct bench_data *data,
                       const struct rapt_isa *isa, int threads, int name_width,
                       struct bench_result *results, size_t done) {
     const struct rapt_kernels *kernels = rapt_kernels_find(isa->name);
-    const struct bench_probe probe = bench_probe_create(kernels->probe_fma, threads);
+    const struct bench_limits limits = {bench_probe_create(kernels->probe_fma, threads),
+                                        kernels->probe_read};
     struct bench_result *group = results + done;
-    bench_table_head(isa->name, threads, name_width);
-    for (size_t i = 0; i < s->case_count; i++) {
+    bench_table_title(isa->name, threads);
+    for (size_t i = 0, n; i < s->case_count; i += n) {
+        const struct bench_case *cases = &s->cases[i];
+        n = turns(cases, s->case_count - i);
         fflush(stdout);
-        progress(s, done + i, isa->name, threads, s->cases[i].name);
-        const bool measured = bench_measure(&s->cases[i], isa, &probe, &s->effort, data, &group[i]);
+        progress(s, done + i, isa->name, threads, cases->name);
+        const bool measured =
+            bench_measure(cases, (int)n, isa, &limits, &s->effort, data, &group[i]);
         progress(s, done + i, NULL, 0, NULL);
         if (!measured)
             return false;
-        bench_table_row(&group[i], name_width);
+        if (i == 0 || cases->memory != cases[-1].memory)
+            bench_table_head(cases->memory, name_width);
+        for (size_t k = 0; k < n; k++)
+            bench_table_row(&group[i + k], name_width);
     }
     return true;
 }
@@ -217,7 +126,7 @@ static bool run_groups(const struct selection *s, const struct bench_data *data,
         name_width = width > name_width ? width : name_width;
     }
     bench_cpu_model(cpu, sizeof cpu);
-    printf("rapt %s, f32, on %s, %d CPUs\n", rapt_version(), cpu, bench_cpus_usable());
+    printf("rapt %s on %s, %d CPUs\n", rapt_version(), cpu, bench_cpus_usable());
     for (size_t i = 0; i < s->isa_count; i++)
         for (int t = 0; t < s->threads.count; t++, done += s->case_count)
             if (!run_group(s, data, s->isas[i], (int)s->threads.value[t], name_width, results,
@@ -228,14 +137,21 @@ static bool run_groups(const struct selection *s, const struct bench_data *data,
 
 /* What the reader of the table should know. Returns whether every result was right. */
 static bool conclude(const struct bench_result *results, size_t count) {
-    bool correct = true, cut = false, fewer = false;
+    bool correct = true, cut = false, fewer = false, flops = false, memory = false;
     for (size_t i = 0; i < count; i++) {
         correct = correct && results[i].correct;
         cut = cut || results[i].cut;
         fewer = fewer || results[i].threads_used < results[i].threads;
+        flops = flops || !results[i].of->memory;
+        memory = memory || results[i].of->memory;
     }
-    printf("\npeak: of fused multiply-adds, measured between the runs; share: GFLOP/s of it;\n"
-           "spread: (slowest - fastest) / median, the outer tenths left out;\n"
+    printf("\n");
+    if (flops)
+        printf("peak: of fused multiply-adds, measured between the runs; share: GFLOP/s of it;\n");
+    if (memory)
+        printf(
+            "limit: of reading the same memory, measured between the runs; share: GB/s of it;\n");
+    printf("spread: (slowest - fastest) / median, the outer tenths left out;\n"
            "error: the largest against the oracle\n");
     if (fewer)
         printf("Some runs used fewer threads than they had; their peak is still that of all.\n");
@@ -256,11 +172,11 @@ static bool write_report(struct outputs *outputs, const struct bench_result *res
 static int run(const struct selection *s, struct outputs *outputs) {
     const size_t count = s->case_count * s->isa_count * (size_t)s->threads.count;
     struct bench_data data;
-    double bytes;
     struct bench_result *results = calloc(count, sizeof *results);
     if (!results)
         return args_fail("bench", "no memory for the results");
-    if (!bench_data_create(&data, s->cases, s->case_count, &bytes)) {
+    const double bytes = bench_data_size(s->cases, s->case_count);
+    if (bytes >= bench_memory_available() || !bench_data_create(&data, s->cases, s->case_count)) {
         free(results);
         return args_fail("bench", "no memory for tensors of %.0f bytes", bytes);
     }
@@ -298,7 +214,7 @@ static int read_request(struct request *r, int argc, char **argv) {
          .kind = ARGS_STRING,
          .to = &r->cases,
          .metavar = "NAME,...",
-         .help = "Cases (default all)"},
+         .help = "Cases, or the start of their names (default those with * below)"},
         {.name = "shape",
          .kind = ARGS_STRING,
          .to = &r->shape,
@@ -309,7 +225,7 @@ static int read_request(struct request *r, int argc, char **argv) {
         {.name = "quick",
          .kind = ARGS_ON,
          .to = &r->quick,
-         .help = "Fewer repetitions: seconds instead of a minute"},
+         .help = "Fewer cases and repetitions: seconds instead of minutes"},
         {.name = "time",
          .kind = ARGS_POSITIVE,
          .to = &r->seconds,
@@ -323,16 +239,30 @@ static int read_request(struct request *r, int argc, char **argv) {
     };
     const struct args_command command = {
         .name = "bench",
-        .about = "Times attention for each instruction set and thread count, next to the peak of "
-                 "fused multiply-adds that this machine reaches at the same time. Every result is "
-                 "checked before it is timed. A variant too slow for a case, such as scalar, is "
-                 "timed on fewer of its queries.",
+        .about = "Times attention for each instruction set and thread count, next to what this "
+                 "machine reaches at the same time: the peak of fused multiply-adds or, for few "
+                 "queries, the bandwidth of reading their keys and values. Every result is checked "
+                 "before it is timed. A variant too slow for a case, such as scalar, is timed on "
+                 "fewer of its queries.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
-        .notes = "Cases: prefill-2048-d128, -d64 and -d32 (8 heads, 2048 queries and keys), and\n"
-                 "each with -causal behind its name.\n",
+        .notes =
+            "Cases; without --case those with *, with --quick those with **:\n"
+            "  prefill-2048-d128, -d64, -d32 **  8 heads, 2048 queries and keys\n"
+            "  prefill-2048-d128-causal **, -d64-causal *, -d32-causal *\n"
+            "  prefill-ragged, prefill-equal     8 sequences end to end, causal; as much work in\n"
+            "                                    equal lengths\n"
+            "  mixed-ragged, mixed-equal         3 prefills and 8 decodes in one call; likewise\n"
+            "  decode-4k-f32, -bf16, -int8 **    1 query, 32 heads on 8 key heads, 4096 keys that\n"
+            "                                    come from memory\n"
+            "  decode-32k-TYPE                   32768 keys\n"
+            "  decode-4k-b8-TYPE, decode-32k-b8-TYPE  8 sequences\n"
+            "  decode-4k-warm-TYPE               the same keys again and again\n"
+            "  decode-4k-paged-bf16              keys in pages of 16\n"
+            "The start of names up to a dash stands for them all, such as decode-4k or mixed.\n",
         .examples = "rapt bench --quick\n"
                     "rapt bench --isa avx2 --threads 1,2,4 --json bench.json\n"
+                    "rapt bench --case decode-4k,mixed\n"
                     "rapt bench --shape 1,32,8,512,4096,128,causal\n",
         .failure = "a result was wrong",
     };
@@ -346,11 +276,10 @@ int cmd_bench(int argc, char **argv) {
         return code;
     struct selection selection = {0};
     struct outputs outputs = {.command = "bench"};
-    const bool ready = make_selection(&request, &selection) &&
+    const bool ready = select_make(&request, &selection) &&
                        (!request.json || outputs_add(&outputs, "json", request.json));
     code = ready ? run(&selection, &outputs) : ARGS_ERROR;
     outputs_close(&outputs);
-    free(selection.cases);
-    free(selection.isas);
+    select_free(&selection);
     return code;
 }

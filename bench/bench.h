@@ -9,12 +9,13 @@
 
 #include <rapt/isa.h>
 
+#include "data.h"
 #include "shapes.h"
 #include "timing.h"
 
 /* One case on one instruction set with one number of threads. */
 struct bench_result {
-    const char *name;
+    const struct bench_case *of;
     struct bench_shape shape; /* as timed: a slow variant gets fewer queries than the case has */
     bool cut;                 /* whether it did */
     const char *isa;
@@ -22,47 +23,52 @@ struct bench_result {
 
     bool correct;      /* a wrong result is not timed: the figures are 0 */
     double max_error;  /* largest absolute error on the rows that were checked */
-    char failure[128]; /* what was wrong */
+    char failure[192]; /* what was wrong */
 
-    struct bench_summary time; /* of one run, in seconds */
-    struct bench_summary peak; /* of the FMA peaks around and between the runs, in GFLOP/s */
-    double gflops;
-    double share; /* of the median peak */
+    struct bench_summary time;  /* of one run, in seconds */
+    struct bench_summary limit; /* of the FMA peaks around and between the runs in GFLOP/s, or of
+                                   the read bandwidths in GB/s */
+    double rate;                /* in the same unit */
+    double share;               /* of the median limit */
+    double time_ratio;          /* to the case's base; 0 if that wasn't timed in turns with it */
 };
 
 /* How long to measure. */
 struct bench_effort {
     double seconds;  /* in runs of one case, at least */
     int repetitions; /* at least */
-    int peaks;       /* measurements of the FMA peak around and between the repetitions */
+    int limits;      /* measurements of the limit around and between the repetitions */
 };
 
-/* Inputs and output that are large enough for each of the cases, 64-byte aligned. */
-struct bench_data {
-    float *query, *key, *value, *out;
-    size_t out_size; /* bytes */
+/* The machine's own speed on an instruction set, with a number of threads. */
+struct bench_limits {
+    struct bench_probe probe;
+    double (*read)(const float *data, int64_t n);
 };
 
-/* False if there isn't so much memory; *size tells how many bytes the cases need. */
-bool bench_data_create(struct bench_data *data, const struct bench_case *cases, size_t count,
-                       double *size);
-void bench_data_destroy(struct bench_data *data);
+/* No more cases are timed in turns. */
+enum { BENCH_MOST_TURNS = 8 };
 
 /*
- * Checks one case and, if its result is right, times it. False, with the reason on stderr, if the
- * library or the machine refuses.
+ * Checks the cases and times those whose result is right, in turns, so that the machine is the same
+ * for each. False, with the reason on stderr, if the library or the machine refuses.
  */
-bool bench_measure(const struct bench_case *bench_case, const struct rapt_isa *isa,
-                   const struct bench_probe *probe, const struct bench_effort *effort,
-                   const struct bench_data *data, struct bench_result *result);
+bool bench_measure(const struct bench_case *cases, int count, const struct rapt_isa *isa,
+                   const struct bench_limits *limits, const struct bench_effort *effort,
+                   const struct bench_data *data, struct bench_result *results);
 
 /* The table on stdout. name_width is the length of the longest name. */
-void bench_table_head(const char *isa, int threads, int name_width);
+void bench_table_title(const char *isa, int threads);
+void bench_table_head(bool memory, int name_width);
 void bench_table_row(const struct bench_result *result, int name_width);
 
 /* The machine's processors: those that this process may use, and all that are switched on. */
 int bench_cpus_usable(void);
 int bench_cpus_online(void);
+
+/* Bytes that the machine can still give, and those of the last-level cache, 0 if not known. */
+double bench_memory_available(void);
+double bench_cache_size(void);
 
 /* CPU time since the start, of this process and of the whole machine. */
 struct bench_load {

@@ -80,6 +80,22 @@ static void read_field(const char *path, const char *field, char *text, size_t s
         fclose(file);
 }
 
+double bench_memory_available(void) {
+    char text[64];
+    read_field("/proc/meminfo", "MemAvailable", text, sizeof text);
+    const double kib = strtod(text, NULL);
+    return kib > 0 ? 1024 * kib : (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+}
+
+double bench_cache_size(void) {
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    const long size = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    return size > 0 ? (double)size : 0;
+#else
+    return 0;
+#endif
+}
+
 void bench_cpu_model(char *text, size_t size) {
     struct utsname system;
     read_field("/proc/cpuinfo", "model name", text, size);

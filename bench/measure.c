@@ -1,190 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One measurement: the check of the result, then repetitions with peaks in between. */
+/* Measurements: the check of the results, then repetitions in turns with limits in between. */
 #include "bench.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <rapt/rapt.h>
 
 #include "args.h"
-#include "oracle.h"
+#include "job.h"
+#include "verify.h"
 
-enum {
-    ALIGNMENT = 64,
-    ROWS_CHECKED = 24,
-    MOST_REPETITIONS = 2000, /* between two peaks */
-};
+enum { MOST_REPETITIONS = 2000 }; /* between two limits */
 
 /* A case is cut if one run would take longer than this and than a quarter of the time there is. */
 static const double longest_run = 0.25;
 
-/* A deterministic stream (splitmix64, Steele, Lea and Flood 2014). */
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
-/* The sum of four uniform numbers, of mean 0 and variance 1: close enough to a normal one. */
-static float next_normal(uint64_t *state) {
-    const uint64_t bits = next_random(state);
-    const int64_t sum = (int64_t)(bits & 0xffff) + (int64_t)(bits >> 16 & 0xffff) +
-                        (int64_t)(bits >> 32 & 0xffff) + (int64_t)(bits >> 48);
-    return (float)(sum - 2 * 0xffff) * (1.7320508f / 65536);
-}
-
-/* Bytes of memory that this machine has; asking for more may end the process much later. */
-static double physical_memory(void) {
-    return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-}
-
-static double elements(int64_t batch, int64_t heads, int64_t length, int64_t channels) {
-    return (double)batch * (double)heads * (double)length * (double)channels;
-}
-
-/* Memory for so many floats, or NULL; random numbers are put there if there is a state. */
-static float *create_tensor(double count, uint64_t *state) {
-    const size_t bytes = ((size_t)count * sizeof(float) + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
-    float *tensor = aligned_alloc(ALIGNMENT, bytes);
-    for (size_t i = 0; tensor && state && i < (size_t)count; i++)
-        tensor[i] = next_normal(state);
-    return tensor;
-}
-
-bool bench_data_create(struct bench_data *data, const struct bench_case *cases, size_t count,
-                       double *size) {
-    double most_q = 0, most_kv = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct bench_shape *s = &cases[i].shape;
-        most_q = fmax(most_q, elements(s->batch, s->q_heads, s->q_len, s->head_dim));
-        most_kv = fmax(most_kv, elements(s->batch, s->kv_heads, s->kv_len, s->head_dim));
-    }
-    uint64_t state = 1;
-    *size = 2 * (most_q + most_kv) * sizeof(float);
-    data->out = *size < physical_memory() ? create_tensor(most_q, NULL) : NULL;
-    data->query = data->out ? create_tensor(most_q, &state) : NULL;
-    data->key = data->query ? create_tensor(most_kv, &state) : NULL;
-    data->value = data->key ? create_tensor(most_kv, &state) : NULL;
-    if (data->value) {
-        data->out_size = (size_t)most_q * sizeof(float);
-        return true;
-    }
-    bench_data_destroy(data);
-    return false;
-}
-
-void bench_data_destroy(struct bench_data *data) {
-    free(data->query);
-    free(data->key);
-    free(data->value);
-    free(data->out);
-}
-
-/* A problem that is ready to run. */
-struct job {
-    rapt_attention_args args;
-    int64_t *q_offset; /* [batch] */
-    rapt_plan *plan;
-    void *workspace;
-    size_t workspace_size;
+/* A case under measurement. */
+struct run {
+    struct bench_job job;
+    struct bench_result *result;
+    double *samples, *limits;
+    int count;    /* of samples */
+    double spent; /* the sum of samples */
 };
-
-static void job_destroy(struct job *job) {
-    free(job->q_offset);
-    free(job->workspace);
-    rapt_plan_destroy(job->plan);
-}
-
-/* False with the reason on stderr; to be destroyed in any case. */
-static bool job_create(struct job *job, const struct bench_shape *s, const char *isa, int threads,
-                       const struct bench_data *data) {
-    *job = (struct job){.args = rapt_attention_defaults()};
-    rapt_attention_args *a = &job->args;
-    a->query = rapt_tensor_bhsd(data->query, RAPT_F32, s->batch, s->q_heads, s->q_len, s->head_dim);
-    a->key = rapt_tensor_bhsd(data->key, RAPT_F32, s->batch, s->kv_heads, s->kv_len, s->head_dim);
-    a->value =
-        rapt_tensor_bhsd(data->value, RAPT_F32, s->batch, s->kv_heads, s->kv_len, s->head_dim);
-    a->out = rapt_tensor_bhsd(data->out, RAPT_F32, s->batch, s->q_heads, s->q_len, s->head_dim);
-    a->causal = s->causal;
-    a->threads = threads;
-    a->isa = isa;
-    job->q_offset = calloc((size_t)s->batch, sizeof *job->q_offset);
-    if (!job->q_offset) {
-        args_fail("bench", "no memory for %" PRId64 " offsets", s->batch);
-        return false;
-    }
-    for (int64_t b = 0; b < s->batch; b++)
-        job->q_offset[b] = s->q_offset;
-    a->q_offset = job->q_offset;
-    if (rapt_plan_create(a, &job->plan) != RAPT_OK) {
-        args_fail("bench", "%s", rapt_last_error());
-        return false;
-    }
-    job->workspace_size = rapt_plan_workspace_size(job->plan);
-    const size_t rounded = (job->workspace_size + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
-    job->workspace = aligned_alloc(ALIGNMENT, rounded);
-    if (!job->workspace)
-        args_fail("bench", "no memory for a workspace of %zu bytes", job->workspace_size);
-    return job->workspace != NULL;
-}
-
-static bool job_run(const struct job *job) {
-    if (rapt_plan_run(job->plan, NULL, job->workspace, job->workspace_size) == RAPT_OK)
-        return true;
-    args_fail("bench", "%s", rapt_last_error());
-    return false;
-}
-
-/* Holds row i of batch b and head h against the oracle's. False if there's no memory. */
-static bool check_row(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i,
-                      double *expected, double *bound, struct bench_result *result) {
-    const rapt_tensor *out = &args->out;
-    const float *row =
-        (const float *)out->data + b * out->stride[0] + h * out->stride[1] + i * out->stride[2];
-    if (!oracle_row(args, b, h, i, expected, bound))
-        return false;
-    for (int64_t c = 0; c < out->shape[3]; c++) {
-        const double error = fabs((double)row[c] - expected[c]);
-        if (!(error <= result->max_error) && !isnan(result->max_error))
-            result->max_error = error;
-        if (error <= bound[c] || !result->correct)
-            continue;
-        result->correct = false;
-        snprintf(result->failure, sizeof result->failure,
-                 "out[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
-                 "] is %g, off by %.1e, at most %.1e",
-                 b, h, i, c, (double)row[c], error, bound[c]);
-    }
-    return true;
-}
-
-/* Checks the first and the last row and random ones between them. False if there's no memory. */
-static bool check_rows(const rapt_attention_args *args, struct bench_result *result) {
-    const int64_t *shape = args->out.shape;
-    const int64_t rows = shape[0] * shape[1] * shape[2];
-    double *expected = malloc(2 * (size_t)shape[3] * sizeof *expected);
-    bool checked = expected != NULL;
-    uint64_t state = 2;
-    result->correct = true;
-    for (int n = 0; checked && n < ROWS_CHECKED; n++) {
-        int64_t row = n == 0 ? 0 : rows - 1;
-        if (n > 1)
-            row = (int64_t)(next_random(&state) % (uint64_t)rows);
-        checked = check_row(args, row / shape[2] / shape[1], row / shape[2] % shape[1],
-                            row % shape[2], expected, expected + shape[3], result);
-    }
-    free(expected);
-    if (!checked)
-        args_fail("bench", "no memory for the oracle");
-    return checked;
-}
 
 /*
  * Fewer queries if one run would take too long even at the peak: full panels of them, as many as
@@ -200,89 +41,139 @@ static struct bench_shape affordable(const struct bench_shape *shape, double pea
     return bench_shape_cut(*shape, panels > 0 ? panels * panel_rows : panel_rows);
 }
 
-/* GFLOP/s. Waits first, since OpenMP's threads go on spinning for a while after a run. */
-static bool measure_peak(const struct bench_probe *probe, double *gflops) {
+/* GFLOP/s or GB/s. Waits first, since OpenMP's threads go on spinning for a while after a run. */
+static bool measure_limit(const struct bench_limits *limits, struct run *run, double *limit) {
+    const struct bench_probe *probe = &limits->probe;
+    struct bench_job *job = &run->job;
     if (probe->threads > 1)
         nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
-    *gflops = 1e-9 * bench_probe_peak(probe);
-    if (*gflops > 0)
+    if (run->result->of->memory) {
+        struct bench_reader reader = {.read = limits->read,
+                                      .threads = probe->threads,
+                                      .data = job->args.key.data,
+                                      .size = 2 * job->tensor_bytes,
+                                      .copies = job->copies,
+                                      .turn = job->turn};
+        *limit = 1e-9 * bench_reader_bandwidth(&reader);
+        job->turn = reader.turn;
+    } else {
+        *limit = 1e-9 * bench_probe_peak(probe);
+    }
+    if (*limit > 0)
         return true;
     args_fail("bench", "--threads: %d threads can't be started", probe->threads);
     return false;
 }
 
-/* Repeats until `until` seconds have been spent in runs and there are `least` samples. */
-static bool repeat(const struct job *job, double until, int least, double *samples, int *count,
-                   double *spent) {
-    const int most = *count + MOST_REPETITIONS;
-    while (*count < most && (*count < least || *spent < until)) {
-        const double start = bench_now();
-        if (!job_run(job))
-            return false;
-        samples[*count] = bench_now() - start;
-        *spent += samples[(*count)++];
+/* Runs in turns until each run has spent `until` seconds and has `least` samples. */
+static bool repeat(struct run *runs, int count, double until, int least) {
+    int most[BENCH_MOST_TURNS];
+    for (int i = 0; i < count; i++)
+        most[i] = runs[i].count + MOST_REPETITIONS;
+    for (bool done = false; !done;) {
+        done = true;
+        for (int i = 0; i < count; i++) {
+            struct run *run = &runs[i];
+            if (!run->result->correct || run->count == most[i] ||
+                (run->count >= least && run->spent >= until))
+                continue;
+            const double start = bench_now();
+            if (!bench_job_run(&run->job))
+                return false;
+            run->samples[run->count] = bench_now() - start;
+            run->spent += run->samples[run->count++];
+            done = false;
+        }
     }
+    return true;
+}
+
+static bool measure_limits(const struct bench_limits *limits, struct run *runs, int count, int at) {
+    for (int i = 0; i < count; i++)
+        if (runs[i].result->correct && !measure_limit(limits, &runs[i], &runs[i].limits[at]))
+            return false;
     return true;
 }
 
 /*
  * The clock of a machine drifts with its temperature and, if it is a virtual one, its neighbours.
- * So the peak is measured before, between and after the repetitions, and its median is held against
- * theirs: both saw the same machine.
+ * So the limit is measured before, between and after the repetitions, and its median is held
+ * against theirs: both saw the same machine.
  */
-static bool measure_times(const struct job *job, const struct bench_probe *probe,
-                          const struct bench_effort *effort, double first_peak,
-                          struct bench_result *result) {
-    const int parts = effort->peaks - 1;
-    double *samples = malloc((size_t)parts * MOST_REPETITIONS * sizeof *samples);
-    double *peaks = malloc((size_t)effort->peaks * sizeof *peaks);
-    bool measured = samples && peaks;
-    if (!measured)
-        args_fail("bench", "no memory for the samples");
-    double spent = 0;
-    int count = 0;
-    for (int i = 0; measured && i < parts; i++) {
+static bool measure_times(struct run *runs, int count, const struct bench_limits *limits,
+                          const struct bench_effort *effort) {
+    const int parts = effort->limits - 1;
+    if (!measure_limits(limits, runs, count, 0))
+        return false;
+    for (int i = 0; i < parts; i++) {
         const double until = effort->seconds * (i + 1) / parts;
         const int least = (effort->repetitions * (i + 1) + parts - 1) / parts;
-        peaks[0] = first_peak;
-        measured = repeat(job, until, least, samples, &count, &spent) &&
-                   measure_peak(probe, &peaks[i + 1]);
+        if (!repeat(runs, count, until, least) || !measure_limits(limits, runs, count, i + 1))
+            return false;
     }
-    if (measured) {
-        result->time = bench_summarize(samples, count);
-        result->peak = bench_summarize(peaks, effort->peaks);
-    }
-    free(samples);
-    free(peaks);
-    return measured;
+    return true;
 }
 
-bool bench_measure(const struct bench_case *bench_case, const struct rapt_isa *isa,
-                   const struct bench_probe *probe, const struct bench_effort *effort,
-                   const struct bench_data *data, struct bench_result *result) {
-    double peak;
-    if (!measure_peak(probe, &peak))
-        return false;
-    const struct bench_shape *whole = &bench_case->shape;
-    *result = (struct bench_result){
-        .name = bench_case->name,
-        .shape = affordable(whole, 1e9 * peak, isa->panel_rows, effort),
-        .isa = isa->name,
-        .threads = probe->threads,
-    };
-    result->cut = result->shape.q_len < whole->q_len;
-    memset(data->out, 0xff, data->out_size); /* NaN, so that nothing old can pass the check */
+/* What the samples say. */
+static void conclude(struct run *run, const struct run *base, int limits) {
+    struct bench_result *r = run->result;
+    if (!r->correct)
+        return;
+    r->time = bench_summarize(run->samples, run->count);
+    r->limit = bench_summarize(run->limits, limits);
+    const double work = r->of->memory ? bench_shape_bytes(&r->shape) : bench_shape_flops(&r->shape);
+    r->rate = 1e-9 * work / r->time.median;
+    r->share = r->rate / r->limit.median;
+    if (run != base && base->result->correct && !r->cut && !base->result->cut)
+        r->time_ratio = r->time.median / base->result->time.median;
+}
 
-    struct job job;
-    bool measured = job_create(&job, &result->shape, isa->name, probe->threads, data) &&
-                    job_run(&job) && check_rows(&job.args, result);
-    result->threads_used = rapt_plan_threads(job.plan);
-    if (measured && result->correct)
-        measured = measure_times(&job, probe, effort, peak, result);
-    job_destroy(&job);
-    if (measured && result->correct) {
-        result->gflops = 1e-9 * bench_shape_flops(&result->shape) / result->time.median;
-        result->share = result->gflops / result->peak.median;
+/* Makes a case ready and checks its result. False, with the reason on stderr, if that fails. */
+static bool run_create(struct run *run, const struct bench_case *bench_case,
+                       const struct rapt_isa *isa, double peak, const struct bench_limits *limits,
+                       const struct bench_effort *effort, const struct bench_data *data) {
+    struct bench_result *r = run->result;
+    *r = (struct bench_result){.of = bench_case,
+                               .shape = bench_case->shape,
+                               .isa = isa->name,
+                               .threads = limits->probe.threads};
+    if (!bench_case->shape.lengths)
+        r->shape = affordable(&bench_case->shape, peak, isa->panel_rows, effort);
+    r->cut = r->shape.q_len < bench_case->shape.q_len;
+    run->samples = malloc((size_t)(effort->limits - 1) * MOST_REPETITIONS * sizeof *run->samples);
+    run->limits = malloc((size_t)effort->limits * sizeof *run->limits);
+    if (!run->samples || !run->limits) {
+        args_fail("bench", "no memory for the samples");
+        return false;
+    }
+    memset(data->out, 0xff, data->out_size); /* NaN, so that nothing old can pass the check */
+    if (!bench_job_create(&run->job, bench_case, &r->shape, isa->name, r->threads, data))
+        return false;
+    r->threads_used = rapt_plan_threads(run->job.plan);
+    return bench_job_run(&run->job) && bench_verify(&run->job, r);
+}
+
+static void run_destroy(struct run *run) {
+    bench_job_destroy(&run->job);
+    free(run->samples);
+    free(run->limits);
+}
+
+bool bench_measure(const struct bench_case *cases, int count, const struct rapt_isa *isa,
+                   const struct bench_limits *limits, const struct bench_effort *effort,
+                   const struct bench_data *data, struct bench_result *results) {
+    struct run runs[BENCH_MOST_TURNS] = {0};
+    const double peak = bench_probe_peak(&limits->probe);
+    bool measured = true;
+    for (int i = 0; measured && i < count; i++) {
+        runs[i].result = &results[i];
+        measured = run_create(&runs[i], &cases[i], isa, peak, limits, effort, data);
+    }
+    measured = measured && measure_times(runs, count, limits, effort);
+    for (int i = 0; i < count; i++) {
+        if (measured)
+            conclude(&runs[i], &runs[0], effort->limits);
+        run_destroy(&runs[i]);
     }
     return measured;
 }

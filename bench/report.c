@@ -6,22 +6,32 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-void bench_table_head(const char *isa, int threads, int name_width) {
+void bench_table_title(const char *isa, int threads) {
     printf("\n%s, %d thread%s\n", isa, threads, threads == 1 ? "" : "s");
-    printf("%-*s queries       ms GFLOP/s    peak  share spread  error\n", name_width, "case");
+}
+
+void bench_table_head(bool memory, int name_width) {
+    printf("%-*s %s  share spread  error\n", name_width, "case",
+           memory ? "   type       ms    GB/s   limit" : "queries       ms GFLOP/s    peak");
 }
 
 void bench_table_row(const struct bench_result *r, int name_width) {
-    char queries[32];
-    snprintf(queries, sizeof queries, "%" PRId64 "%s", r->shape.q_len, r->cut ? "*" : "");
-    printf("%-*s %7s", name_width, r->name, queries);
+    char text[32];
+    if (r->of->memory)
+        snprintf(text, sizeof text, "%s", bench_type_name(r->shape.kv_type));
+    else
+        snprintf(text, sizeof text, "%" PRId64 "%s", r->shape.q_len, r->cut ? "*" : "");
+    printf("%-*s %7s", name_width, r->of->name, text);
     if (!r->correct) {
         printf(" WRONG: %s\n", r->failure);
         return;
     }
     const double ms = 1e3 * r->time.median;
-    printf(" %8.*f %7.1f %7.1f %5.1f%% %5.1f%% %6.0e\n", ms < 10 ? 3 : 2, ms, r->gflops,
-           r->peak.median, 100 * r->share, 100 * r->time.spread, r->max_error);
+    printf(" %8.*f %7.1f %7.1f %5.1f%% %5.1f%% %6.0e", ms < 10 ? 3 : 2, ms, r->rate,
+           r->limit.median, 100 * r->share, 100 * r->time.spread, r->max_error);
+    if (r->time_ratio > 0)
+        printf("  %.2f of %s's time", r->time_ratio, r->of->base);
+    printf("\n");
 }
 
 static bool add_shape(cJSON *json, const struct bench_shape *s) {
@@ -32,7 +42,8 @@ static bool add_shape(cJSON *json, const struct bench_shape *s) {
            cJSON_AddNumberToObject(json, "kv_len", (double)s->kv_len) &&
            cJSON_AddNumberToObject(json, "head_dim", (double)s->head_dim) &&
            cJSON_AddBoolToObject(json, "causal", s->causal) &&
-           cJSON_AddNumberToObject(json, "q_offset", (double)s->q_offset);
+           cJSON_AddNumberToObject(json, "q_offset", (double)s->q_offset) &&
+           cJSON_AddNumberToObject(json, "page_size", s->form == BENCH_PAGED ? BENCH_PAGE_SIZE : 0);
 }
 
 /* The figures of one run; null where a wrong result was not timed. */
@@ -41,8 +52,12 @@ static bool add_figures(cJSON *json, const struct bench_result *r) {
         const char *key;
         double value;
     } figures[] = {
-        {"ms", 1e3 * r->time.median}, {"min_ms", 1e3 * r->time.min},   {"spread", r->time.spread},
-        {"gflops", r->gflops},        {"peak_gflops", r->peak.median}, {"share", r->share},
+        {"ms", 1e3 * r->time.median},
+        {"min_ms", 1e3 * r->time.min},
+        {"spread", r->time.spread},
+        {r->of->memory ? "gbps" : "gflops", r->rate},
+        {r->of->memory ? "bandwidth_gbps" : "peak_gflops", r->limit.median},
+        {"share", r->share},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         if (!(r->correct ? cJSON_AddNumberToObject(json, figures[i].key, figures[i].value)
@@ -53,18 +68,37 @@ static bool add_figures(cJSON *json, const struct bench_result *r) {
            cJSON_AddNumberToObject(json, "max_error", r->max_error);
 }
 
+/* The lengths of ragged sequences. */
+static bool add_lengths(cJSON *json, const struct bench_shape *s) {
+    cJSON *q_lens = cJSON_AddArrayToObject(json, "q_lens");
+    cJSON *kv_lens = cJSON_AddArrayToObject(json, "kv_lens");
+    bool added = q_lens && kv_lens;
+    for (int64_t b = 0; added && b < s->batch; b++)
+        added = cJSON_AddItemToArray(q_lens, cJSON_CreateNumber((double)s->lengths[b].q_len)) &&
+                cJSON_AddItemToArray(kv_lens, cJSON_CreateNumber((double)s->lengths[b].kv_len));
+    return added;
+}
+
+/* What a run reads in memory, and what it is compared with. */
+static bool add_circumstances(cJSON *json, const struct bench_result *r) {
+    return (!r->of->memory || cJSON_AddBoolToObject(json, "warm", r->of->warm)) &&
+           (!r->shape.lengths || add_lengths(json, &r->shape)) &&
+           (!(r->time_ratio > 0) || (cJSON_AddStringToObject(json, "base", r->of->base) &&
+                                     cJSON_AddNumberToObject(json, "time_ratio", r->time_ratio)));
+}
+
 static bool add_run(cJSON *runs, const struct bench_result *r) {
     cJSON *run = cJSON_CreateObject();
     if (!cJSON_AddItemToArray(runs, run)) {
         cJSON_Delete(run);
         return false;
     }
-    return cJSON_AddStringToObject(run, "case", r->name) &&
+    return cJSON_AddStringToObject(run, "case", r->of->name) &&
            cJSON_AddStringToObject(run, "isa", r->isa) &&
            cJSON_AddNumberToObject(run, "threads", r->threads) &&
            cJSON_AddNumberToObject(run, "threads_used", r->threads_used) &&
-           cJSON_AddStringToObject(run, "dtype", "f32") && add_figures(run, r) &&
-           add_shape(run, &r->shape);
+           cJSON_AddStringToObject(run, "dtype", bench_type_name(r->shape.kv_type)) &&
+           add_figures(run, r) && add_shape(run, &r->shape) && add_circumstances(run, r);
 }
 
 /* The report as text, to be freed by the caller; NULL if there is no memory. */

@@ -7,18 +7,49 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <rapt/tensor.h>
+
+/* How the sequences of a batch lie in memory. */
+enum bench_form {
+    BENCH_DENSE,  /* one behind the other, all of one length */
+    BENCH_PAGED,  /* the same queries, keys in pages that are in no order */
+    BENCH_PACKED, /* queries and keys end to end: cu_q and cu_k */
+    BENCH_CACHE,  /* queries end to end, keys in a cache with room for the longest: cu_q, kv_len */
+};
+
+enum { BENCH_PAGE_SIZE = 16 };
+
+struct bench_length {
+    int64_t q_len, kv_len;
+};
+
 struct bench_shape {
     int64_t batch, q_heads, kv_heads, q_len, kv_len, head_dim;
     bool causal;
-    int64_t q_offset; /* position of the first query, for causal */
+    int64_t q_offset;   /* position of the first query, for causal */
+    rapt_dtype kv_type; /* of keys and values; all else is f32 */
+    enum bench_form form;
+    const struct bench_length *lengths; /* [batch], where q_len and kv_len are only the largest, and
+                                           causal aligns the last query with the last key */
+};
+
+/* When a case is run. */
+enum bench_use {
+    BENCH_ASKED, /* when it's asked for */
+    BENCH_USUAL, /* also if nothing is asked for */
+    BENCH_QUICK, /* even if it has to be quick */
 };
 
 struct bench_case {
     char name[96];
     struct bench_shape shape;
+    enum bench_use use;
+    bool memory;      /* the limit is the memory's bandwidth, not the FMA peak */
+    bool warm;        /* a bound by memory reads the same keys again and again */
+    const char *base; /* the case that it is timed in turns with, and compared to; or NULL */
 };
 
-/* The cases that a plain `rapt bench` runs. */
+/* All cases. Those with a base follow it. */
 size_t bench_case_list(const struct bench_case **list);
 
 /*
@@ -29,11 +60,21 @@ bool bench_case_parse(const char *text, struct bench_case *out, char *expected, 
 
 /*
  * The shape with only its middle q_len queries. Causal queries in the middle see as many keys as
- * all of them on average, so the work per query stays what it was.
+ * all of them on average, so the work per query stays what it was. For dense shapes.
  */
 struct bench_shape bench_shape_cut(struct bench_shape shape, int64_t q_len);
 
+/* The lengths of sequence b and the position of its first query. */
+struct bench_length bench_shape_length(const struct bench_shape *shape, int64_t b);
+int64_t bench_shape_offset(const struct bench_shape *shape, int64_t b);
+
 /* Floating-point operations: 4 * head_dim (two products, two sums) per score that exists. */
 double bench_shape_flops(const struct bench_shape *shape);
+
+/* Bytes of the keys and values that exist, and of their scales. */
+double bench_shape_bytes(const struct bench_shape *shape);
+
+/* "f32", "bf16" or "int8". */
+const char *bench_type_name(rapt_dtype dtype);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The clock, the median, and the FMA peak on any number of threads. */
+/* The clock, the median, and on any number of threads the FMA peak and the read bandwidth. */
 #include "timing.h"
 
 #include <pthread.h>
@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { CHUNKS = 24 };
+enum { LEAST_CHUNKS = 3, MOST_CHUNKS = 24 };
 static const double chunk_seconds = 1e-3;
+static const double read_bytes = 256e6; /* by all threads, if that takes enough chunks */
 
 double bench_now(void) {
     struct timespec t;
@@ -49,14 +50,19 @@ struct bench_probe bench_probe_create(double (*fma)(int64_t rounds), int threads
     return probe;
 }
 
+/* What each thread does in each chunk; returns the operations, or the bytes. */
+typedef double chunk_work(const void *context, int thread, int chunk);
+
 /* What one thread did in one chunk. */
 struct span {
-    double start, end, operations;
+    double start, end, amount;
 };
 
 struct team {
-    const struct bench_probe *probe;
-    struct span *spans; /* [threads][CHUNKS] */
+    chunk_work *work;
+    const void *context;
+    int threads, chunks;
+    struct span *spans; /* [threads][chunks] */
     atomic_int enrolled, arrived;
     atomic_int called_off;
 };
@@ -77,53 +83,87 @@ static void meet(struct team *team, int target) {
 
 static void *run_chunks(void *argument) {
     struct team *team = argument;
-    const struct bench_probe *probe = team->probe;
-    struct span *spans = team->spans + (ptrdiff_t)atomic_fetch_add(&team->enrolled, 1) * CHUNKS;
-    for (int i = 0; i < CHUNKS; i++) {
-        meet(team, (i + 1) * probe->threads);
+    const int thread = atomic_fetch_add(&team->enrolled, 1);
+    struct span *spans = team->spans + (ptrdiff_t)thread * team->chunks;
+    for (int i = 0; i < team->chunks; i++) {
+        meet(team, (i + 1) * team->threads);
         if (atomic_load(&team->called_off))
             break;
         spans[i].start = bench_now();
-        spans[i].operations = probe->fma(probe->rounds);
+        spans[i].amount = team->work(team->context, thread, i);
         spans[i].end = bench_now();
     }
     return NULL;
 }
 
 /* From the first start to the last end, so that threads which had to take turns don't look fast. */
-static double typical_chunk(const struct span *spans, int threads) {
-    double rates[CHUNKS];
-    for (int i = 0; i < CHUNKS; i++) {
-        struct span all = spans[i];
-        for (int t = 1; t < threads; t++) {
-            const struct span *s = &spans[(ptrdiff_t)t * CHUNKS + i];
+static double typical_rate(const struct team *team) {
+    double rates[MOST_CHUNKS];
+    for (int i = 0; i < team->chunks; i++) {
+        struct span all = team->spans[i];
+        for (int t = 1; t < team->threads; t++) {
+            const struct span *s = &team->spans[(ptrdiff_t)t * team->chunks + i];
             all.start = s->start < all.start ? s->start : all.start;
             all.end = s->end > all.end ? s->end : all.end;
-            all.operations += s->operations;
+            all.amount += s->amount;
         }
         const double seconds = all.end - all.start;
-        rates[i] = seconds > 0 ? all.operations / seconds : 0;
+        rates[i] = seconds > 0 ? all.amount / seconds : 0;
     }
-    return bench_summarize(rates, CHUNKS).median;
+    return bench_summarize(rates, team->chunks).median;
 }
 
-double bench_probe_peak(const struct bench_probe *probe) {
-    const size_t threads = (size_t)probe->threads;
-    struct team team = {.probe = probe, .spans = calloc(threads * CHUNKS, sizeof *team.spans)};
-    pthread_t *ids = calloc(threads, sizeof *ids);
+/* The median over the chunks of the rate of all threads together; 0 if they can't be started. */
+static double measure_rate(chunk_work *work, const void *context, int threads, int chunks) {
+    const size_t count = (size_t)threads;
+    struct team team = {.work = work, .context = context, .threads = threads, .chunks = chunks};
+    team.spans = calloc(count * (size_t)chunks, sizeof *team.spans);
+    pthread_t *ids = calloc(count, sizeof *ids);
     size_t started = 0;
     if (team.spans && ids) {
-        while (started + 1 < threads && pthread_create(&ids[started], NULL, run_chunks, &team) == 0)
+        while (started + 1 < count && pthread_create(&ids[started], NULL, run_chunks, &team) == 0)
             started++;
-        if (started + 1 < threads)
+        if (started + 1 < count)
             atomic_store(&team.called_off, 1);
         run_chunks(&team); /* the caller is the last of the team */
         for (size_t i = 0; i < started; i++)
             pthread_join(ids[i], NULL);
     }
-    const double peak =
-        started + 1 == threads && team.spans && ids ? typical_chunk(team.spans, probe->threads) : 0;
+    const double rate = started + 1 == count && team.spans && ids ? typical_rate(&team) : 0;
     free(ids);
     free(team.spans);
-    return peak;
+    return rate;
+}
+
+static double multiply(const void *context, int thread, int chunk) {
+    const struct bench_probe *probe = context;
+    (void)thread;
+    (void)chunk;
+    return probe->fma(probe->rounds);
+}
+
+double bench_probe_peak(const struct bench_probe *probe) {
+    return measure_rate(multiply, probe, probe->threads, MOST_CHUNKS);
+}
+
+/* One thread's share of a copy, cut between cache lines. */
+static double read_share(const void *context, int thread, int chunk) {
+    const struct bench_reader *r = context;
+    enum { LINE = 64 };
+    const int64_t lines = (int64_t)r->size / LINE;
+    const int64_t first = lines * thread / r->threads, last = lines * (thread + 1) / r->threads;
+    const char *copy = r->data + (r->turn + chunk) % r->copies * (int64_t)r->size;
+    volatile double seen = r->read((const void *)(copy + first * LINE),
+                                   (last - first) * (LINE / (int64_t)sizeof(float)));
+    (void)seen;
+    return (double)((last - first) * LINE);
+}
+
+double bench_reader_bandwidth(struct bench_reader *reader) {
+    int chunks = LEAST_CHUNKS;
+    while (chunks < MOST_CHUNKS && (double)reader->size * chunks < read_bytes)
+        chunks++;
+    const double bandwidth = measure_rate(read_share, reader, reader->threads, chunks);
+    reader->turn = (reader->turn + chunks) % reader->copies;
+    return bandwidth;
 }

@@ -4,6 +4,7 @@
 #define RAPT_BENCH_TIMING_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Seconds since some fixed moment, on a clock that nobody sets. */
@@ -35,5 +36,18 @@ struct bench_probe bench_probe_create(double (*fma)(int64_t rounds), int threads
  * threads can't be started.
  */
 double bench_probe_peak(const struct bench_probe *probe);
+
+/* What is read to measure the bandwidth: copies of one size, one behind the other. */
+struct bench_reader {
+    double (*read)(const float *data, int64_t n);
+    int threads; /* that read a copy together, each its share */
+    const char *data;
+    size_t size; /* of a copy, a multiple of 64 */
+    int64_t copies;
+    int64_t turn; /* the copy to read next, modulo copies */
+};
+
+/* Bytes per second of all threads together, the median over copies; moves the turn on. */
+double bench_reader_bandwidth(struct bench_reader *reader);
 
 #endif

@@ -117,6 +117,9 @@ struct rapt_kernels {
     /* y = exp2(x) for x <= 0, as the softmax evaluates it, and y = log(x). */
     void (*exp2)(float *y, const float *x, int64_t n);
     void (*log)(float *y, const float *x, int64_t n);
+
+    /* Reads n floats as fast as memory gives them; the largest, -inf if there's none. */
+    double (*probe_read)(const float *data, int64_t n);
 };
 
 #endif

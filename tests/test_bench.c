@@ -1,153 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `rapt bench`: its statistics, its shapes, its report and how it refuses bad options. */
+/* The command `rapt bench`: its report and how it refuses bad options. */
 #include <criterion/criterion.h>
 
 #include <cjson/cJSON.h>
 #include <dirent.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shapes.h"
-#include "timing.h"
-
-Test(bench, median_of_odd_and_even) {
-    double odd[] = {5, 1, 3}, even[] = {4, 1, 3, 2}, one[] = {7};
-    const struct bench_summary a = bench_summarize(odd, 3), b = bench_summarize(even, 4),
-                               c = bench_summarize(one, 1), d = bench_summarize(one, 0);
-    cr_expect_eq(a.median, 3);
-    cr_expect_eq(a.min, 1);
-    cr_expect_eq(a.max, 5);
-    cr_expect_eq(a.count, 3);
-    cr_expect_float_eq(a.spread, 4.0 / 3, 1e-12);
-    cr_expect_eq(b.median, 2.5);
-    cr_expect_float_eq(b.spread, 3 / 2.5, 1e-12);
-    cr_expect_eq(c.median, 7);
-    cr_expect_eq(c.spread, 0);
-    cr_expect_eq(d.count, 0);
-    cr_expect_eq(d.median, 0);
-}
-
-Test(bench, spread_leaves_out_the_outer_tenths) {
-    double samples[20];
-    for (int i = 0; i < 20; i++)
-        samples[i] = 100 + i;
-    samples[3] = 1;
-    samples[7] = 10000;
-    samples[11] = 1000;
-    /* In order: 1, 100, 101, 102, 104 ... and at the end 119, 1000, 10000; two leave each side. */
-    const struct bench_summary s = bench_summarize(samples, 20);
-    cr_expect_eq(s.min, 1);
-    cr_expect_eq(s.max, 10000);
-    cr_expect_float_eq(s.spread, (119 - 101) / s.median, 1e-12);
-}
-
-/* Counts every score that exists. */
-static double count_flops(const struct bench_shape *s) {
-    double scores = 0;
-    for (int64_t i = 0; i < s->q_len; i++)
-        for (int64_t key = 0; key < s->kv_len; key++)
-            scores += !s->causal || key <= s->q_offset + i;
-    return 4.0 * (double)(s->batch * s->q_heads * s->head_dim) * scores;
-}
-
-Test(bench, flops_are_those_of_the_scores_that_exist) {
-    const char *const shapes[] = {"1,1,1,1,1,1",           "2,6,3,5,9,7",
-                                  "1,4,2,48,48,16,causal", "3,2,1,5,11,4,causal",
-                                  "1,1,1,13,5,2,causal",   "1,8,8,1,300,64,causal"};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        struct bench_case c;
-        char expected[128];
-        cr_assert(bench_case_parse(shapes[i], &c, expected, sizeof expected), "%s: %s", shapes[i],
-                  expected);
-        cr_expect_eq(bench_shape_flops(&c.shape), count_flops(&c.shape), "%s", shapes[i]);
-        for (int64_t q_len = 1; q_len <= c.shape.q_len; q_len++) {
-            const struct bench_shape cut = bench_shape_cut(c.shape, q_len);
-            cr_expect_eq(cut.q_len, q_len);
-            cr_expect_eq(bench_shape_flops(&cut), count_flops(&cut), "%s, %d queries", shapes[i],
-                         (int)q_len);
-        }
-    }
-}
-
-Test(bench, a_cut_keeps_the_work_per_query) {
-    const struct bench_shape whole = {1, 8, 8, 2048, 2048, 64, true, 0};
-    for (int64_t q_len = 2; q_len < whole.q_len; q_len += 2) {
-        const struct bench_shape cut = bench_shape_cut(whole, q_len);
-        cr_expect_eq(bench_shape_flops(&cut) / (double)q_len,
-                     bench_shape_flops(&whole) / (double)whole.q_len);
-    }
-}
-
-Test(bench, the_cases_are_the_documented_ones) {
-    const char *const names[] = {"prefill-2048-d128", "prefill-2048-d128-causal",
-                                 "prefill-2048-d64",  "prefill-2048-d64-causal",
-                                 "prefill-2048-d32",  "prefill-2048-d32-causal"};
-    const int64_t dims[] = {128, 128, 64, 64, 32, 32};
-    const struct bench_case *list;
-    cr_assert_eq(bench_case_list(&list), sizeof names / sizeof *names);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const struct bench_shape *s = &list[i].shape;
-        const double length = 2048, pairs = s->causal ? length * (length + 1) / 2 : length * length;
-        cr_expect_str_eq(list[i].name, names[i]);
-        cr_expect_eq(s->head_dim, dims[i]);
-        cr_expect_eq(s->causal, strstr(names[i], "causal") != NULL);
-        cr_expect(s->batch == 1 && s->q_heads == 8 && s->kv_heads == 8);
-        cr_expect(s->q_len == 2048 && s->kv_len == 2048 && s->q_offset == 0);
-        cr_expect_eq(bench_shape_flops(s), 4.0 * 8 * (double)dims[i] * pairs);
-    }
-}
-
-Test(bench, shapes_that_are_none) {
-    const char *const texts[] = {"",
-                                 "1",
-                                 "1,2,3",
-                                 "1,1,1,1,1",
-                                 "1,1,1,1,1,1,",
-                                 "1,1,1,1,1,1,1",
-                                 "1,1,1,1,1,1,causa",
-                                 "1,1,1,1,1,1,causal,",
-                                 "1,1,1,1,1,1 ",
-                                 "0,1,1,1,1,1",
-                                 "-1,1,1,1,1,1",
-                                 " 1,1,1,1,1,1",
-                                 "1,1,1,1,1,x",
-                                 "1,1,1,1,1,1.5",
-                                 "1,1,1,1,1,0x10",
-                                 "1,,1,1,1,1",
-                                 "1,3,2,1,1,1",
-                                 "1,1,2,1,1,1",
-                                 "1,1,1,4294967297,1,1",
-                                 "1,1,1,99999999999999999999999999,1,1"};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        struct bench_case c;
-        char expected[128] = "";
-        cr_expect_not(bench_case_parse(texts[i], &c, expected, sizeof expected), "\"%s\"",
-                      texts[i]);
-        cr_expect_neq(expected[0], '\0', "\"%s\"", texts[i]);
-    }
-}
-
-static atomic_int calls;
-
-static double fake_fma(int64_t rounds) {
-    atomic_fetch_add(&calls, 1);
-    return (double)rounds;
-}
-
-Test(bench, the_probe_runs_on_every_thread) {
-    for (int threads = 1; threads <= 5; threads++) {
-        const struct bench_probe probe = {fake_fma, threads, 1000};
-        atomic_store(&calls, 0);
-        cr_expect_gt(bench_probe_peak(&probe), 0);
-        cr_expect_gt(atomic_load(&calls), 0);
-        cr_expect_eq(atomic_load(&calls) % threads, 0);
-    }
-}
+#include <rapt/isa.h>
 
 static char directory[] = "bench-test-XXXXXX";
 
@@ -273,6 +137,71 @@ Test(bench, the_report_parses_back, .init = make_directory, .fini = remove_direc
     free(error);
 }
 
+/* Runs with --json and parses the report, to be deleted. */
+static cJSON *run_report(const char *options) {
+    char line[512];
+    snprintf(line, sizeof line, "%s --quick --time 0.001 --json report.json", options);
+    const int code = run_command(line);
+    char *error = read_file("err"), *text = read_file("report.json");
+    cr_assert_eq(code, 0, "%s: %s", options, error);
+    cJSON *report = cJSON_Parse(text);
+    cr_assert_not_null(report, "%s", options);
+    free(error);
+    free(text);
+    return report;
+}
+
+Test(bench, decode_is_told_in_bytes, .init = make_directory, .fini = remove_directory) {
+    cJSON *report = run_report("--case decode-4k-warm --threads 1");
+    const char *const types[] = {"f32", "bf16", "int8"};
+    const double row[] = {512, 256, 132};
+    const cJSON *runs = cJSON_GetObjectItemCaseSensitive(report, "runs"), *run;
+    int at = 0;
+    double base = 0;
+    cr_expect_gt(cJSON_GetArraySize(runs), 0);
+    cr_expect_eq(cJSON_GetArraySize(runs) % 3, 0);
+    cJSON_ArrayForEach(run, runs) {
+        const int type = at++ % 3;
+        char name[32];
+        snprintf(name, sizeof name, "decode-4k-warm-%s", types[type]);
+        cr_expect_str_eq(string(run, "case"), name);
+        cr_expect_str_eq(string(run, "dtype"), types[type]);
+        cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(run, "correct")));
+        cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(run, "warm")));
+        cr_expect_null(cJSON_GetObjectItemCaseSensitive(run, "gflops"));
+        cr_expect_null(cJSON_GetObjectItemCaseSensitive(run, "peak_gflops"));
+        const double gbps = 2.0 * 8 * 4096 * row[type] / (1e6 * number(run, "ms"));
+        cr_expect_float_eq(number(run, "gbps"), gbps, 1e-9 * gbps);
+        const double share = number(run, "gbps") / number(run, "bandwidth_gbps");
+        cr_expect_float_eq(number(run, "share"), share, 1e-9 * share);
+        base = type == 0 ? number(run, "ms") : base;
+        if (type == 0) {
+            cr_expect_null(cJSON_GetObjectItemCaseSensitive(run, "time_ratio"));
+            continue;
+        }
+        cr_expect_str_eq(string(run, "base"), "decode-4k-warm-f32");
+        cr_expect_float_eq(number(run, "time_ratio"), number(run, "ms") / base, 1e-9);
+    }
+    cJSON_Delete(report);
+}
+
+Test(bench, words_choose_cases, .init = make_directory, .fini = remove_directory) {
+    /* A name is that case alone, though others start with it. */
+    cJSON *report = run_report("--case prefill-2048-d32,prefill-2048-d32 --threads 1");
+    const cJSON *runs = cJSON_GetObjectItemCaseSensitive(report, "runs"), *run;
+    const struct rapt_isa *isas;
+    int available = 0;
+    for (size_t i = 0, count = rapt_isa_list(&isas); i < count; i++)
+        available += isas[i].available;
+    cr_expect_eq(cJSON_GetArraySize(runs), available);
+    cJSON_ArrayForEach(run, runs) {
+        cr_expect_str_eq(string(run, "case"), "prefill-2048-d32");
+        cr_expect_null(cJSON_GetObjectItemCaseSensitive(run, "gbps"));
+        cr_expect_null(cJSON_GetObjectItemCaseSensitive(run, "warm"));
+    }
+    cJSON_Delete(report);
+}
+
 Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_directory) {
     const char *const bad[] = {"--isa no-such-isa",
                                "--isa ''",
@@ -284,6 +213,10 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
                                "--case no-such-case",
                                "--case prefill-2048-d64,",
                                "--case ,",
+                               "--case decode-",
+                               "--case decod",
+                               "--case decode-4k-f32x",
+                               "--case decode,no-such-case",
                                "--shape 1,2,3",
                                "--shape 1,3,2,1,1,1",
                                "--shape 2147483647,1,1,2147483647,2147483647,2147483647",

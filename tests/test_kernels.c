@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of the kernel table one by one: gather, scatter, begin, finish, probe. */
+/* The parts of the kernel table one by one: gather, scatter, begin, finish, probes. */
 #include <float.h>
 
 #include "dispatch.h"
@@ -184,5 +184,23 @@ Test(kernels, probe_counts_its_flops) {
         cr_expect_eq(k->probe_fma(0), 0.0);
         cr_expect_eq(k->probe_fma(1000), 1000 * one, "%s", k->name);
         cr_expect_eq(fmod(one, 2.0 * k->lanes), 0.0, "%s", k->name);
+    }
+}
+
+Test(kernels, the_read_probe_reads_everything) {
+    enum { MOST = 700 };
+    static float data[MOST];
+    for (int i = 0; i < MOST; i++)
+        data[i] = -2;
+    FOR_EACH_VARIANT(k) {
+        cr_expect_eq(k->probe_read(data, 0), -INFINITY, "%s", k->name);
+        for (int n = 1; n <= MOST; n += n < 300 ? 1 : 50) {
+            cr_expect_eq(k->probe_read(data, n), -2.0, "%s, %d", k->name, n);
+            for (int i = 0; i < n; i++) {
+                data[i] = -1;
+                cr_expect_eq(k->probe_read(data, n), -1.0, "%s, %d of %d", k->name, i, n);
+                data[i] = -2;
+            }
+        }
     }
 }

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "bench.h"
+
+enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
+
+/* What is enough to keep a last-level cache cold where its size isn't known. */
+static const double cold_bytes = 1.25 * (1 << 30);
+
+uint64_t bench_random(uint64_t *state) {
+    /* splitmix64, Steele, Lea and Flood 2014 */
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+/* The sum of four uniform numbers, of mean 0 and variance 1: close enough to a normal one. */
+static float next_normal(uint64_t *state) {
+    const uint64_t bits = bench_random(state);
+    const int64_t sum = (int64_t)(bits & 0xffff) + (int64_t)(bits >> 16 & 0xffff) +
+                        (int64_t)(bits >> 32 & 0xffff) + (int64_t)(bits >> 48);
+    return (float)(sum - 2 * 0xffff) * (1.7320508f / 65536);
+}
+
+struct bench_copies bench_copies_of(const struct bench_case *bench_case) {
+    const struct bench_shape *s = &bench_case->shape;
+    double keys = (double)s->batch * (double)s->kv_len;
+    if (s->form == BENCH_PAGED)
+        keys = (double)s->batch * ceil((double)s->kv_len / BENCH_PAGE_SIZE) * BENCH_PAGE_SIZE;
+    const double rows = (double)s->kv_heads * keys;
+    const double bytes = rows * (double)s->head_dim * (double)rapt_dtype_size(s->kv_type);
+    struct bench_copies copies = {.tensor_bytes = ceil(bytes / ALIGNMENT) * ALIGNMENT,
+                                  .scales = s->kv_type == RAPT_I8 ? rows : 0,
+                                  .count = 1};
+    if (bench_case->memory && !bench_case->warm)
+        copies.count = ceil(fmax(cold_bytes, 4 * bench_cache_size()) / (2 * copies.tensor_bytes));
+    return copies;
+}
+
+/* What the cases need: floats of query, out and scale, bytes of the cache. */
+struct needs {
+    double query, scale, cache;
+};
+
+static struct needs find_needs(const struct bench_case *cases, size_t count) {
+    struct needs most = {0};
+    for (size_t i = 0; i < count; i++) {
+        const struct bench_shape *s = &cases[i].shape;
+        const struct bench_copies copies = bench_copies_of(&cases[i]);
+        const double rows = (double)s->batch * (double)s->q_heads * (double)s->q_len;
+        most.query = fmax(most.query, rows * (double)s->head_dim);
+        most.scale = fmax(most.scale, 2 * copies.scales * copies.count);
+        most.cache = fmax(most.cache, 2 * copies.tensor_bytes * copies.count);
+    }
+    return most;
+}
+
+double bench_data_size(const struct bench_case *cases, size_t count) {
+    const struct needs most = find_needs(cases, count);
+    return (2 * most.query + most.scale) * sizeof(float) + most.cache;
+}
+
+static void *create_array(double bytes, size_t alignment) {
+    return aligned_alloc(alignment, ((size_t)bytes + alignment) / alignment * alignment);
+}
+
+/*
+ * Fills the cache with normal numbers of bf16, the upper half of which, if two are taken as one
+ * f32, is such a number again; as int8 they are bytes about 64 and any. They repeat after a prime
+ * number of elements, so no two rows that a case reads are the same. Huge pages spare what reads
+ * the cache from end to end, the probe as well as attention, most misses of the TLB.
+ */
+static void fill_cache(char *cache, size_t size) {
+    enum { PERIOD = 4194301 };
+#ifdef MADV_HUGEPAGE
+    madvise(cache, size, MADV_HUGEPAGE);
+#endif
+    uint64_t state = 1;
+    size_t filled = 0;
+    for (; filled < size && filled < PERIOD * sizeof(uint16_t); filled += sizeof(uint16_t)) {
+        const float number = next_normal(&state);
+        uint32_t bits;
+        memcpy(&bits, &number, sizeof bits);
+        const uint16_t half = (uint16_t)(bits >> 16);
+        memcpy(cache + filled, &half, sizeof half);
+    }
+    while (filled < size) {
+        const size_t more = filled < size - filled ? filled : size - filled;
+        memcpy(cache + filled, cache, more);
+        filled += more;
+    }
+}
+
+bool bench_data_create(struct bench_data *data, const struct bench_case *cases, size_t count) {
+    const struct needs most = find_needs(cases, count);
+    *data = (struct bench_data){.out_size = (size_t)most.query * sizeof(float)};
+    data->query = create_array(most.query * sizeof(float), ALIGNMENT);
+    data->out = create_array(most.query * sizeof(float), ALIGNMENT);
+    data->scale = create_array(most.scale * sizeof(float), ALIGNMENT);
+    data->cache = create_array(most.cache, HUGE_PAGE);
+    if (!data->query || !data->out || !data->scale || !data->cache) {
+        bench_data_destroy(data);
+        return false;
+    }
+    uint64_t state = 2;
+    for (size_t i = 0; i < (size_t)most.query; i++)
+        data->query[i] = next_normal(&state);
+    for (size_t i = 0; i < (size_t)most.scale; i++)
+        data->scale[i] = ldexpf((float)(1 + bench_random(&state) % 64), -12);
+    fill_cache(data->cache, (size_t)most.cache);
+    return true;
+}
+
+void bench_data_destroy(struct bench_data *data) {
+    free(data->query);
+    free(data->out);
+    free(data->scale);
+    free(data->cache);
+}

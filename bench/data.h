@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The numbers that the cases compute with: memory that all of them share. */
+#ifndef RAPT_BENCH_DATA_H
+#define RAPT_BENCH_DATA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shapes.h"
+
+/* Large enough for each of the cases, 64-byte aligned. */
+struct bench_data {
+    float *query, *out, *scale; /* scale: of int8 elements */
+    char *cache;                /* keys and values: bits that are random numbers in every type */
+    size_t out_size;            /* bytes */
+};
+
+/*
+ * How a case divides the cache: copies of its keys and values. Reading one after the other finds
+ * none in the processor's caches, as it is in a model of many layers.
+ */
+struct bench_copies {
+    double tensor_bytes; /* of the keys and of the values of one copy, a multiple of 64 */
+    double scales;       /* of the keys and of the values of one copy */
+    double count;
+};
+struct bench_copies bench_copies_of(const struct bench_case *bench_case);
+
+/* Bytes that all the cases need together, sharing them. */
+double bench_data_size(const struct bench_case *cases, size_t count);
+
+/* False if there isn't so much memory. */
+bool bench_data_create(struct bench_data *data, const struct bench_case *cases, size_t count);
+void bench_data_destroy(struct bench_data *data);
+
+/* A deterministic stream of random bits. */
+uint64_t bench_random(uint64_t *state);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "select.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rapt/rapt.h>
+
+/* Appends a case unless it is there already. */
+static void add_case(struct selection *s, const struct bench_case *c) {
+    for (size_t i = 0; i < s->case_count; i++)
+        if (strcmp(s->cases[i].name, c->name) == 0)
+            return;
+    s->cases[s->case_count++] = *c;
+}
+
+/* Whether a case is meant by a word: its name, or names start with the word and a dash. */
+static bool belongs(const struct bench_case *c, const char *word, size_t length) {
+    return strncmp(c->name, word, length) == 0 && c->name[length] == '-';
+}
+
+/* Adds the case of that name or, if there is none, the group; false if there is neither. */
+static bool add_word(struct selection *s, const char *word, size_t length,
+                     const struct bench_case *list, size_t count) {
+    const bool all = length == 3 && strncmp(word, "all", length) == 0;
+    bool found = false;
+    for (size_t i = 0; i < count; i++)
+        if (strlen(list[i].name) == length && strncmp(list[i].name, word, length) == 0) {
+            add_case(s, &list[i]);
+            return true;
+        }
+    for (size_t i = 0; i < count; i++)
+        if (all || (length && belongs(&list[i], word, length))) {
+            add_case(s, &list[i]);
+            found = true;
+        }
+    return found;
+}
+
+static bool add_words(struct selection *s, const char *words, const struct bench_case *list,
+                      size_t count) {
+    for (const char *at = words;;) {
+        const size_t length = strcspn(at, ",");
+        if (!add_word(s, at, length, list, count)) {
+            args_fail_value(
+                "bench", "case", words,
+                "names of cases, or all, prefill, decode or mixed; see rapt bench --help");
+            return false;
+        }
+        if (!at[length])
+            return true;
+        at += length + 1;
+    }
+}
+
+static bool select_cases(const struct request *request, struct selection *s) {
+    const struct bench_case *list;
+    const size_t count = bench_case_list(&list);
+    s->cases = calloc(count + 1, sizeof *s->cases);
+    if (!s->cases) {
+        args_fail("bench", "no memory for the list of cases");
+        return false;
+    }
+    if (request->cases && !add_words(s, request->cases, list, count))
+        return false;
+    if (request->shape) {
+        struct bench_case c;
+        char expected[128];
+        if (!bench_case_parse(request->shape, &c, expected, sizeof expected)) {
+            args_fail_value("bench", "shape", request->shape, expected);
+            return false;
+        }
+        add_case(s, &c);
+    }
+    for (size_t i = 0; !request->cases && !request->shape && i < count; i++)
+        if (list[i].use >= (request->quick ? BENCH_QUICK : BENCH_USUAL))
+            add_case(s, &list[i]);
+    return true;
+}
+
+static bool select_isas(const struct request *request, struct selection *s) {
+    const struct rapt_isa *list;
+    const size_t count = rapt_isa_list(&list);
+    s->isas = calloc(count, sizeof *s->isas);
+    if (!s->isas) {
+        args_fail("bench", "no memory for the list of instruction sets");
+        return false;
+    }
+    if (strcmp(request->isa, "all") != 0) {
+        s->isa_count = 1;
+        if (rapt_isa_choose(request->isa, &s->isas[0]) == RAPT_OK)
+            return true;
+        args_fail("bench", "--%s", rapt_last_error()); /* it starts with "isa: " */
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (list[i].available)
+            s->isas[s->isa_count++] = &list[i];
+    return true;
+}
+
+static void select_threads(const struct request *request, struct selection *s) {
+    struct args_ints wanted = request->threads;
+    if (!wanted.count)
+        wanted = (struct args_ints){.value = {1, bench_cpus_usable()}, .count = 2};
+    for (int i = 0; i < wanted.count; i++) {
+        bool seen = false;
+        for (int j = 0; j < s->threads.count; j++)
+            seen |= s->threads.value[j] == wanted.value[i];
+        if (!seen)
+            s->threads.value[s->threads.count++] = wanted.value[i];
+    }
+}
+
+/* Leaves out what the memory is too short for, but not all. */
+static void drop_large(struct selection *s) {
+    const double available = bench_memory_available();
+    size_t kept = 0;
+    for (size_t i = 0; i < s->case_count; i++) {
+        const double size = bench_data_size(&s->cases[i], 1);
+        if (size < available || (i + 1 == s->case_count && !kept))
+            s->cases[kept++] = s->cases[i];
+        else
+            fprintf(stderr, "rapt bench: %s left out: it needs %.1f GB of memory, %.1f are left\n",
+                    s->cases[i].name, 1e-9 * size, 1e-9 * available);
+    }
+    s->case_count = kept;
+}
+
+bool select_make(const struct request *request, struct selection *s) {
+    s->effort = request->quick ? (struct bench_effort){0.1, 3, 2} : (struct bench_effort){1, 5, 5};
+    if (request->seconds > 0)
+        s->effort.seconds = (double)request->seconds;
+    select_threads(request, s);
+    if (!select_cases(request, s) || !select_isas(request, s))
+        return false;
+    drop_large(s);
+    return true;
+}
+
+void select_free(struct selection *s) {
+    free(s->cases);
+    free(s->isas);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is to be measured, from the options as they are written. */
+#ifndef RAPT_BENCH_SELECT_H
+#define RAPT_BENCH_SELECT_H
+
+#include "args.h"
+#include "bench.h"
+
+/* The options. */
+struct request {
+    struct args_ints threads;
+    const char *isa, *cases, *shape, *json;
+    float seconds; /* 0: not given */
+    bool quick;
+};
+
+struct selection {
+    struct bench_case *cases;
+    size_t case_count;
+    const struct rapt_isa **isas;
+    size_t isa_count;
+    struct args_ints threads;
+    struct bench_effort effort;
+};
+
+/* False with the reason on stderr; to be freed in any case. Leaves out cases that memory is too
+ * short for, with a note on stderr, unless that would be all. */
+bool select_make(const struct request *request, struct selection *selection);
+void select_free(struct selection *selection);
+
+#endif

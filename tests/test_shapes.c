@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parts of `rapt bench`: its statistics, its shapes and cases, the probes of the machine. */
+#include <criterion/criterion.h>
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "shapes.h"
+#include "timing.h"
+
+Test(shapes, median_of_odd_and_even) {
+    double odd[] = {5, 1, 3}, even[] = {4, 1, 3, 2}, one[] = {7};
+    const struct bench_summary a = bench_summarize(odd, 3), b = bench_summarize(even, 4),
+                               c = bench_summarize(one, 1), d = bench_summarize(one, 0);
+    cr_expect_eq(a.median, 3);
+    cr_expect_eq(a.min, 1);
+    cr_expect_eq(a.max, 5);
+    cr_expect_eq(a.count, 3);
+    cr_expect_float_eq(a.spread, 4.0 / 3, 1e-12);
+    cr_expect_eq(b.median, 2.5);
+    cr_expect_float_eq(b.spread, 3 / 2.5, 1e-12);
+    cr_expect_eq(c.median, 7);
+    cr_expect_eq(c.spread, 0);
+    cr_expect_eq(d.count, 0);
+    cr_expect_eq(d.median, 0);
+}
+
+Test(shapes, spread_leaves_out_the_outer_tenths) {
+    double samples[20];
+    for (int i = 0; i < 20; i++)
+        samples[i] = 100 + i;
+    samples[3] = 1;
+    samples[7] = 10000;
+    samples[11] = 1000;
+    /* In order: 1, 100, 101, 102, 104 ... and at the end 119, 1000, 10000; two leave each side. */
+    const struct bench_summary s = bench_summarize(samples, 20);
+    cr_expect_eq(s.min, 1);
+    cr_expect_eq(s.max, 10000);
+    cr_expect_float_eq(s.spread, (119 - 101) / s.median, 1e-12);
+}
+
+/* Counts every score that exists. */
+static double count_flops(const struct bench_shape *s) {
+    double scores = 0;
+    for (int64_t i = 0; i < s->q_len; i++)
+        for (int64_t key = 0; key < s->kv_len; key++)
+            scores += !s->causal || key <= s->q_offset + i;
+    return 4.0 * (double)(s->batch * s->q_heads * s->head_dim) * scores;
+}
+
+Test(shapes, flops_are_those_of_the_scores_that_exist) {
+    const char *const shapes[] = {"1,1,1,1,1,1",           "2,6,3,5,9,7",
+                                  "1,4,2,48,48,16,causal", "3,2,1,5,11,4,causal",
+                                  "1,1,1,13,5,2,causal",   "1,8,8,1,300,64,causal"};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct bench_case c;
+        char expected[128];
+        cr_assert(bench_case_parse(shapes[i], &c, expected, sizeof expected), "%s: %s", shapes[i],
+                  expected);
+        cr_expect_eq(bench_shape_flops(&c.shape), count_flops(&c.shape), "%s", shapes[i]);
+        for (int64_t q_len = 1; q_len <= c.shape.q_len; q_len++) {
+            const struct bench_shape cut = bench_shape_cut(c.shape, q_len);
+            cr_expect_eq(cut.q_len, q_len);
+            cr_expect_eq(bench_shape_flops(&cut), count_flops(&cut), "%s, %d queries", shapes[i],
+                         (int)q_len);
+        }
+    }
+}
+
+Test(shapes, a_cut_keeps_the_work_per_query) {
+    const struct bench_shape whole = {.batch = 1,
+                                      .q_heads = 8,
+                                      .kv_heads = 8,
+                                      .q_len = 2048,
+                                      .kv_len = 2048,
+                                      .head_dim = 64,
+                                      .causal = true};
+    for (int64_t q_len = 2; q_len < whole.q_len; q_len += 2) {
+        const struct bench_shape cut = bench_shape_cut(whole, q_len);
+        cr_expect_eq(bench_shape_flops(&cut) / (double)q_len,
+                     bench_shape_flops(&whole) / (double)whole.q_len);
+    }
+}
+
+/* The case of that name. */
+static const struct bench_case *find_case(const char *name) {
+    const struct bench_case *list;
+    const size_t count = bench_case_list(&list);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return &list[i];
+    cr_assert_fail("no case %s", name);
+    return NULL;
+}
+
+Test(shapes, the_usual_cases_are_the_documented_ones) {
+    const char *const names[] = {
+        "prefill-2048-d128",       "prefill-2048-d128-causal", "prefill-2048-d64",
+        "prefill-2048-d64-causal", "prefill-2048-d32",         "prefill-2048-d32-causal",
+        "decode-4k-f32",           "decode-4k-bf16",           "decode-4k-int8"};
+    const int64_t dims[] = {128, 128, 64, 64, 32, 32};
+    const struct bench_case *list;
+    const size_t count = bench_case_list(&list);
+    size_t usual = 0;
+    for (size_t i = 0; i < count; i++)
+        usual += list[i].use != BENCH_ASKED;
+    cr_expect_eq(usual, sizeof names / sizeof *names);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        cr_expect_neq(find_case(names[i])->use, BENCH_ASKED, "%s", names[i]);
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        const struct bench_shape *s = &find_case(names[i])->shape;
+        const double length = 2048, pairs = s->causal ? length * (length + 1) / 2 : length * length;
+        cr_expect_eq(s->head_dim, dims[i]);
+        cr_expect_eq(s->causal, strstr(names[i], "causal") != NULL);
+        cr_expect(s->batch == 1 && s->q_heads == 8 && s->kv_heads == 8);
+        cr_expect(s->q_len == 2048 && s->kv_len == 2048 && s->q_offset == 0);
+        cr_expect_eq(bench_shape_flops(s), 4.0 * 8 * (double)dims[i] * pairs);
+        cr_expect_not(find_case(names[i])->memory);
+    }
+}
+
+Test(shapes, decode_cases_have_the_bytes_of_their_type) {
+    const struct {
+        const char *name;
+        double keys, row;
+    } expected[] = {
+        {"decode-4k-f32", 4096, 512},           {"decode-4k-bf16", 4096, 256},
+        {"decode-4k-int8", 4096, 132},          {"decode-4k-paged-bf16", 4096, 256},
+        {"decode-4k-warm-int8", 4096, 132},     {"decode-32k-f32", 32768, 512},
+        {"decode-4k-b8-bf16", 8 * 4096, 256},   {"decode-32k-b8-f32", 8 * 32768, 512},
+        {"decode-32k-b8-int8", 8 * 32768, 132},
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        const struct bench_case *c = find_case(expected[i].name);
+        const struct bench_shape *s = &c->shape;
+        cr_expect(c->memory && s->q_len == 1 && s->q_heads == 32 && s->kv_heads == 8, "%s",
+                  c->name);
+        cr_expect_eq(bench_shape_bytes(s), 2 * 8 * expected[i].keys * expected[i].row, "%s",
+                     c->name);
+        cr_expect_eq(c->warm, strstr(c->name, "-warm-") != NULL);
+        cr_expect_eq(s->form, strstr(c->name, "-paged-") ? BENCH_PAGED : BENCH_DENSE);
+    }
+}
+
+Test(shapes, cases_follow_their_base_and_pairs_have_as_much_work) {
+    const struct bench_case *list;
+    const size_t count = bench_case_list(&list);
+    for (size_t i = 0; i < count; i++) {
+        if (!list[i].base)
+            continue;
+        cr_assert_gt(i, 0);
+        const struct bench_case *base = find_case(list[i].base);
+        cr_expect_null(base->base);
+        cr_expect(&list[i - 1] == base || list[i - 1].base == list[i].base ||
+                      strcmp(list[i - 1].base, list[i].base) == 0,
+                  "%s", list[i].name);
+        const double work = bench_shape_flops(&base->shape);
+        cr_expect_float_eq(bench_shape_flops(&list[i].shape), work, 0.005 * work, "%s",
+                           list[i].name);
+    }
+}
+
+Test(shapes, ragged_shapes_count_each_sequence) {
+    const struct bench_length lengths[] = {{1, 7}, {5, 5}, {2, 9}};
+    const struct bench_shape s = {.batch = 3,
+                                  .q_heads = 4,
+                                  .kv_heads = 2,
+                                  .q_len = 5,
+                                  .kv_len = 9,
+                                  .head_dim = 3,
+                                  .causal = true,
+                                  .kv_type = RAPT_F32,
+                                  .form = BENCH_CACHE,
+                                  .lengths = lengths};
+    /* 7 keys; 1 to 5 keys; 8 and 9 keys */
+    cr_expect_eq(bench_shape_flops(&s), 4.0 * 3 * 4 * (7 + 15 + 17));
+    cr_expect_eq(bench_shape_bytes(&s), 2.0 * 2 * 3 * 4 * (7 + 5 + 9));
+    cr_expect_eq(bench_shape_offset(&s, 2), 7);
+    cr_expect_eq(bench_shape_length(&s, 1).q_len, 5);
+}
+
+Test(shapes, shapes_that_are_none) {
+    const char *const texts[] = {"",
+                                 "1",
+                                 "1,2,3",
+                                 "1,1,1,1,1",
+                                 "1,1,1,1,1,1,",
+                                 "1,1,1,1,1,1,1",
+                                 "1,1,1,1,1,1,causa",
+                                 "1,1,1,1,1,1,causal,",
+                                 "1,1,1,1,1,1 ",
+                                 "0,1,1,1,1,1",
+                                 "-1,1,1,1,1,1",
+                                 " 1,1,1,1,1,1",
+                                 "1,1,1,1,1,x",
+                                 "1,1,1,1,1,1.5",
+                                 "1,1,1,1,1,0x10",
+                                 "1,,1,1,1,1",
+                                 "1,3,2,1,1,1",
+                                 "1,1,2,1,1,1",
+                                 "1,1,1,4294967297,1,1",
+                                 "1,1,1,99999999999999999999999999,1,1"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct bench_case c;
+        char expected[128] = "";
+        cr_expect_not(bench_case_parse(texts[i], &c, expected, sizeof expected), "\"%s\"",
+                      texts[i]);
+        cr_expect_neq(expected[0], '\0', "\"%s\"", texts[i]);
+    }
+}
+
+static atomic_int calls;
+
+static double fake_fma(int64_t rounds) {
+    atomic_fetch_add(&calls, 1);
+    return (double)rounds;
+}
+
+Test(shapes, the_probe_runs_on_every_thread) {
+    for (int threads = 1; threads <= 5; threads++) {
+        const struct bench_probe probe = {fake_fma, threads, 1000};
+        atomic_store(&calls, 0);
+        cr_expect_gt(bench_probe_peak(&probe), 0);
+        cr_expect_gt(atomic_load(&calls), 0);
+        cr_expect_eq(atomic_load(&calls) % threads, 0);
+    }
+}
+
+enum { COPY_FLOATS = 7 * 16, COPIES = 5 };
+static float copies[COPIES * COPY_FLOATS];
+static atomic_int times_read[COPIES * COPY_FLOATS / 16], times_outside;
+
+static double fake_read(const float *data, int64_t n) {
+    const int64_t first = data - copies;
+    if (first < 0 || first % 16 || n % 16 || first + n > COPIES * COPY_FLOATS) {
+        atomic_fetch_add(&times_outside, 1);
+        return 0;
+    }
+    for (int64_t i = first; i < first + n; i += 16)
+        atomic_fetch_add(&times_read[i / 16], 1);
+    return 0;
+}
+
+Test(shapes, the_reader_reads_copy_after_copy) {
+    for (int threads = 1; threads <= 9; threads++) {
+        struct bench_reader reader = {
+            fake_read, threads, (const char *)copies, COPY_FLOATS * sizeof(float), COPIES, 1};
+        memset(times_read, 0, sizeof times_read);
+        cr_expect_gt(bench_reader_bandwidth(&reader), 0);
+        int64_t reads = 0, least = INT64_MAX, most = 0;
+        for (int copy = 0; copy < COPIES; copy++) {
+            const int times = atomic_load(&times_read[copy * COPY_FLOATS / 16]);
+            reads += times;
+            least = times < least ? times : least;
+            most = times > most ? times : most;
+            for (int line = 0; line < COPY_FLOATS / 16; line++)
+                cr_expect_eq(atomic_load(&times_read[copy * COPY_FLOATS / 16 + line]), times);
+        }
+        cr_expect_eq(atomic_load(&times_outside), 0);
+        cr_expect_leq(most, least + 1);
+        cr_expect_geq(times_read[COPY_FLOATS / 16], most); /* it began with copy 1 */
+        cr_expect_eq(reader.turn, (1 + reads) % COPIES);
+    }
+}
