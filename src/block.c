@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "row.h"
 #include "worker.h"
 
 #include <float.h>
@@ -18,7 +19,7 @@ static void stage_rows(const struct worker *w, float *dst, const rapt_tensor *t,
         last = rapt_min(last, keys.last);
         for (int64_t k = i; k < last; k++, dst += channels) {
             const float scale = scales->dtype == RAPT_NONE ? 1 : scale_data[scale_at];
-            rapt_read_row(w, dst, t, data, at, scale, channels);
+            rapt_read_row(w->plan->kernels, dst, t, data, at, scale, channels);
             at += t->stride[2];
             scale_at += scales->stride[2];
         }
@@ -73,7 +74,7 @@ static void fill_bias(const struct worker *w, const struct work_panel *panel,
         rapt_gather_rows(w, panel, mask, w->data->mask, column * mask->stride[3], count, bias);
     else
         for (int lane = 0; lane < panel->lanes; lane++)
-            rapt_read_row(w, bias + lane * row, mask, w->data->mask,
+            rapt_read_row(w->plan->kernels, bias + lane * row, mask, w->data->mask,
                           rapt_lane_offset(w, panel, lane, mask) + column * mask->stride[3], 1,
                           count);
 }

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "row.h"
 #include "worker.h"
-
-#include <string.h>
-
-enum { CHUNK = 64 }; /* elements that are made dense at a time */
 
 int64_t rapt_lane_offset(const struct worker *w, const struct work_panel *panel, int lane,
                          const rapt_tensor *t) {
@@ -11,43 +8,6 @@ int64_t rapt_lane_offset(const struct worker *w, const struct work_panel *panel,
     const int64_t b = w->task->batch, row = rapt_lane_row(panel, lane);
     return rapt_row_offset(t, b, w->task->kv_head * p->group + row % p->group,
                            rapt_q_first(p, b) + row / p->group);
-}
-
-void rapt_read_row(const struct worker *w, float *dst, const rapt_tensor *t, const void *data,
-                   int64_t at, float scale, int64_t n) {
-    const char *from = rapt_element(t, data, at);
-    if (n == 1 || t->stride[3] == 1) {
-        w->plan->kernels->widen(dst, from, t->dtype, scale, n);
-        return;
-    }
-    const size_t size = (size_t)rapt_dtype_size(t->dtype);
-    const int64_t step = t->stride[3] * (int64_t)size;
-    _Alignas(float) char dense[CHUNK * sizeof(float)];
-    for (int64_t i = 0; i < n; i += CHUNK) {
-        const int64_t count = rapt_min(CHUNK, n - i);
-        for (int64_t k = 0; k < count; k++, from += step)
-            memcpy(dense + (size_t)k * size, from, size);
-        w->plan->kernels->widen(dst + i, dense, t->dtype, scale, count);
-    }
-}
-
-/* The reverse of rapt_read_row. */
-static void write_row(const struct worker *w, const float *src, const rapt_tensor *t, void *data,
-                      int64_t at, int64_t n) {
-    const size_t size = (size_t)rapt_dtype_size(t->dtype);
-    char *to = (char *)data + at * (int64_t)size;
-    const int64_t step = t->stride[3] * (int64_t)size;
-    if (n == 1 || t->stride[3] == 1) {
-        w->plan->kernels->narrow(to, src, t->dtype, n);
-        return;
-    }
-    _Alignas(float) char dense[CHUNK * sizeof(float)];
-    for (int64_t i = 0; i < n; i += CHUNK) {
-        const int64_t count = rapt_min(CHUNK, n - i);
-        w->plan->kernels->narrow(dense, src + i, t->dtype, count);
-        for (int64_t k = 0; k < count; k++, to += step)
-            memcpy(to, dense + (size_t)k * size, size);
-    }
 }
 
 void rapt_gather_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
@@ -60,7 +20,7 @@ void rapt_gather_rows(const struct worker *w, const struct work_panel *panel, co
         float *row = w->rows + lane * w->plan->scratch.row_floats;
         rows[lane] = direct ? (const float *)data + from : row;
         if (!direct)
-            rapt_read_row(w, row, t, data, from, 1, n);
+            rapt_read_row(w->plan->kernels, row, t, data, from, 1, n);
     }
     w->plan->kernels->gather(lanes, width, rows, direct ? t->stride[3] : 1, n);
 }
@@ -77,5 +37,6 @@ void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, c
     w->plan->kernels->scatter(rows, direct ? t->stride[3] : 1, count, lanes, panel->kernel.width,
                               n);
     for (int lane = 0; !direct && lane < count; lane++)
-        write_row(w, rows[lane], t, data, rapt_lane_offset(w, panel, lane, t) + at, n);
+        rapt_write_row(w->plan->kernels, rows[lane], t, data,
+                       rapt_lane_offset(w, panel, lane, t) + at, n);
 }

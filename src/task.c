@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "row.h"
 #include "worker.h"
 
 static const float log2_e = 0x1.715476p+0f;
@@ -72,7 +73,7 @@ static void read_queries(struct worker *w, struct work_panel *panel) {
         return;
     }
     for (int r = 0; r < panel->lanes; r++)
-        rapt_read_row(w, w->few.query + r * channels, &p->query, w->data->query,
+        rapt_read_row(w->plan->kernels, w->few.query + r * channels, &p->query, w->data->query,
                       rapt_lane_offset(w, panel, r, &p->query), 1, channels);
     kernels->scale(w->few.query, query_factor(p), channels * panel->lanes);
 }

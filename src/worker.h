@@ -49,10 +49,6 @@ static inline int64_t rapt_lane_row(const struct work_panel *panel, int lane) {
 int64_t rapt_lane_offset(const struct worker *w, const struct work_panel *panel, int lane,
                          const rapt_tensor *t);
 
-/* n elements of a tensor, from `at` on along its last dimension, as dense f32. */
-void rapt_read_row(const struct worker *w, float *dst, const rapt_tensor *t, const void *data,
-                   int64_t at, float scale, int64_t n);
-
 /* n elements of the rows of all lanes, from `at` on in each, to lanes[n][width], and back. */
 void rapt_gather_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
                       const void *data, int64_t at, int64_t n, float *lanes);
