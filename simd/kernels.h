@@ -118,6 +118,15 @@ struct rapt_kernels {
     void (*exp2)(float *y, const float *x, int64_t n);
     void (*log)(float *y, const float *x, int64_t n);
 
+    /* Sine and cosine of angles of at most pi. */
+    void (*sincos)(float *sines, float *cosines, const float *angles, int64_t n);
+    /*
+     * Turns n pairs of numbers, each by its angle. `apart` is how far the second of a pair is from
+     * the first: pairs that are neighbours (1) follow each other, else all first ones come in a row
+     * and all second ones in a row.
+     */
+    void (*rotate)(float *x, int64_t apart, const float *sines, const float *cosines, int64_t n);
+
     /* Reads n floats as fast as memory gives them; the largest, -inf if there's none. */
     double (*probe_read)(const float *data, int64_t n);
 };

@@ -140,6 +140,18 @@ static inline vf v_f16_of(vf words, int k) {
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(half, half), 0x08);
     return _mm256_cvtph_ps(_mm256_castsi256_si128(packed));
 }
+/* What lies as pairs in a and then b: their first numbers to a, their second to b; and back. */
+static inline void v_unzip(vf *a, vf *b) {
+    const __m256d even = _mm256_castps_pd(_mm256_shuffle_ps(*a, *b, 0x88));
+    const __m256d odd = _mm256_castps_pd(_mm256_shuffle_ps(*a, *b, 0xdd));
+    *a = _mm256_castpd_ps(_mm256_permute4x64_pd(even, 0xd8));
+    *b = _mm256_castpd_ps(_mm256_permute4x64_pd(odd, 0xd8));
+}
+static inline void v_zip(vf *a, vf *b) {
+    const vf low = _mm256_unpacklo_ps(*a, *b), high = _mm256_unpackhi_ps(*a, *b);
+    *a = _mm256_permute2f128_ps(low, high, 0x20);
+    *b = _mm256_permute2f128_ps(low, high, 0x31);
+}
 
 static inline vf v_load_i8(const int8_t *p) {
     return _mm256_cvtepi32_ps(
@@ -178,6 +190,11 @@ static inline vf v_log(vf a) {
 }
 static inline vf v_tanh(vf a) {
     return Sleef_finz_tanhf8_u10avx2(a);
+}
+static inline void v_sincos(vf a, vf *sine, vf *cosine) {
+    const Sleef___m256_2 both = Sleef_finz_sincosf8_u10avx2(a);
+    *sine = both.x;
+    *cosine = both.y;
 }
 
 #endif

@@ -143,6 +143,20 @@ static inline vf v_f16_of(vf words, int k) {
     const __m512i bits = _mm512_castps_si512(words);
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(k == 0 ? bits : _mm512_srli_epi32(bits, 16)));
 }
+/* What lies as pairs in a and then b: their first numbers to a, their second to b; and back. */
+static inline void v_unzip(vf *a, vf *b) {
+    const __m512i first =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const vf even = _mm512_permutex2var_ps(*a, first, *b);
+    *b = _mm512_permutex2var_ps(*a, _mm512_add_epi32(first, _mm512_set1_epi32(1)), *b);
+    *a = even;
+}
+static inline void v_zip(vf *a, vf *b) {
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const vf pairs = _mm512_permutex2var_ps(*a, low, *b);
+    *b = _mm512_permutex2var_ps(*a, _mm512_add_epi32(low, _mm512_set1_epi32(8)), *b);
+    *a = pairs;
+}
 
 static inline vf v_load_i8(const int8_t *p) {
     return _mm512_cvtepi32_ps(
@@ -180,6 +194,11 @@ static inline vf v_log(vf a) {
 }
 static inline vf v_tanh(vf a) {
     return Sleef_finz_tanhf16_u10avx512f(a);
+}
+static inline void v_sincos(vf a, vf *sine, vf *cosine) {
+    const Sleef___m512_2 both = Sleef_finz_sincosf16_u10avx512f(a);
+    *sine = both.x;
+    *cosine = both.y;
 }
 
 #endif

@@ -119,6 +119,17 @@ static inline vf v_f16_of(vf words, int k) {
     const uint32x4_t bits = vreinterpretq_u32_f32(words);
     return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(k == 0 ? bits : vshrq_n_u32(bits, 16))));
 }
+/* What lies as pairs in a and then b: their first numbers to a, their second to b; and back. */
+static inline void v_unzip(vf *a, vf *b) {
+    const vf even = vuzp1q_f32(*a, *b);
+    *b = vuzp2q_f32(*a, *b);
+    *a = even;
+}
+static inline void v_zip(vf *a, vf *b) {
+    const vf low = vzip1q_f32(*a, *b);
+    *b = vzip2q_f32(*a, *b);
+    *a = low;
+}
 
 static inline vf v_load_i8(const int8_t *p) {
     int32_t four;
@@ -155,6 +166,11 @@ static inline vf v_log(vf a) {
 }
 static inline vf v_tanh(vf a) {
     return Sleef_finz_tanhf4_u10advsimd(a);
+}
+static inline void v_sincos(vf a, vf *sine, vf *cosine) {
+    const Sleef_float32x4_t_2 both = Sleef_finz_sincosf4_u10advsimd(a);
+    *sine = both.x;
+    *cosine = both.y;
 }
 
 #endif

@@ -91,6 +91,14 @@ static inline vf v_scale_exp2(vf a, vf biased, float bias) {
 static inline void v_transpose(vf r[V_LANES]) {
     (void)r;
 }
+static inline void v_unzip(vf *a, vf *b) {
+    (void)a;
+    (void)b;
+}
+static inline void v_zip(vf *a, vf *b) {
+    (void)a;
+    (void)b;
+}
 
 /* The exponent is moved by a product with a power of 2, which is exact for subnormals, too. */
 static inline vf v_load_f16(const uint16_t *p) {
@@ -177,6 +185,7 @@ static inline void v_store_bf16(uint16_t *p, vf a) {
 float Sleef_finz_exp2f1_u35purecfma(float);
 float Sleef_finz_logf1_u10purecfma(float);
 float Sleef_finz_tanhf1_u10purecfma(float);
+Sleef_float_2 Sleef_finz_sincosf1_u10purecfma(float);
 
 static inline int v_has_fma(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -194,6 +203,12 @@ static inline vf v_log(vf a) {
 }
 static inline vf v_tanh(vf a) {
     return v_has_fma() ? Sleef_finz_tanhf1_u10purecfma(a) : Sleef_cinz_tanhf1_u10purec(a);
+}
+static inline void v_sincos(vf a, vf *sine, vf *cosine) {
+    const Sleef_float_2 both =
+        v_has_fma() ? Sleef_finz_sincosf1_u10purecfma(a) : Sleef_cinz_sincosf1_u10purec(a);
+    *sine = both.x;
+    *cosine = both.y;
 }
 
 #endif

@@ -330,3 +330,34 @@ Test(vec, log_has_the_same_bits_everywhere) {
 Test(vec, tanh_has_the_same_bits_everywhere) {
     expect_function(offsetof(struct vec_ops, tanh), tanh, around_zero);
 }
+
+static float up_to_pi(uint64_t *seed) {
+    const float pi = 0x1.921fb6p1f;
+    return random_float(seed) *
+           (next_random(seed) % 2 ? pi : ldexpf(1, -(int)(next_random(seed) % 30)));
+}
+
+Test(vec, sine_has_the_same_bits_everywhere) {
+    expect_function(offsetof(struct vec_ops, sine), sin, up_to_pi);
+}
+
+Test(vec, cosine_has_the_same_bits_everywhere) {
+    expect_function(offsetof(struct vec_ops, cosine), cos, up_to_pi);
+}
+
+Test(vec, zip_makes_pairs_and_unzip_undoes_it) {
+    FOR_EACH_VARIANT(ops) {
+        lanes a, b;
+        for (int i = 0; i < ops->lanes; i++) {
+            a[i] = (float)i;
+            b[i] = (float)(100 + i);
+        }
+        ops->zip(a, b);
+        for (int i = 0; i < 2 * ops->lanes; i++)
+            cr_expect_eq(i < ops->lanes ? a[i] : b[i - ops->lanes], (float)(i / 2 + i % 2 * 100),
+                         "%s, %d", ops->name, i);
+        ops->unzip(a, b);
+        for (int i = 0; i < ops->lanes; i++)
+            cr_expect(a[i] == (float)i && b[i] == (float)(100 + i), "%s, %d", ops->name, i);
+    }
+}

@@ -33,6 +33,11 @@ struct vec_ops {
     void (*sleef_exp2)(float *y, const float *a);
     void (*log)(float *y, const float *a);
     void (*tanh)(float *y, const float *a);
+    void (*sine)(float *y, const float *a);
+    void (*cosine)(float *y, const float *a);
+    /* In place. */
+    void (*zip)(float *a, float *b);
+    void (*unzip)(float *a, float *b);
 };
 
 #endif
