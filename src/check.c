@@ -470,3 +470,18 @@ rapt_status rapt_check_merge(int count, const rapt_tensor *outs, const rapt_tens
     }
     return RAPT_OK;
 }
+
+rapt_status rapt_check_floats(const char *name, const rapt_tensor *view, const int64_t *shape,
+                              bool output, struct rapt_place *place) {
+    if (!view)
+        return INVALID("%s: found NULL, expected a pointer to a tensor", name);
+    TRY(check_dtype(name, view, FLOATS));
+    TRY(check_dimensions(name, view));
+    if (shape)
+        TRY(check_shape(name, view, shape, exactly));
+    TRY(check_strides(name, view, output));
+    struct placed placed = {name, view->data, output, {view, 0, 0}};
+    TRY(find_place(&placed));
+    *place = placed.place;
+    return RAPT_OK;
+}

@@ -4,6 +4,7 @@
 #define RAPT_SRC_CHECK_H
 
 #include "problem.h"
+#include "tensor.h"
 
 /* Checks all but the tensors' pointers. The problem points to the args' q_offset and kv_len. */
 rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem *problem);
@@ -14,5 +15,12 @@ rapt_status rapt_check_data(const struct rapt_problem *problem, const rapt_atten
 /* Checks all that rapt_merge() is given. */
 rapt_status rapt_check_merge(int count, const rapt_tensor *outs, const rapt_tensor *lses,
                              const rapt_tensor *out, const rapt_tensor *lse);
+
+/*
+ * Checks one view of f32, f16 or bf16 and its pointer, and finds its place. A shape that the view
+ * must have, or NULL.
+ */
+rapt_status rapt_check_floats(const char *name, const rapt_tensor *view, const int64_t *shape,
+                              bool output, struct rapt_place *place);
 
 #endif

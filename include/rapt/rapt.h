@@ -5,6 +5,7 @@
 
 #include <rapt/attention.h>
 #include <rapt/isa.h>
+#include <rapt/rope.h>
 #include <rapt/status.h>
 #include <rapt/tensor.h>
 #include <rapt/version.h>
