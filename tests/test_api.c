@@ -1,31 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions: what a plan promises about bits, workspaces, memory, threads, messages. */
 #include <pthread.h>
-#include <stdatomic.h>
 
 #ifdef _OPENMP
 #    include <omp.h>
 #endif
 
+#include "allocations.h"
 #include "helpers.h"
-
-/* The linker sends every allocation of the library and of this file here. */
-static atomic_int allocations;
-
-#define COUNTED(type, name, parameters, arguments)                                                 \
-    type __real_##name parameters;                                                                 \
-    type __wrap_##name parameters;                                                                 \
-    type __wrap_##name parameters {                                                                \
-        allocations++;                                                                             \
-        return __real_##name arguments;                                                            \
-    }
-COUNTED(void *, malloc, (size_t size), (size))
-COUNTED(void *, calloc, (size_t count, size_t size), (count, size))
-COUNTED(void *, realloc, (void *memory, size_t size), (memory, size))
-COUNTED(void *, reallocarray, (void *memory, size_t count, size_t size), (memory, count, size))
-COUNTED(void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size))
-COUNTED(int, posix_memalign, (void **memory, size_t alignment, size_t size),
-        (memory, alignment, size))
 
 /* Large enough for several panels, tasks and blocks of keys on every variant. */
 static const struct form forms[] = {

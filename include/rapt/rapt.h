@@ -4,6 +4,7 @@
 #define RAPT_RAPT_H
 
 #include <rapt/attention.h>
+#include <rapt/cache.h>
 #include <rapt/isa.h>
 #include <rapt/rope.h>
 #include <rapt/status.h>
