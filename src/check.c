@@ -20,16 +20,20 @@ static rapt_tensor normalised(const rapt_tensor *t) {
     return view;
 }
 
-/* The four tensors that every call has, but for the number of sequences and keys. */
-static rapt_status check_tensors(const rapt_attention_args *args, struct rapt_problem *p) {
+/* The four tensors that every call has: each on its own. */
+static rapt_status check_types(const rapt_attention_args *args) {
+    TRY(rapt_check_dtype("query", &args->query, RAPT_FLOATS));
+    TRY(rapt_check_dtype("key", &args->key, RAPT_FLOATS_OR_QUANTIZED));
+    TRY(rapt_check_dtype("value", &args->value, RAPT_FLOATS_OR_QUANTIZED));
+    TRY(rapt_check_dtype("out", &args->out, RAPT_FLOATS));
+    TRY(rapt_check_dimensions("query", &args->query));
+    TRY(rapt_check_dimensions("key", &args->key));
+    return rapt_check_dimensions("value", &args->value);
+}
+
+/* The same against each other; check_sequences() has seen the batches of query and key. */
+static rapt_status check_shapes(const rapt_attention_args *args, struct rapt_problem *p) {
     const rapt_tensor *q = &args->query, *k = &args->key, *v = &args->value, *o = &args->out;
-    TRY(rapt_check_dtype("query", q, RAPT_FLOATS));
-    TRY(rapt_check_dtype("key", k, RAPT_FLOATS_OR_QUANTIZED));
-    TRY(rapt_check_dtype("value", v, RAPT_FLOATS_OR_QUANTIZED));
-    TRY(rapt_check_dtype("out", o, RAPT_FLOATS));
-    TRY(rapt_check_dimensions("query", q));
-    TRY(rapt_check_dimensions("key", k));
-    TRY(rapt_check_dimensions("value", v));
     p->q_heads = q->shape[1];
     p->head_dim = q->shape[3];
     p->kv_heads = k->shape[1];
@@ -243,8 +247,9 @@ rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem
         return INVALID("args: size is %zu, expected %zu, as rapt_attention_defaults() sets it",
                        args->size, sizeof *args);
     memset(p, 0, sizeof *p);
-    TRY(check_tensors(args, p));
+    TRY(check_types(args));
     TRY(check_sequences(args, p));
+    TRY(check_shapes(args, p));
     TRY(check_scale_of("key_scale", &args->key, &args->key_scale, &p->key_scale));
     TRY(check_scale_of("value_scale", &args->value, &args->value_scale, &p->value_scale));
     TRY(check_mask(args, p));
