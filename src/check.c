@@ -28,7 +28,9 @@ static rapt_status check_types(const rapt_attention_args *args) {
     TRY(rapt_check_dtype("out", &args->out, RAPT_FLOATS));
     TRY(rapt_check_dimensions("query", &args->query));
     TRY(rapt_check_dimensions("key", &args->key));
-    return rapt_check_dimensions("value", &args->value);
+    TRY(rapt_check_dimensions("value", &args->value));
+    TRY(rapt_check_blocks("key", &args->key));
+    return rapt_check_blocks("value", &args->value);
 }
 
 /* The same against each other; check_sequences() has seen the batches of query and key. */
@@ -49,8 +51,6 @@ static rapt_status check_shapes(const rapt_attention_args *args, struct rapt_pro
     TRY(rapt_check_shape("key", k, key, NULL));
     TRY(rapt_check_shape("value", v, value, NULL));
     TRY(rapt_check_shape("out", o, out, NULL));
-    TRY(rapt_check_blocks("key", k));
-    TRY(rapt_check_blocks("value", v));
     TRY(rapt_check_strides("query", q, false));
     TRY(rapt_check_strides("key", k, false));
     TRY(rapt_check_strides("value", v, false));

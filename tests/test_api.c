@@ -1,31 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions: what a plan promises about bits, workspaces, memory, threads, messages. */
 #include <pthread.h>
-#include <stdatomic.h>
 
 #ifdef _OPENMP
 #    include <omp.h>
 #endif
 
 #include "helpers.h"
-
-/* The linker sends every allocation of the library and of this file here. */
-static atomic_int allocations;
-
-#define COUNTED(type, name, parameters, arguments)                                                 \
-    type __real_##name parameters;                                                                 \
-    type __wrap_##name parameters;                                                                 \
-    type __wrap_##name parameters {                                                                \
-        allocations++;                                                                             \
-        return __real_##name arguments;                                                            \
-    }
-COUNTED(void *, malloc, (size_t size), (size))
-COUNTED(void *, calloc, (size_t count, size_t size), (count, size))
-COUNTED(void *, realloc, (void *memory, size_t size), (memory, size))
-COUNTED(void *, reallocarray, (void *memory, size_t count, size_t size), (memory, count, size))
-COUNTED(void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size))
-COUNTED(int, posix_memalign, (void **memory, size_t alignment, size_t size),
-        (memory, alignment, size))
 
 /* Large enough for several panels, tasks and blocks of keys on every variant. */
 static const struct form forms[] = {
@@ -206,27 +187,6 @@ Test(api, workspace_does_not_grow_with_the_length) {
                     cr_expect_eq(size[k / 3][k % 3], size[1][1], "%s, dim %d", isas[isa].name,
                                  (int)dim);
         }
-    }
-}
-
-Test(api, running_allocates_nothing) {
-    for (int i = 0; i < FORMS; i++) {
-        rapt_attention_args args = new_problem(&forms[i], 1);
-        int before = allocations;
-        rapt_plan *plan = new_plan(&args);
-        cr_expect_gt(allocations, before, "the count of allocations doesn't work");
-        const size_t size = rapt_plan_workspace_size(plan);
-        void *memory = allocate(size);
-        const rapt_attention_data data = rapt_attention_data_of(&args);
-        before = allocations;
-        expect_ok(rapt_plan_run(plan, NULL, memory, size));
-        expect_ok(rapt_plan_run(plan, &data, memory, size));
-        cr_expect_eq(allocations, before, "form %d: %d allocations", i, allocations - before);
-        expect_ok(rapt_plan_run(plan, NULL, NULL, 0));
-        cr_expect_eq(allocations, before + 1, "form %d", i);
-        free(memory);
-        rapt_plan_destroy(plan);
-        free_problem(&args);
     }
 }
 
