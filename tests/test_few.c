@@ -15,11 +15,25 @@
 
 enum { BIAS = 1, BOUNDS = 2, SOFTCAP = 4, ALIBI = 8, POISON = 16, HUGE_SCORES = 32, OPTIONS = 64 };
 
+/* How keys and values are stored. */
+struct types {
+    rapt_dtype key, value;
+};
+static const struct types plain = {RAPT_F32, RAPT_F32};
+static const rapt_dtype stored_types[] = {RAPT_F32, RAPT_F16, RAPT_BF16, RAPT_I8, RAPT_Q8_0};
+enum { TYPES = sizeof stored_types / sizeof *stored_types };
+
+static int64_t whole_blocks(rapt_dtype dtype, int64_t channels) {
+    const int64_t block = rapt_dtype_block(dtype);
+    return (channels + block - 1) / block * block;
+}
+
 /* A head of some rows and of blocks of `block` keys, the last of them shorter. */
-static struct head sample(int rows, int block, int options, uint64_t seed) {
+static struct head sample(int rows, int block, int options, struct types types, uint64_t seed) {
     const int keys = 2 * block + (block + 1) / 2;
-    struct head h =
-        new_head(rows, keys, 1 + next_random(&seed) % 200, 1 + next_random(&seed) % 200, seed + 1);
+    const int64_t head_dim = 1 + next_random(&seed) % 200, value_dim = 1 + next_random(&seed) % 200;
+    struct head h = new_head(rows, keys, whole_blocks(types.key, head_dim),
+                             whole_blocks(types.value, value_dim), seed + 1);
     if (options & BIAS)
         add_bias(&h, seed + 2);
     if (options & BOUNDS)
@@ -50,6 +64,62 @@ static float *exactly(int64_t floats) {
     return memory;
 }
 
+/* Every row in memory of exactly its size. The floats become what is stored. */
+struct store {
+    int keys;
+    void **row;
+    float *scale;
+};
+
+static void store_row(const struct rapt_kernels *k, rapt_dtype dtype, float *row, int64_t channels,
+                      void *stored, float *scale, uint64_t *seed) {
+    unsigned char *bytes = stored;
+    *scale = row[0] / 64;
+    for (int64_t c = 0; c < channels; c++)
+        *scale = isfinite(row[c]) ? *scale : row[c];
+    if (dtype == RAPT_I8 || dtype == RAPT_Q8_0) {
+        const int64_t size = channels / rapt_dtype_block(dtype) * rapt_dtype_size(dtype);
+        for (int64_t i = 0; i < size; i++)
+            bytes[i] = (unsigned char)next_random(seed);
+        for (int64_t i = 0; dtype == RAPT_Q8_0 && i < size; i += 34)
+            k->narrow(bytes + i, scale, RAPT_F16, 1);
+    } else {
+        k->narrow(stored, row, dtype, channels);
+    }
+    k->widen(row, stored, dtype, *scale, channels);
+}
+
+static struct store store_rows(const struct rapt_kernels *k, rapt_dtype dtype, float *rows,
+                               int keys, int64_t channels, uint64_t seed) {
+    struct store s = {keys, malloc((size_t)keys * sizeof *s.row),
+                      malloc((size_t)keys * sizeof *s.scale)};
+    cr_assert(s.row && s.scale);
+    const int64_t size = channels / rapt_dtype_block(dtype) * rapt_dtype_size(dtype);
+    for (int i = 0; i < keys; i++) {
+        s.row[i] = malloc((size_t)size);
+        cr_assert_not_null(s.row[i]);
+        store_row(k, dtype, rows + i * channels, channels, s.row[i], &s.scale[i], &seed);
+    }
+    return s;
+}
+
+/* Rows of a block, and of the one after it if there is as large a one. */
+static struct rapt_rows rows_of(const struct store *s, rapt_dtype dtype, int first, int last) {
+    return (struct rapt_rows){
+        .dtype = dtype,
+        .row = (const void *const *)s->row + first,
+        .next = 2 * last - first <= s->keys ? (const void *const *)s->row + last : NULL,
+        .scale = s->scale + first,
+    };
+}
+
+static void free_store(struct store *s) {
+    for (int i = 0; i < s->keys; i++)
+        free(s->row[i]);
+    free(s->row);
+    free(s->scale);
+}
+
 static struct rapt_few open_few(const struct rapt_kernels *k, const struct head *h) {
     struct rapt_few few = {h->rows, h->head_dim, h->value_dim, NULL, NULL, NULL, NULL, NULL, NULL};
     few.query = exactly(h->rows * h->head_dim);
@@ -71,7 +141,8 @@ static struct rapt_few open_few(const struct rapt_kernels *k, const struct head 
 
 /* Feeds keys first <= i < last; the rows of the bias have some columns more. */
 static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, const struct head *h,
-                     int first, int last, float start) {
+                     struct rapt_rows key, struct rapt_rows value, int first, int last,
+                     float start) {
     const int keys = last - first, bias_row = keys + 3;
     const int width = (keys + k->lanes - 1) / k->lanes * k->lanes;
     float *bounds = exactly(4 * h->rows), *scores = exactly((int64_t)h->rows * width);
@@ -87,10 +158,8 @@ static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, c
     }
     const struct rapt_block block = {
         .keys = keys,
-        .key = h->key + first * h->head_dim,
-        .value = h->value + first * h->value_dim,
-        .key_row = h->head_dim,
-        .value_row = h->value_dim,
+        .keys_stored = key,
+        .values_stored = value,
         .first = h->first ? bounds : NULL,
         .last = h->first ? bounds + h->rows : NULL,
         .bias = h->bias ? bias : NULL,
@@ -127,12 +196,35 @@ static struct result close_few(const struct rapt_kernels *k, struct rapt_few *fe
     return result;
 }
 
-static struct result run_few(const struct rapt_kernels *k, const struct head *h, int block,
-                             float start) {
+/* Keys and values become what is stored of them. */
+static struct result run_few(const struct rapt_kernels *k, struct head *h, struct types types,
+                             int block, float start) {
     struct rapt_few few = open_few(k, h);
-    for (int first = 0; first < h->keys; first += block)
-        feed_few(k, &few, h, first, first + block < h->keys ? first + block : h->keys, start);
+    struct store key = store_rows(k, types.key, h->key, h->keys, h->head_dim, 8);
+    struct store value = store_rows(k, types.value, h->value, h->keys, h->value_dim, 9);
+    for (int first = 0; first < h->keys; first += block) {
+        const int last = first + block < h->keys ? first + block : h->keys;
+        feed_few(k, &few, h, rows_of(&key, types.key, first, last),
+                 rows_of(&value, types.value, first, last), first, last, start);
+    }
+    free_store(&key);
+    free_store(&value);
     return close_few(k, &few, h, block);
+}
+
+static void expect_bits_of_a_panel(const struct rapt_kernels *k, int rows, int block, int options,
+                                   struct types types, uint64_t seed) {
+    struct head h = sample(rows, block, options, types, seed);
+    struct result few = run_few(k, &h, types, block, 0);
+    struct result panel = run_head(k, &h, (struct division){k->panel_rows, block, false});
+    for (int r = 0; r < rows; r++)
+        cr_expect(same_row(&h, &panel, &few, r),
+                  "%s: row %d of %d, %d keys a block, channels %d and %d, options %d, types %d, %d",
+                  k->name, r, rows, block, (int)h.head_dim, (int)h.value_dim, options,
+                  (int)types.key, (int)types.value);
+    free_result(&panel);
+    free_result(&few);
+    free_head(&h);
 }
 
 Test(few, rows_have_the_bits_of_a_panel) {
@@ -140,36 +232,44 @@ Test(few, rows_have_the_bits_of_a_panel) {
     FOR_EACH_VARIANT(k) {
         for (int rows = 1; rows <= k->few_rows; rows++) {
             for (int i = 0; i < 3 * 96; i++) {
-                const int block = 1 + i / 3;
                 const int options = (int)(next_random(&seed) % OPTIONS);
-                struct head h = sample(rows, block, options, seed);
-                const struct division d = {k->panel_rows, block, false};
-                struct result panel = run_head(k, &h, d), few = run_few(k, &h, block, 0);
-                for (int r = 0; r < rows; r++)
-                    cr_expect(same_row(&h, &panel, &few, r),
-                              "%s: row %d of %d, %d keys a block, channels %d and %d, options %d",
-                              k->name, r, rows, block, (int)h.head_dim, (int)h.value_dim, options);
-                free_result(&panel);
-                free_result(&few);
-                free_head(&h);
+                const struct types types = {stored_types[next_random(&seed) % TYPES],
+                                            stored_types[next_random(&seed) % TYPES]};
+                expect_bits_of_a_panel(k, rows, 1 + i / 3, options, types, seed);
             }
         }
     }
 }
 
-/* Every option alone and with every other, at the largest number of rows. */
-Test(few, every_option) {
+/* Every option alone and with every other, and every type, at the largest number of rows. */
+Test(few, every_option_and_type) {
     FOR_EACH_VARIANT(k) {
-        for (int options = 0; options < OPTIONS; options++) {
-            for (int block = 31; block <= 48; block += 17) {
-                struct head h = sample(k->few_rows, block, options, (uint64_t)options);
-                const struct division d = {k->panel_rows, block, false};
-                struct result panel = run_head(k, &h, d), few = run_few(k, &h, block, 0);
-                cr_expect(same_result(&h, &panel, &few), "%s: options %d", k->name, options);
-                free_result(&panel);
-                free_result(&few);
-                free_head(&h);
-            }
+        for (int i = 0; i < OPTIONS * TYPES; i++) {
+            const rapt_dtype one = stored_types[i / OPTIONS], other = stored_types[i % TYPES];
+            for (int block = 31; block <= 48; block += 17)
+                expect_bits_of_a_panel(k, k->few_rows, block, i % OPTIONS,
+                                       (struct types){one, other}, (uint64_t)i);
+        }
+    }
+}
+
+/* Channels of every number, in every type: tails of the rows. */
+Test(few, every_number_of_channels) {
+    FOR_EACH_VARIANT(k) {
+        for (int i = 0; i < TYPES * 100; i++) {
+            const rapt_dtype dtype = stored_types[i / 100];
+            const int64_t block = rapt_dtype_block(dtype), channels = (1 + i % 100) * block;
+            if (channels > 200)
+                continue;
+            const struct types types = {dtype, dtype};
+            struct head h = new_head(k->few_rows, 20, channels, channels, (uint64_t)i);
+            struct result few = run_few(k, &h, types, 20, 0);
+            struct result panel = run_head(k, &h, (struct division){k->panel_rows, 20, false});
+            cr_expect(same_result(&h, &panel, &few), "%s: %d channels of type %d", k->name,
+                      (int)channels, (int)dtype);
+            free_result(&panel);
+            free_result(&few);
+            free_head(&h);
         }
     }
 }
@@ -178,8 +278,9 @@ Test(few, every_option) {
 Test(few, positions_count_from_the_start_of_the_block) {
     FOR_EACH_VARIANT(k) {
         for (int block = 1; block <= 40; block += 13) {
-            struct head h = sample(k->few_rows, block, ALIBI, 5);
-            struct result zero = run_few(k, &h, block, 0), other = run_few(k, &h, block, 17);
+            struct head h = sample(k->few_rows, block, ALIBI, plain, 5);
+            struct result zero = run_few(k, &h, plain, block, 0),
+                          other = run_few(k, &h, plain, block, 17);
             cr_expect(same_result(&h, &zero, &other), "%s, %d keys", k->name, block);
             free_result(&zero);
             free_result(&other);
@@ -193,21 +294,22 @@ Test(few, variants_that_fuse_agree_bit_for_bit) {
     uint64_t seed = 2;
     for (int i = 0; i < 4 * OPTIONS; i++) {
         const int block = 1 + (int)(next_random(&seed) % 96);
-        struct head h = sample(1, block, i % OPTIONS, seed);
+        const struct types types = {stored_types[i % TYPES], stored_types[i / TYPES % TYPES]};
         struct result first = {NULL, NULL, NULL};
         FOR_EACH_VARIANT(k) {
             if (!fma_here && k->lanes == 1)
                 continue;
-            struct result r = run_few(k, &h, block, 0);
-            if (!first.out) {
+            struct head h = sample(1, block, i % OPTIONS, types, seed);
+            struct result r = run_few(k, &h, types, block, 0);
+            if (first.out) {
+                cr_expect(same_result(&h, &first, &r), "%s, case %d", k->name, i);
+                free_result(&r);
+            } else {
                 first = r;
-                continue;
             }
-            cr_expect(same_result(&h, &first, &r), "%s, case %d", k->name, i);
-            free_result(&r);
+            free_head(&h);
         }
         free_result(&first);
-        free_head(&h);
     }
 }
 
@@ -215,7 +317,7 @@ Test(few, variants_that_fuse_agree_bit_for_bit) {
 Test(few, masked_block_leaves_no_trace) {
     FOR_EACH_VARIANT(k) {
         for (int by_bias = 0; by_bias < 2; by_bias++) {
-            struct head h = sample(k->few_rows, 20, by_bias ? BIAS : BOUNDS, 3);
+            struct head h = sample(k->few_rows, 20, by_bias ? BIAS : BOUNDS, plain, 3);
             const size_t channels = (size_t)h.value_dim;
             for (int r = 0; r < h.rows; r++) {
                 for (int i = 20; by_bias && i < 40; i++)
@@ -229,18 +331,24 @@ Test(few, masked_block_leaves_no_trace) {
                 h.value[i] = i % 2 ? NAN : INFINITY;
             for (int64_t i = 20 * h.head_dim; i < 40 * h.head_dim; i++)
                 h.key[i] = i % 2 ? NAN : FLT_MAX;
+            struct store key = store_rows(k, RAPT_F32, h.key, h.keys, h.head_dim, 8);
+            struct store value = store_rows(k, RAPT_F32, h.value, h.keys, h.value_dim, 9);
             struct rapt_few few = open_few(k, &h);
-            feed_few(k, &few, &h, 0, 20, 0);
+            feed_few(k, &few, &h, rows_of(&key, RAPT_F32, 0, 20), rows_of(&value, RAPT_F32, 0, 20),
+                     0, 20, 0);
             float *out = exactly(h.rows * h.value_dim), state[3][16];
             float *const now[] = {few.max, few.sum, few.seen};
             memcpy(out, few.out, (size_t)h.rows * channels * sizeof(float));
             for (int i = 0; i < 3; i++)
                 memcpy(state[i], now[i], (size_t)h.rows * sizeof(float));
-            feed_few(k, &few, &h, 20, 40, 0);
+            feed_few(k, &few, &h, rows_of(&key, RAPT_F32, 20, 40),
+                     rows_of(&value, RAPT_F32, 20, 40), 20, 40, 0);
             cr_expect_arr_eq(out, few.out, (size_t)h.rows * channels * sizeof(float));
             for (int i = 0; i < 3; i++)
                 cr_expect_arr_eq(state[i], now[i], (size_t)h.rows * sizeof(float));
             free(out);
+            free_store(&key);
+            free_store(&value);
             struct result result = close_few(k, &few, &h, 20);
             free_result(&result);
             free_head(&h);

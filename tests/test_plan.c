@@ -75,21 +75,26 @@ Test(plan, panels_partition_huge_numbers_of_rows) {
     }
 }
 
-/* A sequence of as few rows as the variant has a kernel for, unless weights are asked for. */
+/* A sequence of as few rows as the variant has a kernel for, unless weights are asked for or rows
+ * of keys or values are scattered. */
 Test(plan, few_rows) {
     for (int v = 0; v < VARIANTS; v++) {
         for (int64_t group = 1; group <= 5; group += 2) {
             for (int64_t q_len = 1; q_len <= 20; q_len++) {
-                struct rapt_problem p = new_shape(2, 3, group, q_len, 10, 8, 8);
+                const struct rapt_problem p = new_shape(2, 3, group, q_len, 10, 8, 8);
                 const bool few = q_len * group <= variants[v].few_rows;
                 const struct rapt_plan plan = sized_plan(&p, &variants[v], 1);
                 cr_assert_eq(rapt_is_few(&plan, 1), few);
                 cr_assert_eq(plan.has_few, few);
                 cr_assert(!few || rapt_panels(&plan, 1) == 1);
-                p.weights.dtype = RAPT_F32;
-                const struct rapt_plan weighing = sized_plan(&p, &variants[v], 1);
-                cr_assert_not(rapt_is_few(&weighing, 1));
-                cr_assert_not(weighing.has_few);
+                struct rapt_problem others[] = {p, p, p};
+                others[0].weights.dtype = RAPT_F32;
+                others[1].key.stride[3] = 2;
+                others[2].value.stride[3] = -1;
+                for (int i = 0; i < 3; i++) {
+                    const struct rapt_plan other = sized_plan(&others[i], &variants[v], 1);
+                    cr_assert(!rapt_is_few(&other, 1) && !other.has_few);
+                }
             }
         }
     }

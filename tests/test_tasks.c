@@ -240,6 +240,7 @@ static void run_divided(const rapt_attention_args *args, int64_t panels, int64_t
     cr_assert(plan->tasks && plan->splits);
     rapt_plan_tasks(plan);
     cr_assert_leq(plan->task_count, ROOM);
+    plan->part_floats = (size_t)(plan->problem.value_dim + 3) * RAPT_PANEL_ROWS_MAX;
     expect_ok(rapt_plan_run(plan, NULL, NULL, 0));
     rapt_plan_destroy(plan);
 }
