@@ -6,7 +6,7 @@
 #include "problem.h"
 #include "tensor.h"
 
-/* Checks all but the tensors' pointers. The problem points to the args' q_offset and kv_len. */
+/* Checks all but the tensors' pointers. The problem points to the args' arrays of numbers. */
 rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem *problem);
 
 /* Checks the pointers of one run: there, aligned, and no output over another tensor. */

@@ -36,7 +36,7 @@ static inline size_t elements(const rapt_tensor *t) {
 }
 
 static inline size_t bytes_of(const rapt_tensor *t) {
-    return elements(t) * (size_t)rapt_dtype_size(t->dtype);
+    return elements(t) / (size_t)rapt_dtype_block(t->dtype) * (size_t)rapt_dtype_size(t->dtype);
 }
 
 /* A dense (batch, heads, positions, channels) tensor, filled with canaries. */
@@ -47,13 +47,19 @@ static inline rapt_tensor new_tensor(rapt_dtype dtype, int64_t b, int64_t h, int
     return t;
 }
 
-/* The same with random numbers; one third of a bool tensor is false. */
+/* The same with random numbers; one third of a bool tensor is false, int8 and q8_0 are any bytes
+ * but for their scales. */
 static inline rapt_tensor random_tensor(rapt_dtype dtype, int64_t b, int64_t h, int64_t s,
                                         int64_t c, uint64_t seed) {
     rapt_tensor t = new_tensor(dtype, b, h, s, c);
-    for (size_t i = 0; i < elements(&t); i++) {
+    const bool bytes = dtype == RAPT_I8 || dtype == RAPT_Q8_0;
+    for (size_t i = 0; i < (bytes ? bytes_of(&t) : elements(&t)); i++) {
         if (dtype == RAPT_BOOL)
             ((unsigned char *)t.data)[i] = next_random(&seed) % 3 != 0;
+        else if (dtype == RAPT_Q8_0 && i % 34 == 1) /* the upper byte of a scale: 2^-6 to 2^-4 */
+            ((unsigned char *)t.data)[i] = 0x24 + next_random(&seed) % 8;
+        else if (bytes)
+            ((unsigned char *)t.data)[i] = (unsigned char)next_random(&seed);
         else
             ((float *)t.data)[i] = random_float(&seed);
     }
@@ -104,30 +110,30 @@ static inline rapt_attention_args new_problem(const struct form *f, uint64_t see
 }
 
 static inline void free_problem(rapt_attention_args *args) {
-    free(args->query.data);
-    free(args->key.data);
-    free(args->value.data);
-    free(args->mask.data);
-    free(args->out.data);
-    free(args->lse.data);
-    free(args->weights.data);
+    rapt_tensor *all[] = {&args->query, &args->key,         &args->value, &args->key_scale,
+                          &args->mask,  &args->value_scale, &args->alibi, &args->sink,
+                          &args->out,   &args->lse,         &args->max,   &args->weights};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]->data);
 }
 
 /* Fills the outputs with canaries again. */
 static inline void reset_outputs(rapt_attention_args *args) {
-    rapt_tensor *outputs[] = {&args->out, &args->lse, &args->weights};
-    for (int i = 0; i < 3; i++)
+    rapt_tensor *outputs[] = {&args->out, &args->lse, &args->max, &args->weights};
+    for (int i = 0; i < 4; i++)
         if (outputs[i]->data)
             memset(outputs[i]->data, CANARY, bytes_of(outputs[i]));
 }
 
 static inline bool outputs_untouched(const rapt_attention_args *args) {
-    return untouched(&args->out) && untouched(&args->lse) && untouched(&args->weights);
+    return untouched(&args->out) && untouched(&args->lse) && untouched(&args->max) &&
+           untouched(&args->weights);
 }
 
 /* Whether two problems of one form have the same results. */
 static inline bool same_outputs(const rapt_attention_args *a, const rapt_attention_args *b) {
     return same_bits(&a->out, &b->out) && (!a->lse.data || same_bits(&a->lse, &b->lse)) &&
+           (!a->max.data || same_bits(&a->max, &b->max)) &&
            (!a->weights.data || same_bits(&a->weights, &b->weights));
 }
 

@@ -13,6 +13,8 @@ struct head {
     float *query, *key, *value; /* [rows][head_dim], [keys][head_dim], [keys][value_dim] */
     float *bias;                /* [rows][keys] or NULL */
     int *first, *last;          /* [rows]: keys first <= i < last, or NULL */
+    float *slope;               /* [rows]: ALiBi's, or NULL */
+    int position;               /* of the first row */
     float scale, softcap;
 };
 
@@ -31,7 +33,7 @@ struct work {
     struct rapt_panel panel;
     const struct head *head;
     int first_row, rows;
-    float *memory, *scores, *bias, *bounds, *lse;
+    float *memory, *scores, *bias, *bounds, *slopes, *lse;
 };
 
 static inline struct head new_head(int rows, int keys, int64_t head_dim, int64_t value_dim,
@@ -70,6 +72,15 @@ static inline void add_bounds(struct head *h, uint64_t seed) {
     }
 }
 
+/* Slopes of either sign; the positions begin among the keys. */
+static inline void add_slopes(struct head *h, uint64_t seed) {
+    h->slope = malloc((size_t)h->rows * sizeof(float));
+    cr_assert_not_null(h->slope);
+    for (int i = 0; i < h->rows; i++)
+        h->slope[i] = random_float(&seed) / 4;
+    h->position = h->keys / 3;
+}
+
 static inline void free_head(struct head *h) {
     free(h->query);
     free(h->key);
@@ -77,6 +88,7 @@ static inline void free_head(struct head *h) {
     free(h->bias);
     free(h->first);
     free(h->last);
+    free(h->slope);
 }
 
 static inline struct result new_result(const struct head *h) {
@@ -119,14 +131,14 @@ static inline struct work open_panel(const struct rapt_kernels *kernels, const s
     w.rows = h->rows - first_row < width ? h->rows - first_row : width;
     width = (w.rows + kernels->lanes - 1) / kernels->lanes * kernels->lanes;
     const int64_t parts[] = {
-        h->head_dim * width,    h->value_dim * width,   width,     width, width,
-        (int64_t)block * width, (int64_t)block * width, 2 * width, width};
+        h->head_dim * width,    h->value_dim * width,   width,     width,     width,
+        (int64_t)block * width, (int64_t)block * width, 2 * width, 2 * width, width};
     float **pointers[] = {&w.panel.query, &w.panel.out, &w.panel.max, &w.panel.sum, &w.panel.seen,
-                          &w.scores,      &w.bias,      &w.bounds,    &w.lse};
+                          &w.scores,      &w.bias,      &w.bounds,    &w.slopes,    &w.lse};
     size_t floats = 0;
     for (int pass = 0; pass < 2; pass++) {
         size_t at = 0;
-        for (int i = 0; i < 9; i++) {
+        for (int i = 0; i < 10; i++) {
             if (pass)
                 *pointers[i] = w.memory + at;
             at += ((size_t)parts[i] + 15) / 16 * 16;
@@ -168,12 +180,18 @@ static inline struct rapt_block make_block(const struct work *w, int first, int 
             w->bounds[lane] = (float)(h->first[row] - first);
             w->bounds[width + lane] = (float)(h->last[row] - first);
         }
+        if (h->slope) {
+            w->slopes[lane] = h->slope[row] * 0x1.715476p+0f;
+            w->slopes[width + lane] = (float)(h->position + row - first);
+        }
         for (int i = 0; h->bias && i < keys; i++)
             w->bias[i * width + lane] = h->bias[row * h->keys + first + i];
     }
     b.first = h->first ? w->bounds : NULL;
     b.last = h->first ? w->bounds + width : NULL;
     b.bias = h->bias ? w->bias : NULL;
+    b.slope = h->slope ? w->slopes : NULL;
+    b.position = h->slope ? w->slopes + width : NULL;
     return b;
 }
 

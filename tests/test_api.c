@@ -6,7 +6,6 @@
 #    include <omp.h>
 #endif
 
-#include "allocations.h"
 #include "helpers.h"
 
 /* Large enough for several panels, tasks and blocks of keys on every variant. */
@@ -188,27 +187,6 @@ Test(api, workspace_does_not_grow_with_the_length) {
                     cr_expect_eq(size[k / 3][k % 3], size[1][1], "%s, dim %d", isas[isa].name,
                                  (int)dim);
         }
-    }
-}
-
-Test(api, running_allocates_nothing) {
-    for (int i = 0; i < FORMS; i++) {
-        rapt_attention_args args = new_problem(&forms[i], 1);
-        int before = allocations;
-        rapt_plan *plan = new_plan(&args);
-        cr_expect_gt(allocations, before, "the count of allocations doesn't work");
-        const size_t size = rapt_plan_workspace_size(plan);
-        void *memory = allocate(size);
-        const rapt_attention_data data = rapt_attention_data_of(&args);
-        before = allocations;
-        expect_ok(rapt_plan_run(plan, NULL, memory, size));
-        expect_ok(rapt_plan_run(plan, &data, memory, size));
-        cr_expect_eq(allocations, before, "form %d: %d allocations", i, allocations - before);
-        expect_ok(rapt_plan_run(plan, NULL, NULL, 0));
-        cr_expect_eq(allocations, before + 1, "form %d", i);
-        free(memory);
-        rapt_plan_destroy(plan);
-        free_problem(&args);
     }
 }
 

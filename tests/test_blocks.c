@@ -23,6 +23,8 @@ static double naive_row(const struct head *h, int row, double *weights) {
         s *= (double)h->scale;
         if (h->softcap > 0)
             s = (double)h->softcap * tanh(s / (double)h->softcap);
+        if (h->slope)
+            s -= (double)h->slope[row] * abs(h->position + row - i);
         if (h->bias)
             s += (double)h->bias[row * h->keys + i];
         if (h->first && (i < h->first[row] || i >= h->last[row]))
@@ -67,7 +69,7 @@ static void expect_naive(const char *name, const struct head *h, const struct re
     free(weights);
 }
 
-/* Heads of several sizes; the bits of `options` add bias, bounds and softcap. */
+/* Heads of several sizes; the bits of `options` add bias, bounds, softcap and ALiBi. */
 static struct head sample_head(int which, int options) {
     static const int sizes[][4] = {{1, 1, 1, 1},    {3, 5, 2, 3},      {17, 40, 9, 7},
                                    {50, 97, 33, 5}, {64, 130, 16, 70}, {131, 60, 64, 64}};
@@ -79,9 +81,11 @@ static struct head sample_head(int which, int options) {
         add_bounds(&h, (uint64_t)which + 3);
     if (options & 4)
         h.softcap = 1.5f;
+    if (options & 8)
+        add_slopes(&h, (uint64_t)which + 4);
     return h;
 }
-enum { HEADS = 6, OPTIONS = 8 };
+enum { HEADS = 6, OPTIONS = 16 };
 
 Test(blocks, match_a_naive_softmax) {
     FOR_EACH_VARIANT(k) {

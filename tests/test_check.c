@@ -1,52 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bad arguments: each is refused with a message that says which, what was found and expected. */
-#include <limits.h>
-#include <stddef.h>
-
-#include "helpers.h"
+#include "refusals.h"
 
 static const struct form form = {
     2, 4, 2, 3, 5, 6, 7, .mask = RAPT_F32, .lse = true, .weights = true};
-
-enum kind { I64, INT, SIZE, FLOAT, DTYPE, POINTER, SHIFT };
-
-/* One member of the arguments and what it is set to; SHIFT moves a pointer by bytes. */
-struct bad {
-    const char *argument, *found;
-    size_t at;
-    enum kind kind;
-    int64_t number;
-    double real;
-    const void *pointer;
-};
-
-#define AT(member) offsetof(rapt_attention_args, member)
-#define SHAPE(tensor, i, value)                                                                    \
-    { #tensor, #value, AT(tensor.shape[i]), I64, value, 0, NULL }
-#define STRIDE(tensor, i, value, found)                                                            \
-    { #tensor, found, AT(tensor.stride[i]), I64, value, 0, NULL }
-#define DTYPE_(tensor, value, found)                                                               \
-    { #tensor, found, AT(tensor.dtype), DTYPE, value, 0, NULL }
-#define DATA(tensor, value, found)                                                                 \
-    { #tensor, found, AT(tensor.data), POINTER, 0, 0, value }
-#define MOVED(tensor, bytes)                                                                       \
-    { #tensor, "address", AT(tensor.data), SHIFT, bytes, 0, NULL }
-#define REAL(member, value, found)                                                                 \
-    { #member, found, AT(member), FLOAT, 0, value, NULL }
-#define WINDOW(member, value, found)                                                               \
-    { #member, found, AT(member), I64, value, 0, NULL }
-#define NUMBERS(member, found, a, b)                                                               \
-    {                                                                                              \
-#        member, found, AT(member), POINTER, 0, 0, (const int64_t[]) {                             \
-            a, b                                                                                   \
-        }                                                                                          \
-    }
-#define ANY(argument, found, member, kind, value)                                                  \
-    { argument, found, AT(member), kind, value, 0, NULL }
-
-#define INT64_MAX_TEXT "9223372036854775807"
-#define INT64_MIN_TEXT "-9223372036854775808"
-#define POSITION_MAX (INT64_C(1) << 60)
 
 /* Every dimension of every required tensor, with what no dimension may be. */
 #define IMPOSSIBLE_DIMENSION(tensor, i)                                                            \
@@ -195,87 +152,17 @@ static const struct bad table[] = {
     NUMBERS(q_offset, "-1152921504606846977", 0, -POSITION_MAX - 1),
     NUMBERS(q_offset, INT64_MAX_TEXT, 0, INT64_MAX),
     NUMBERS(q_offset, INT64_MIN_TEXT, INT64_MIN, 0),
+    ANY("weights_kind", "4", weights_kind, INT, 4),
+    ANY("weights_kind", "-1", weights_kind, INT, -1),
+    ANY("weights_kind", "-2147483648", weights_kind, INT, INT_MIN),
     ANY("threads", "-1", threads, INT, -1),
     ANY("threads", "-2147483648", threads, INT, INT_MIN),
     {"isa", "sse9", AT(isa), POINTER, 0, 0, "sse9"},
     {"isa", "", AT(isa), POINTER, 0, 0, ""},
 };
 
-static rapt_attention_args spoilt(const rapt_attention_args *good, const struct bad *bad) {
-    rapt_attention_args args = *good;
-    char *at = (char *)&args + bad->at;
-    const int whole = (int)bad->number;
-    const size_t size = (size_t)bad->number;
-    const float real = (float)bad->real;
-    switch (bad->kind) {
-    case I64:
-        memcpy(at, &bad->number, sizeof bad->number);
-        break;
-    case INT:
-    case DTYPE:
-        memcpy(at, &whole, sizeof whole);
-        break;
-    case SIZE:
-        memcpy(at, &size, sizeof size);
-        break;
-    case FLOAT:
-        memcpy(at, &real, sizeof real);
-        break;
-    case POINTER:
-        memcpy(at, &bad->pointer, sizeof bad->pointer);
-        break;
-    case SHIFT: {
-        char *pointer;
-        memcpy(&pointer, at, sizeof pointer);
-        pointer += bad->number;
-        memcpy(at, &pointer, sizeof pointer);
-    }
-    }
-    return args;
-}
-
-/* Neither the one-shot call nor a plan takes it, the message is clear and nothing is written. */
-static void expect_refusal(const rapt_attention_args *good, const rapt_attention_args *args,
-                           rapt_status expected, const char *argument, const char *found) {
-    cr_expect_eq(rapt_attention(args), expected, "%s %s: status or message: %s", argument, found,
-                 rapt_last_error());
-    char message[512];
-    strcpy(message, rapt_last_error());
-    cr_expect(mentions(message, argument), "%s %s: %s", argument, found, message);
-    cr_expect(*found ? mentions(message, found) : strstr(message, "\"\"") != NULL, "%s %s: %s",
-              argument, found, message);
-    cr_expect(mentions(message, "expected"), "%s %s: %s", argument, found, message);
-    cr_expect_null(strchr(message, '\n'));
-
-    rapt_plan *plan = (rapt_plan *)(uintptr_t)&message;
-    rapt_status status = rapt_plan_create(args, &plan);
-    if (status == RAPT_OK) {
-        status = rapt_plan_run(plan, NULL, NULL, 0);
-        rapt_plan_destroy(plan);
-    } else {
-        cr_expect_null(plan, "%s %s", argument, found);
-    }
-    cr_expect_eq(status, expected);
-    cr_expect_str_eq(rapt_last_error(), message);
-    cr_assert(outputs_untouched(good), "%s %s: an output was written", argument, found);
-}
-
-Test(check, the_problem_to_be_spoilt_is_good) {
-    rapt_attention_args args = new_problem(&form, 1);
-    expect_ok(rapt_attention(&args));
-    cr_expect_not(outputs_untouched(&args));
-    free_problem(&args);
-}
-
 Test(check, every_bad_argument) {
-    rapt_attention_args good = new_problem(&form, 1);
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        const rapt_attention_args args = spoilt(&good, &table[i]);
-        const bool isa = strcmp(table[i].argument, "isa") == 0;
-        expect_refusal(&good, &args, isa ? RAPT_ISA_UNAVAILABLE : RAPT_INVALID_ARGUMENT,
-                       table[i].argument, table[i].found);
-    }
-    free_problem(&good);
+    expect_refusals(new_problem(&form, 1), table, sizeof table / sizeof *table);
 }
 
 Test(check, no_arguments) {
@@ -284,84 +171,4 @@ Test(check, no_arguments) {
     cr_expect(mentions(rapt_last_error(), "args") && mentions(rapt_last_error(), "NULL"));
     cr_expect_eq(rapt_plan_create(NULL, &plan), RAPT_INVALID_ARGUMENT);
     cr_expect_null(plan);
-}
-
-Test(check, pointers_near_the_ends_of_memory) {
-    rapt_attention_args good = new_problem(&form, 1);
-    static const size_t tensors[] = {AT(query), AT(key), AT(value),  AT(mask),
-                                     AT(out),   AT(lse), AT(weights)};
-    static const char *const names[] = {"query", "key", "value", "mask", "out", "lse", "weights"};
-    for (int i = 0; i < 7; i++) {
-        rapt_attention_args args = good;
-        rapt_tensor *t = (rapt_tensor *)(void *)((char *)&args + tensors[i]);
-        t->data = (void *)(UINTPTR_MAX - 7);
-        expect_refusal(&good, &args, RAPT_INVALID_ARGUMENT, names[i], "address");
-        t->data = (void *)(uintptr_t)4;
-        for (int k = 0; k < 4; k++)
-            t->stride[k] = -t->stride[k];
-        expect_refusal(&good, &args, RAPT_INVALID_ARGUMENT, names[i], "address");
-    }
-    free_problem(&good);
-}
-
-/* Each output laid over each other tensor: at its start, at its last byte, ending in its first. */
-Test(check, outputs_over_other_tensors) {
-    enum { APART = 4096 };
-    rapt_attention_args good = new_problem(&form, 1), apart = good;
-    static const size_t tensors[] = {AT(query), AT(key), AT(value),  AT(mask),
-                                     AT(out),   AT(lse), AT(weights)};
-    static const char *const names[] = {"query", "key", "value", "mask", "out", "lse", "weights"};
-    char *memory = allocate(8 * APART);
-    memset(memory, 0, 8 * APART);
-    for (int i = 0; i < 7; i++)
-        ((rapt_tensor *)(void *)((char *)&apart + tensors[i]))->data = memory + (i + 1) * APART;
-    for (int output = 4; output < 7; output++) {
-        for (int other = 0; other < 7; other++) {
-            for (int place = 0; place < 3 && output != other; place++) {
-                rapt_attention_args args = apart;
-                rapt_tensor *a = (rapt_tensor *)(void *)((char *)&args + tensors[output]);
-                const rapt_tensor *b = (rapt_tensor *)(void *)((char *)&args + tensors[other]);
-                const uintptr_t at = (uintptr_t)b->data;
-                a->data = (void *)(place == 0   ? at
-                                   : place == 1 ? at + bytes_of(b) - sizeof(float)
-                                                : at - bytes_of(a) + sizeof(float));
-                expect_refusal(&good, &args, RAPT_INVALID_ARGUMENT, names[output], "overlaps");
-                cr_expect(mentions(rapt_last_error(), names[other]), "%s", rapt_last_error());
-            }
-        }
-    }
-    for (int i = 0; i < 8 * APART; i++)
-        cr_assert_eq(memory[i], 0);
-    free(memory);
-    free_problem(&good);
-}
-
-Test(check, replaced_pointers_are_checked) {
-    rapt_attention_args good = new_problem(&form, 1);
-    rapt_plan *plan;
-    expect_ok(rapt_plan_create(&good, &plan));
-    const rapt_attention_data own = rapt_attention_data_of(&good);
-    const void *bad[] = {NULL, (const char *)good.query.data + 1};
-    static const size_t members[] = {
-        offsetof(rapt_attention_data, query),   offsetof(rapt_attention_data, key),
-        offsetof(rapt_attention_data, value),   offsetof(rapt_attention_data, mask),
-        offsetof(rapt_attention_data, out),     offsetof(rapt_attention_data, lse),
-        offsetof(rapt_attention_data, weights),
-    };
-    static const char *const names[] = {"query", "key", "value", "mask", "out", "lse", "weights"};
-    for (int i = 0; i < 7; i++) {
-        for (int k = 0; k < 2; k++) {
-            rapt_attention_data data = own;
-            memcpy((char *)&data + members[i], &bad[k], sizeof bad[k]);
-            cr_expect_eq(rapt_plan_run(plan, &data, NULL, 0), RAPT_INVALID_ARGUMENT);
-            cr_expect(mentions(rapt_last_error(), names[i]), "%s", rapt_last_error());
-            cr_expect(outputs_untouched(&good));
-        }
-    }
-    rapt_attention_data data = own;
-    data.out = good.key.data;
-    cr_expect_eq(rapt_plan_run(plan, &data, NULL, 0), RAPT_INVALID_ARGUMENT);
-    cr_expect(mentions(rapt_last_error(), "overlaps"), "%s", rapt_last_error());
-    rapt_plan_destroy(plan);
-    free_problem(&good);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of the kernel table one by one: gather, scatter, begin, finish, probes. */
+/* The parts of the kernel table one by one: gather, scatter, scale, clear, join, finish, probes. */
 #include <float.h>
 
 #include "dispatch.h"
@@ -96,7 +96,7 @@ Test(kernels, scatter) {
     }
 }
 
-Test(kernels, begin_empties_and_scales) {
+Test(kernels, a_panel_is_opened_empty_and_scaled) {
     FOR_EACH_VARIANT(k) {
         struct head h = new_head(k->panel_rows, 1, 5, 3, 1);
         const float special[] = {FLT_MAX, -FLT_MAX, INFINITY, -INFINITY, NAN, 0.0f, -0.0f, 1.5f};
@@ -120,6 +120,176 @@ Test(kernels, begin_empties_and_scales) {
             cr_expect(isfinite(w.panel.max[lane]));
         }
         free(w.memory);
+        free_head(&h);
+    }
+}
+
+/* In memory of exactly its size, at any alignment of a float. */
+Test(kernels, scale_saturates_and_ends_where_it_should) {
+    const float special[] = {1e38f, -1e38f, INFINITY, -INFINITY, NAN, 0.0f, -0.0f, 0x1p-149f, 3.5f};
+    const float factors[] = {1, 0.7f, 10, 1e-30f, 1e30f};
+    FOR_EACH_VARIANT(k) {
+        for (int n = 0; n <= N_MAX; n++) {
+            for (int f = 0; f < 5; f++) {
+                float *memory = malloc((size_t)(n + 1) * sizeof(float)), *x = memory + 1;
+                cr_assert_not_null(memory);
+                memory[0] = 42;
+                for (int i = 0; i < n; i++)
+                    x[i] = special[i % 9];
+                k->scale(x, factors[f], n);
+                cr_expect_eq(memory[0], 42);
+                for (int i = 0; i < n; i++) {
+                    const float scaled = special[i % 9] * factors[f];
+                    const float expected = fminf(fmaxf(scaled, -FLT_MAX), FLT_MAX);
+                    cr_expect(isnan(scaled) ? isnan(x[i]) : x[i] == expected,
+                              "%s, %d of %d: %g times %g gives %g", k->name, i, n,
+                              (double)special[i % 9], (double)factors[f], (double)x[i]);
+                }
+                free(memory);
+            }
+        }
+    }
+}
+
+Test(kernels, clear_empties_the_state_alone) {
+    FOR_EACH_VARIANT(k) {
+        struct head h = new_head(k->panel_rows, 1, 5, 3, 4);
+        struct work w = open_panel(k, &h, 0, k->panel_rows, 1);
+        const int width = w.panel.width;
+        float *arrays[] = {w.panel.out, w.panel.max, w.panel.sum, w.panel.seen};
+        for (int i = 0; i < 4; i++)
+            for (int at = 0; at < (i ? 1 : 3) * width; at++)
+                arrays[i][at] = at % 2 ? NAN : 7;
+        const float query = w.panel.query[0];
+        k->clear(&w.panel);
+        for (int i = 0; i < 4; i++)
+            for (int at = 0; at < (i ? 1 : 3) * width; at++)
+                cr_expect_eq(arrays[i][at], i == 1 ? -FLT_MAX : 0, "%s", k->name);
+        cr_expect_eq(w.panel.query[0], query);
+        free(w.memory);
+        free_head(&h);
+    }
+}
+
+/* A state of some keys, or of none in the lanes that `empty` picks: each third or all. */
+static struct work fed_panel(const struct rapt_kernels *k, struct head *h, int first, int last,
+                             int empty) {
+    struct work w = open_panel(k, h, 0, k->panel_rows, 40);
+    for (int row = 0; row < h->rows; row++) {
+        h->first[row] = first;
+        h->last[row] = empty == 2 || (empty == 1 && row % 3 == 0) ? first : last;
+    }
+    if (last > first)
+        feed_block(k, &w, first, last);
+    return w;
+}
+
+static bool same_state(const struct rapt_panel *a, const struct rapt_panel *b) {
+    const size_t bytes = (size_t)a->width * sizeof(float);
+    return memcmp(a->max, b->max, bytes) == 0 && memcmp(a->sum, b->sum, bytes) == 0 &&
+           memcmp(a->seen, b->seen, bytes) == 0 &&
+           memcmp(a->out, b->out, bytes * (size_t)a->value_dim) == 0;
+}
+
+/* Joining an empty part changes nothing, and the part joined to an empty total is the total; and
+ * each third lane may be empty on its own. */
+Test(kernels, join_of_the_empty) {
+    FOR_EACH_VARIANT(k) {
+        for (int width = k->lanes; width <= k->panel_rows; width += k->lanes) {
+            struct head h = new_head(width, 40, 9, 7, 5);
+            add_bounds(&h, 6);
+            for (int empty = 0; empty < 3; empty++) {
+                struct work state = fed_panel(k, &h, 0, 40, empty);
+                struct work total = fed_panel(k, &h, 0, 40, empty);
+                struct work none = fed_panel(k, &h, 0, 0, 2), masked = fed_panel(k, &h, 0, 40, 2);
+                k->join(&total.panel, &none.panel);
+                cr_expect(same_state(&total.panel, &state.panel), "%s, width %d", k->name, width);
+                k->join(&total.panel, &masked.panel);
+                cr_expect(same_state(&total.panel, &state.panel), "%s, width %d", k->name, width);
+                k->join(&none.panel, &state.panel);
+                cr_expect(same_state(&none.panel, &state.panel), "%s, width %d", k->name, width);
+                k->join(&masked.panel, &none.panel);
+                cr_expect(same_state(&masked.panel, &state.panel), "%s, width %d", k->name, width);
+                struct work *all[] = {&state, &total, &none, &masked};
+                for (int i = 0; i < 4; i++)
+                    free(all[i]->memory);
+            }
+            free_head(&h);
+        }
+    }
+}
+
+/* What the states of two parts come to, in double: the weights relative to the larger maximum. */
+static void expect_joined(const char *name, const struct rapt_panel *total,
+                          const struct rapt_panel *a, const struct rapt_panel *b) {
+    for (int lane = 0; lane < total->width; lane++) {
+        const double top = fmax((double)a->max[lane], (double)b->max[lane]);
+        const double keep = exp2((double)a->max[lane] - top);
+        const double take = exp2((double)b->max[lane] - top);
+        const double sum = keep * (double)a->sum[lane] + take * (double)b->sum[lane];
+        cr_expect_eq((double)total->max[lane], top, "%s", name);
+        cr_expect_float_eq((double)total->sum[lane], sum, 1e-6 * sum, "%s: %g, not %g", name,
+                           (double)total->sum[lane], sum);
+        cr_expect_eq(total->seen[lane], fmaxf(a->seen[lane], b->seen[lane]), "%s", name);
+        for (int64_t c = 0; c < total->value_dim; c++) {
+            const ptrdiff_t at = c * total->width + lane;
+            const double out = keep * (double)a->out[at] + take * (double)b->out[at];
+            cr_expect_float_eq((double)total->out[at], out, 1e-6 * sum, "%s: %g, not %g", name,
+                               (double)total->out[at], out);
+        }
+    }
+}
+
+Test(kernels, join_of_two_parts) {
+    FOR_EACH_VARIANT(k) {
+        for (int width = k->lanes; width <= k->panel_rows; width += k->lanes) {
+            struct head h = new_head(width, 60, 9, 7, 7);
+            add_bounds(&h, 8);
+            h.scale = 5; /* so that the parts' maxima differ */
+            for (int empty = 0; empty < 4; empty++) {
+                struct work a = fed_panel(k, &h, 0, 25, empty % 2);
+                struct work b = fed_panel(k, &h, 25, 60, empty / 2);
+                struct work total = fed_panel(k, &h, 0, 25, empty % 2);
+                k->join(&total.panel, &b.panel);
+                expect_joined(k->name, &total.panel, &a.panel, &b.panel);
+                free(a.memory);
+                free(b.memory);
+                free(total.memory);
+            }
+            free_head(&h);
+        }
+    }
+}
+
+/* Saturated maxima, and a NaN in one lane of a part: it stays in its lane. */
+Test(kernels, join_at_the_limits) {
+    FOR_EACH_VARIANT(k) {
+        struct head h = new_head(k->panel_rows, 1, 1, 2, 9);
+        struct work a = open_panel(k, &h, 0, k->panel_rows, 1);
+        struct work b = open_panel(k, &h, 0, k->panel_rows, 1);
+        const int width = a.panel.width;
+        const float tops[] = {FLT_MAX, -FLT_MAX, 0};
+        for (int lane = 0; lane < width; lane++) {
+            a.panel.max[lane] = tops[lane % 3];
+            b.panel.max[lane] = tops[lane / 3 % 3];
+            a.panel.sum[lane] = b.panel.sum[lane] = 1;
+            a.panel.seen[lane] = 1;
+            a.panel.out[lane] = a.panel.out[width + lane] = 2;
+            b.panel.out[lane] = lane == width - 1 ? NAN : 4;
+            b.panel.out[width + lane] = 4;
+        }
+        k->join(&a.panel, &b.panel);
+        for (int lane = 0; lane < width; lane++) {
+            const float x = tops[lane % 3], y = tops[lane / 3 % 3];
+            const float sum = x == y ? 2 : 1, out = x == y ? 6 : x > y ? 2 : 4;
+            cr_expect_eq(a.panel.max[lane], x > y ? x : y);
+            cr_expect_eq(a.panel.sum[lane], sum, "%s, lane %d", k->name, lane);
+            cr_expect_eq(a.panel.seen[lane], 1);
+            cr_expect_eq(a.panel.out[width + lane], out, "%s, lane %d", k->name, lane);
+            cr_expect(lane == width - 1 ? isnan(a.panel.out[lane]) : a.panel.out[lane] == out);
+        }
+        free(a.memory);
+        free(b.memory);
         free_head(&h);
     }
 }

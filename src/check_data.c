@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tensors in memory: those of a run, and those of a merge. */
+#include "check.h"
+
+#include <inttypes.h>
+
+#include "check_tensor.h"
+
+/* One tensor of a run. */
+struct placed {
+    const char *name;
+    const void *data;
+    bool output;
+    struct rapt_place place;
+};
+
+static rapt_status find_place(struct placed *t) {
+    const rapt_dtype dtype = t->place.view->dtype;
+    const int64_t size = dtype == RAPT_Q8_0 ? 1 : rapt_dtype_size(dtype); /* bytes, to us */
+    const uintptr_t at = (uintptr_t)t->data;
+    if (!t->data)
+        return INVALID("%s: data is NULL, expected the tensor's elements", t->name);
+    if (at % (uintptr_t)size != 0)
+        return INVALID("%s: data is at address %p, expected a multiple of %" PRId64, t->name,
+                       t->data, size);
+    struct rapt_span span;
+    rapt_tensor_span(t->place.view, &span);
+    if ((uintptr_t)-span.first > at || UINTPTR_MAX - at < (uintptr_t)span.last)
+        return INVALID("%s: data at %p and its strides reach beyond the address space, expected "
+                       "memory within it",
+                       t->name, t->data);
+    t->place.first = at - (uintptr_t)-span.first;
+    t->place.last = at + (uintptr_t)span.last;
+    return RAPT_OK;
+}
+
+static rapt_status check_apart(const struct placed *output, const struct placed *other) {
+    if (rapt_places_meet(&output->place, &other->place))
+        return INVALID("%s: its memory overlaps that of %s, expected memory of its own",
+                       output->name, other->name);
+    return RAPT_OK;
+}
+
+rapt_status rapt_check_data(const struct rapt_problem *p, const rapt_attention_data *data) {
+    struct placed tensors[] = {
+        {"query", data->query, false, {&p->query, 0, 0}},
+        {"key", data->key, false, {&p->key, 0, 0}},
+        {"value", data->value, false, {&p->value, 0, 0}},
+        {"key_scale", data->key_scale, false, {&p->key_scale, 0, 0}},
+        {"value_scale", data->value_scale, false, {&p->value_scale, 0, 0}},
+        {"mask", data->mask, false, {&p->mask, 0, 0}},
+        {"alibi", data->alibi, false, {&p->alibi, 0, 0}},
+        {"sink", data->sink, false, {&p->sink, 0, 0}},
+        {"out", data->out, true, {&p->out, 0, 0}},
+        {"lse", data->lse, true, {&p->lse, 0, 0}},
+        {"max", data->max, true, {&p->max, 0, 0}},
+        {"weights", data->weights, true, {&p->weights, 0, 0}},
+    };
+    const int count = sizeof tensors / sizeof *tensors;
+    for (int i = 0; i < count; i++)
+        if (tensors[i].place.view->dtype != RAPT_NONE)
+            TRY(find_place(&tensors[i]));
+    for (int i = 0; i < count; i++)
+        for (int j = 0; tensors[i].output && j < i; j++)
+            TRY(check_apart(&tensors[i], &tensors[j]));
+    return RAPT_OK;
+}
+
+/* A tensor of a merge: f32, of the shape of `out` up to its channels, with memory of its own. */
+static rapt_status check_part(struct placed *t, const rapt_tensor *out, int64_t channels) {
+    const rapt_tensor *view = t->place.view;
+    const int64_t shape[4] = {out->shape[0], out->shape[1], out->shape[2], channels};
+    TRY(rapt_check_dtype(t->name, view, RAPT_ONLY_F32));
+    TRY(rapt_check_dimensions(t->name, view));
+    TRY(rapt_check_shape(t->name, view, shape, NULL));
+    TRY(rapt_check_strides(t->name, view, t->output));
+    t->data = view->data;
+    return find_place(t);
+}
+
+rapt_status rapt_check_merge(int count, const rapt_tensor *outs, const rapt_tensor *lses,
+                             const rapt_tensor *out, const rapt_tensor *lse) {
+    if (count < 1)
+        return INVALID("count: found %d, expected 1 or more", count);
+    if (!outs || !lses || !out || !lse)
+        return INVALID("%s: found NULL, expected a pointer to tensors", !outs   ? "outs"
+                                                                        : !lses ? "lses"
+                                                                        : !out  ? "out"
+                                                                                : "lse");
+    struct placed to_out = {"out", NULL, true, {out, 0, 0}};
+    struct placed to_lse = {"lse", NULL, true, {lse, 0, 0}};
+    TRY(check_part(&to_out, out, out->shape[3]));
+    if (lse->dtype != RAPT_NONE) {
+        TRY(check_part(&to_lse, out, 1));
+        TRY(check_apart(&to_lse, &to_out));
+    }
+    for (int i = 0; i < count; i++) {
+        struct placed parts[2] = {{"outs", NULL, false, {&outs[i], 0, 0}},
+                                  {"lses", NULL, false, {&lses[i], 0, 0}}};
+        for (int k = 0; k < 2; k++) {
+            TRY(check_part(&parts[k], out, k == 0 ? out->shape[3] : 1));
+            TRY(check_apart(&to_out, &parts[k]));
+            if (to_lse.data)
+                TRY(check_apart(&to_lse, &parts[k]));
+        }
+    }
+    return RAPT_OK;
+}
+
+rapt_status rapt_check_floats(const char *name, const rapt_tensor *view, const int64_t *shape,
+                              bool output, struct rapt_place *place) {
+    if (!view)
+        return INVALID("%s: found NULL, expected a pointer to a tensor", name);
+    TRY(rapt_check_dtype(name, view, RAPT_FLOATS));
+    TRY(rapt_check_dimensions(name, view));
+    if (shape)
+        TRY(rapt_check_shape(name, view, shape, NULL));
+    TRY(rapt_check_strides(name, view, output));
+    struct placed placed = {name, view->data, output, {view, 0, 0}};
+    TRY(find_place(&placed));
+    *place = placed.place;
+    return RAPT_OK;
+}

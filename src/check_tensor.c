@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check_tensor.h"
+
+#include <inttypes.h>
+
+static const char *const dimension_names[4] = {"batch", "heads", "positions", "channels"};
+
+const char *rapt_dtype_name(rapt_dtype dtype) {
+    switch (dtype) {
+    case RAPT_NONE:
+        return "none";
+    case RAPT_F32:
+        return "f32";
+    case RAPT_BOOL:
+        return "bool";
+    case RAPT_F16:
+        return "f16";
+    case RAPT_BF16:
+        return "bf16";
+    case RAPT_I8:
+        return "int8";
+    case RAPT_Q8_0:
+        return "q8_0";
+    }
+    return "unknown";
+}
+
+rapt_status rapt_check_dtype(const char *name, const rapt_tensor *t, enum rapt_stored stored) {
+    static const char *const expected[] = {"f32", "f32, f16 or bf16", "bool, f32, f16 or bf16",
+                                           "f32, f16, bf16, int8 or q8_0"};
+    const bool half = t->dtype == RAPT_F16 || t->dtype == RAPT_BF16;
+    const bool quantized = t->dtype == RAPT_I8 || t->dtype == RAPT_Q8_0;
+    if (t->dtype == RAPT_F32 || (half && stored != RAPT_ONLY_F32) ||
+        (t->dtype == RAPT_BOOL && stored == RAPT_FLOATS_OR_BOOL) ||
+        (quantized && stored == RAPT_FLOATS_OR_QUANTIZED))
+        return RAPT_OK;
+    return INVALID("%s: dtype is %s (%d), expected %s", name, rapt_dtype_name(t->dtype),
+                   (int)t->dtype, expected[stored]);
+}
+
+rapt_status rapt_check_shape(const char *name, const rapt_tensor *t, const int64_t *expected,
+                             const bool *or_one) {
+    for (int i = 0; i < 4; i++) {
+        const bool one = or_one && or_one[i];
+        if (t->shape[i] != expected[i] && !(one && t->shape[i] == 1))
+            return INVALID("%s: shape[%d] (%s) is %" PRId64 ", expected %" PRId64 "%s", name, i,
+                           dimension_names[i], t->shape[i], expected[i],
+                           one && expected[i] != 1 ? " or 1" : "");
+    }
+    return RAPT_OK;
+}
+
+rapt_status rapt_check_dimensions(const char *name, const rapt_tensor *t) {
+    for (int i = 0; i < 4; i++) {
+        if (t->shape[i] < 1 || t->shape[i] > RAPT_DIMENSION_MAX)
+            return INVALID("%s: shape[%d] (%s) is %" PRId64 ", expected 1 to %" PRId64, name, i,
+                           dimension_names[i], t->shape[i], RAPT_DIMENSION_MAX);
+    }
+    return RAPT_OK;
+}
+
+rapt_status rapt_check_blocks(const char *name, const rapt_tensor *t) {
+    const int64_t block = rapt_dtype_block(t->dtype);
+    if (block == 1)
+        return RAPT_OK;
+    if (t->shape[3] % block != 0)
+        return INVALID("%s: shape[3] (channels) is %" PRId64 ", expected a multiple of %" PRId64
+                       " for %s",
+                       name, t->shape[3], block, rapt_dtype_name(t->dtype));
+    for (int i = 0; i < 4; i++) {
+        const bool fits = i == 3 ? t->stride[i] == 1 : t->stride[i] % block == 0;
+        if (t->shape[i] > 1 && !fits)
+            return INVALID("%s: stride[%d] (%s) is %" PRId64 ", expected %s%" PRId64 " for %s",
+                           name, i, dimension_names[i], t->stride[i],
+                           i == 3 ? "" : "a multiple of ", i == 3 ? 1 : block,
+                           rapt_dtype_name(t->dtype));
+    }
+    return RAPT_OK;
+}
+
+rapt_status rapt_check_strides(const char *name, const rapt_tensor *t, bool output) {
+    struct rapt_span span;
+    if (!rapt_tensor_span(t, &span))
+        return INVALID("%s: strides {%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64
+                       "} reach beyond the address space, expected smaller ones",
+                       name, t->stride[0], t->stride[1], t->stride[2], t->stride[3]);
+    if (output && rapt_tensor_meets_itself(t))
+        return INVALID("%s: strides {%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64
+                       "} let elements of the output share memory, expected distinct elements",
+                       name, t->stride[0], t->stride[1], t->stride[2], t->stride[3]);
+    return RAPT_OK;
+}

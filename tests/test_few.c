@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel for a few queries: the bits that a panel gives the same rows, whatever comes. */
+#include <float.h>
+
+#include "cpu.h"
+#include "dispatch.h"
+#include "panels.h"
+
+#define FOR_EACH_VARIANT(k)                                                                        \
+    int count_;                                                                                    \
+    const struct rapt_variant *list_ = rapt_variants(&count_);                                     \
+    for (int at_ = 0; at_ < count_; at_++)                                                         \
+        for (const struct rapt_kernels *k = list_[at_].available ? list_[at_].kernels : NULL; k;   \
+             k = NULL)
+
+enum { BIAS = 1, BOUNDS = 2, SOFTCAP = 4, ALIBI = 8, POISON = 16, HUGE_SCORES = 32, OPTIONS = 64 };
+
+/* How keys and values are stored. */
+struct types {
+    rapt_dtype key, value;
+};
+static const struct types plain = {RAPT_F32, RAPT_F32};
+static const rapt_dtype stored_types[] = {RAPT_F32, RAPT_F16, RAPT_BF16, RAPT_I8, RAPT_Q8_0};
+enum { TYPES = sizeof stored_types / sizeof *stored_types };
+
+static int64_t whole_blocks(rapt_dtype dtype, int64_t channels) {
+    const int64_t block = rapt_dtype_block(dtype);
+    return (channels + block - 1) / block * block;
+}
+
+/* A head of some rows and of blocks of `block` keys, the last of them shorter. */
+static struct head sample(int rows, int block, int options, struct types types, uint64_t seed) {
+    const int keys = 2 * block + (block + 1) / 2;
+    const int64_t head_dim = 1 + next_random(&seed) % 200, value_dim = 1 + next_random(&seed) % 200;
+    struct head h = new_head(rows, keys, whole_blocks(types.key, head_dim),
+                             whole_blocks(types.value, value_dim), seed + 1);
+    if (options & BIAS)
+        add_bias(&h, seed + 2);
+    if (options & BOUNDS)
+        add_bounds(&h, seed + 3);
+    if (options & SOFTCAP)
+        h.softcap = 1.5f;
+    if (options & ALIBI)
+        add_slopes(&h, seed + 4);
+    const float special[] = {NAN, INFINITY, -INFINITY, FLT_MAX};
+    for (int i = 0; options & POISON && i < keys; i += 1 + (int)(next_random(&seed) % 7))
+        h.value[i * h.value_dim + next_random(&seed) % h.value_dim] = special[i % 4];
+    for (int i = 0; options & HUGE_SCORES && i < rows * h.head_dim; i++)
+        h.query[i] *= 3e37f;
+    if (options & HUGE_SCORES && options & BIAS) {
+        h.bias[next_random(&seed) % (uint32_t)(rows * keys)] = INFINITY;
+        h.bias[next_random(&seed) % (uint32_t)(rows * keys)] = NAN;
+    }
+    for (int i = 0; options & HUGE_SCORES && i < keys * h.head_dim; i += 5)
+        h.key[i] *= 1e20f;
+    return h;
+}
+
+/* Memory of exactly that size, as aligned as a thread's scratch. */
+static float *exactly(int64_t floats) {
+    void *memory;
+    cr_assert_eq(posix_memalign(&memory, RAPT_ALIGN, (size_t)floats * sizeof(float)), 0);
+    memset(memory, CANARY, (size_t)floats * sizeof(float));
+    return memory;
+}
+
+/* Every row in memory of exactly its size. The floats become what is stored. */
+struct store {
+    int keys;
+    void **row;
+    float *scale;
+};
+
+static void store_row(const struct rapt_kernels *k, rapt_dtype dtype, float *row, int64_t channels,
+                      void *stored, float *scale, uint64_t *seed) {
+    unsigned char *bytes = stored;
+    *scale = row[0] / 64;
+    for (int64_t c = 0; c < channels; c++)
+        *scale = isfinite(row[c]) ? *scale : row[c];
+    if (dtype == RAPT_I8 || dtype == RAPT_Q8_0) {
+        const int64_t size = channels / rapt_dtype_block(dtype) * rapt_dtype_size(dtype);
+        for (int64_t i = 0; i < size; i++)
+            bytes[i] = (unsigned char)next_random(seed);
+        for (int64_t i = 0; dtype == RAPT_Q8_0 && i < size; i += 34)
+            k->narrow(bytes + i, scale, RAPT_F16, 1);
+    } else {
+        k->narrow(stored, row, dtype, channels);
+    }
+    k->widen(row, stored, dtype, *scale, channels);
+}
+
+static struct store store_rows(const struct rapt_kernels *k, rapt_dtype dtype, float *rows,
+                               int keys, int64_t channels, uint64_t seed) {
+    struct store s = {keys, malloc((size_t)keys * sizeof *s.row),
+                      malloc((size_t)keys * sizeof *s.scale)};
+    cr_assert(s.row && s.scale);
+    const int64_t size = channels / rapt_dtype_block(dtype) * rapt_dtype_size(dtype);
+    for (int i = 0; i < keys; i++) {
+        s.row[i] = malloc((size_t)size);
+        cr_assert_not_null(s.row[i]);
+        store_row(k, dtype, rows + i * channels, channels, s.row[i], &s.scale[i], &seed);
+    }
+    return s;
+}
+
+/* Rows of a block, and of the one after it if there is as large a one. */
+static struct rapt_rows rows_of(const struct store *s, rapt_dtype dtype, int first, int last) {
+    return (struct rapt_rows){
+        .dtype = dtype,
+        .row = (const void *const *)s->row + first,
+        .next = 2 * last - first <= s->keys ? (const void *const *)s->row + last : NULL,
+        .scale = s->scale + first,
+    };
+}
+
+static void free_store(struct store *s) {
+    for (int i = 0; i < s->keys; i++)
+        free(s->row[i]);
+    free(s->row);
+    free(s->scale);
+}
+
+static struct rapt_few open_few(const struct rapt_kernels *k, const struct head *h) {
+    struct rapt_few few = {h->rows, h->head_dim, h->value_dim, NULL, NULL, NULL, NULL, NULL, NULL};
+    few.query = exactly(h->rows * h->head_dim);
+    few.out = exactly(h->rows * h->value_dim);
+    few.max = exactly(k->lanes);
+    few.sum = exactly(k->lanes);
+    few.seen = exactly(k->lanes);
+    few.lanes = exactly(k->panel_rows * h->head_dim);
+    memcpy(few.query, h->query, (size_t)(h->rows * h->head_dim) * sizeof(float));
+    k->scale(few.query, h->softcap > 0 ? h->scale : h->scale * 0x1.715476p+0f,
+             h->rows * h->head_dim);
+    memset(few.out, 0, (size_t)(h->rows * h->value_dim) * sizeof(float));
+    for (int r = 0; r < h->rows; r++) {
+        few.max[r] = -FLT_MAX;
+        few.sum[r] = few.seen[r] = 0;
+    }
+    return few;
+}
+
+/* Feeds keys first <= i < last; the rows of the bias have some columns more. */
+static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, const struct head *h,
+                     struct rapt_rows key, struct rapt_rows value, int first, int last,
+                     float start) {
+    const int keys = last - first, bias_row = keys + 3;
+    const int width = (keys + k->lanes - 1) / k->lanes * k->lanes;
+    float *bounds = exactly(4 * h->rows), *scores = exactly((int64_t)h->rows * width);
+    float *bias = exactly((int64_t)(h->rows - 1) * bias_row + keys);
+    for (int r = 0; r < h->rows; r++) {
+        bounds[r] = h->first ? (float)(h->first[r] - first) : 0;
+        bounds[h->rows + r] = h->first ? (float)(h->last[r] - first) : 0;
+        bounds[2 * h->rows + r] = h->slope ? h->slope[r] * 0x1.715476p+0f : 0;
+        bounds[3 * h->rows + r] = (float)(h->position + r - first) + start;
+        if (h->bias)
+            memcpy(bias + (ptrdiff_t)r * bias_row, h->bias + r * h->keys + first,
+                   (size_t)keys * sizeof(float));
+    }
+    const struct rapt_block block = {
+        .keys = keys,
+        .keys_stored = key,
+        .values_stored = value,
+        .first = h->first ? bounds : NULL,
+        .last = h->first ? bounds + h->rows : NULL,
+        .bias = h->bias ? bias : NULL,
+        .bias_row = bias_row,
+        .softcap = h->softcap * 0x1.715476p+0f,
+        .softcap_inverse = h->softcap > 0 ? 1 / h->softcap : 0,
+        .slope = h->slope ? bounds + 2 * h->rows : NULL,
+        .position = h->slope ? bounds + 3 * h->rows : NULL,
+        .start = start,
+    };
+    k->attend_few(few, &block, scores);
+    free(bounds);
+    free(scores);
+    free(bias);
+}
+
+/* Results of the state that few queries have, by way of a panel's lanes. */
+static struct result close_few(const struct rapt_kernels *k, struct rapt_few *few,
+                               const struct head *h, int block) {
+    struct result result = new_result(h);
+    struct work w = open_panel(k, h, 0, k->panel_rows, block);
+    for (int lane = 0; lane < w.panel.width; lane++) {
+        const int r = lane_row(&w, lane);
+        w.panel.max[lane] = few->max[r];
+        w.panel.sum[lane] = few->sum[r];
+        w.panel.seen[lane] = few->seen[r];
+        for (int64_t c = 0; c < h->value_dim; c++)
+            w.panel.out[c * w.panel.width + lane] = few->out[r * h->value_dim + c];
+    }
+    close_panel(k, &w, block, &result);
+    float *memory[] = {few->query, few->out, few->max, few->sum, few->seen, few->lanes};
+    for (int i = 0; i < 6; i++)
+        free(memory[i]);
+    return result;
+}
+
+/* Keys and values become what is stored of them. */
+static struct result run_few(const struct rapt_kernels *k, struct head *h, struct types types,
+                             int block, float start) {
+    struct rapt_few few = open_few(k, h);
+    struct store key = store_rows(k, types.key, h->key, h->keys, h->head_dim, 8);
+    struct store value = store_rows(k, types.value, h->value, h->keys, h->value_dim, 9);
+    for (int first = 0; first < h->keys; first += block) {
+        const int last = first + block < h->keys ? first + block : h->keys;
+        feed_few(k, &few, h, rows_of(&key, types.key, first, last),
+                 rows_of(&value, types.value, first, last), first, last, start);
+    }
+    free_store(&key);
+    free_store(&value);
+    return close_few(k, &few, h, block);
+}
+
+static void expect_bits_of_a_panel(const struct rapt_kernels *k, int rows, int block, int options,
+                                   struct types types, uint64_t seed) {
+    struct head h = sample(rows, block, options, types, seed);
+    struct result few = run_few(k, &h, types, block, 0);
+    struct result panel = run_head(k, &h, (struct division){k->panel_rows, block, false});
+    for (int r = 0; r < rows; r++)
+        cr_expect(same_row(&h, &panel, &few, r),
+                  "%s: row %d of %d, %d keys a block, channels %d and %d, options %d, types %d, %d",
+                  k->name, r, rows, block, (int)h.head_dim, (int)h.value_dim, options,
+                  (int)types.key, (int)types.value);
+    free_result(&panel);
+    free_result(&few);
+    free_head(&h);
+}
+
+Test(few, rows_have_the_bits_of_a_panel) {
+    uint64_t seed = 1;
+    FOR_EACH_VARIANT(k) {
+        for (int rows = 1; rows <= k->few_rows; rows++) {
+            for (int i = 0; i < 3 * 96; i++) {
+                const int options = (int)(next_random(&seed) % OPTIONS);
+                const struct types types = {stored_types[next_random(&seed) % TYPES],
+                                            stored_types[next_random(&seed) % TYPES]};
+                expect_bits_of_a_panel(k, rows, 1 + i / 3, options, types, seed);
+            }
+        }
+    }
+}
+
+/* Every option alone and with every other, and every type, at the largest number of rows. */
+Test(few, every_option_and_type) {
+    FOR_EACH_VARIANT(k) {
+        for (int i = 0; i < OPTIONS * TYPES; i++) {
+            const rapt_dtype one = stored_types[i / OPTIONS], other = stored_types[i % TYPES];
+            for (int block = 31; block <= 48; block += 17)
+                expect_bits_of_a_panel(k, k->few_rows, block, i % OPTIONS,
+                                       (struct types){one, other}, (uint64_t)i);
+        }
+    }
+}
+
+/* Channels of every number, in every type: tails of the rows. */
+Test(few, every_number_of_channels) {
+    FOR_EACH_VARIANT(k) {
+        for (int i = 0; i < TYPES * 100; i++) {
+            const rapt_dtype dtype = stored_types[i / 100];
+            const int64_t block = rapt_dtype_block(dtype), channels = (1 + i % 100) * block;
+            if (channels > 200)
+                continue;
+            const struct types types = {dtype, dtype};
+            struct head h = new_head(k->few_rows, 20, channels, channels, (uint64_t)i);
+            struct result few = run_few(k, &h, types, 20, 0);
+            struct result panel = run_head(k, &h, (struct division){k->panel_rows, 20, false});
+            cr_expect(same_result(&h, &panel, &few), "%s: %d channels of type %d", k->name,
+                      (int)channels, (int)dtype);
+            free_result(&panel);
+            free_result(&few);
+            free_head(&h);
+        }
+    }
+}
+
+/* Where distances are exact, it makes no difference from which key positions count. */
+Test(few, positions_count_from_the_start_of_the_block) {
+    FOR_EACH_VARIANT(k) {
+        for (int block = 1; block <= 40; block += 13) {
+            struct head h = sample(k->few_rows, block, ALIBI, plain, 5);
+            struct result zero = run_few(k, &h, plain, block, 0),
+                          other = run_few(k, &h, plain, block, 17);
+            cr_expect(same_result(&h, &zero, &other), "%s, %d keys", k->name, block);
+            free_result(&zero);
+            free_result(&other);
+            free_head(&h);
+        }
+    }
+}
+
+Test(few, variants_that_fuse_agree_bit_for_bit) {
+    const bool fma_here = rapt_cpu_detect() & RAPT_CPU_FMA;
+    uint64_t seed = 2;
+    for (int i = 0; i < 4 * OPTIONS; i++) {
+        const int block = 1 + (int)(next_random(&seed) % 96);
+        const struct types types = {stored_types[i % TYPES], stored_types[i / TYPES % TYPES]};
+        struct result first = {NULL, NULL, NULL};
+        FOR_EACH_VARIANT(k) {
+            if (!fma_here && k->lanes == 1)
+                continue;
+            struct head h = sample(1, block, i % OPTIONS, types, seed);
+            struct result r = run_few(k, &h, types, block, 0);
+            if (first.out) {
+                cr_expect(same_result(&h, &first, &r), "%s, case %d", k->name, i);
+                free_result(&r);
+            } else {
+                first = r;
+            }
+            free_head(&h);
+        }
+        free_result(&first);
+    }
+}
+
+/* A block that a row attends nothing of leaves its state as it is, whatever lies in it. */
+Test(few, masked_block_leaves_no_trace) {
+    FOR_EACH_VARIANT(k) {
+        for (int by_bias = 0; by_bias < 2; by_bias++) {
+            struct head h = sample(k->few_rows, 20, by_bias ? BIAS : BOUNDS, plain, 3);
+            const size_t channels = (size_t)h.value_dim;
+            for (int r = 0; r < h.rows; r++) {
+                for (int i = 20; by_bias && i < 40; i++)
+                    h.bias[r * h.keys + i] = -INFINITY;
+                if (!by_bias) {
+                    h.first[r] = 0;
+                    h.last[r] = 20;
+                }
+            }
+            for (int64_t i = 20 * h.value_dim; i < 40 * h.value_dim; i++)
+                h.value[i] = i % 2 ? NAN : INFINITY;
+            for (int64_t i = 20 * h.head_dim; i < 40 * h.head_dim; i++)
+                h.key[i] = i % 2 ? NAN : FLT_MAX;
+            struct store key = store_rows(k, RAPT_F32, h.key, h.keys, h.head_dim, 8);
+            struct store value = store_rows(k, RAPT_F32, h.value, h.keys, h.value_dim, 9);
+            struct rapt_few few = open_few(k, &h);
+            feed_few(k, &few, &h, rows_of(&key, RAPT_F32, 0, 20), rows_of(&value, RAPT_F32, 0, 20),
+                     0, 20, 0);
+            float *out = exactly(h.rows * h.value_dim), state[3][16];
+            float *const now[] = {few.max, few.sum, few.seen};
+            memcpy(out, few.out, (size_t)h.rows * channels * sizeof(float));
+            for (int i = 0; i < 3; i++)
+                memcpy(state[i], now[i], (size_t)h.rows * sizeof(float));
+            feed_few(k, &few, &h, rows_of(&key, RAPT_F32, 20, 40),
+                     rows_of(&value, RAPT_F32, 20, 40), 20, 40, 0);
+            cr_expect_arr_eq(out, few.out, (size_t)h.rows * channels * sizeof(float));
+            for (int i = 0; i < 3; i++)
+                cr_expect_arr_eq(state[i], now[i], (size_t)h.rows * sizeof(float));
+            free(out);
+            free_store(&key);
+            free_store(&value);
+            struct result result = close_few(k, &few, &h, 20);
+            free_result(&result);
+            free_head(&h);
+        }
+    }
+}
