@@ -21,7 +21,7 @@ struct kcheck_report {
     size_t cases, failures;
     double error;        /* largest of out, where numbers are normal and scale is the default */
     double bound_share;  /* largest error of anything, as a fraction of its bound */
-    char worst[192];     /* the case it is from */
+    char worst[224];     /* the case it is from */
     uint64_t hash;       /* of the bits of all outputs, to compare variants with: same cases, */
     uint64_t quick_hash; /* same hash; this one is of the quick cases, which each level has */
 };

@@ -3,11 +3,13 @@
 #ifndef RAPT_CHECK_NUMBERS_H
 #define RAPT_CHECK_NUMBERS_H
 
+#include <stdbool.h>
+
 #include <rapt/attention.h>
 
 #include "cases.h"
 
-/* Fills the inputs from the seed of the case. Needs positions and lengths. */
-void numbers_fill(const rapt_attention_args *args, const struct attention_case *c);
+/* Fills the inputs from the seed of the case. Needs positions and lengths. False without memory. */
+bool numbers_fill(const rapt_attention_args *args, const struct attention_case *c);
 
 #endif
