@@ -26,7 +26,9 @@ static const float softcaps[] = {0, 20, 0.5f};
 static const int heads[][2] = {{2, 1}, {3, 3}, {6, 2}, {5, 1}, {8, 2}, {7, 1}, {16, 2}};
 static const bool outputs[][3] = {{true, true, true},   {false, false, false}, {true, false, false},
                                   {false, true, false}, {false, false, true},  {true, true, false}};
-/* q_len, kv_len, head_dim, value_dim */
+/* q_len, kv_len, head_dim, value_dim: the last ones have few queries of many keys, which take a
+ * path of their own unless weights are asked for. */
+enum { MANY_KEYS = 300 };
 static const int sizes[][4] = {{9, 37, 12, 12},   {1, 130, 16, 24},  {33, 20, 64, 33},
                                {50, 97, 72, 40},  {5, 100, 131, 17}, {21, 5, 3, 130},
                                {1, 1100, 32, 20}, {2, 530, 72, 40},  {3, 300, 130, 17}};
@@ -82,6 +84,7 @@ static void set_outputs(struct attention_case *c, int option) {
 }
 static void set_weights_kind(struct attention_case *c, int option) {
     c->weights_kind = (rapt_weights_kind)option;
+    c->weights = c->weights || option != 0;
 }
 static void set_fill(struct attention_case *c, int option) {
     c->fill = (enum fill)option;
@@ -95,11 +98,12 @@ static void set_sizes(struct attention_case *c, int option) {
     c->kv_len = sizes[option][1];
     c->head_dim = sizes[option][2];
     c->value_dim = sizes[option][3];
+    c->weights = c->kv_len < MANY_KEYS;
 }
 
 const struct feature features[FEATURE_COUNT] = {
     [FEATURE_SIZES] = {COUNT(sizes), set_sizes},
-    {COUNT(heads), set_heads},
+    [FEATURE_HEADS] = {COUNT(heads), set_heads},
     {LAYOUT_COUNT, set_layout},
     {STORAGE_COUNT, set_storage},
     {RAGGED_COUNT, set_ragged},

@@ -231,8 +231,16 @@ static void add_corners(struct maker *m) {
     }
 }
 
+/* Other features than sizes and heads, each with a probability of a quarter. */
+static void add_features(struct maker *m, struct attention_case c, bool quick) {
+    for (int f = FEATURE_HEADS + 1; f < FEATURE_COUNT; f++)
+        if (below(&m->state, 4) == 0)
+            features[f].set(&c, below(&m->state, features[f].options));
+    add(m, c, quick);
+}
+
 /* Few queries against many keys: lengths about the borders of blocks and chunks, which depend on
- * the channels, all groups, and other features at random. */
+ * the channels, and all groups. Most have no weights, which would keep them off their own path. */
 static void add_decode(struct maker *m) {
     static const int channels[][2] = {{32, 64}, {72, 40}, {160, 131}};
     static const int lengths[] = {1,   31,  32,  33,   47,   49,   96,   97,   255,  256,
@@ -247,15 +255,31 @@ static void add_decode(struct maker *m) {
         c.kv_len = lengths[n / COUNT(channels)];
         c.head_dim = channels[n % COUNT(channels)][0];
         c.value_dim = channels[n % COUNT(channels)][1];
+        c.weights = n % 7 == 0;
         add(m, c, c.kv_len < 600 && n % 4 == 0);
+        add_features(m, c, c.kv_len < 600 && n % 4 == 1);
         c.batch = 2;
         c.offset = OFFSET_END;
         c.causal = true;
         c.storage = other_storage(n);
         add(m, c, false);
-        for (int f = FEATURE_SIZES + 2; f < FEATURE_COUNT; f++)
-            features[f].set(&c, below(&m->state, 4) ? 0 : below(&m->state, features[f].options));
-        add(m, c, c.kv_len < 600 && n % 4 == 1);
+        add_features(m, c, false);
+    }
+}
+
+/* So much work that several threads divide the keys of a head. */
+static void add_divided(struct maker *m) {
+    for (int n = 0; n < 60; n++) {
+        struct attention_case c = features_base;
+        c.batch = 1 + n % 2;
+        c.kv_heads = 1 + n / 2 % 2;
+        c.q_heads = c.kv_heads * (4 + n % 5);
+        c.q_len = 1 + n % 3;
+        c.kv_len = 1000 + below(&m->state, 1100);
+        c.head_dim = 64 + below(&m->state, 100);
+        c.value_dim = 64 + below(&m->state, 100);
+        c.weights = false;
+        add_features(m, c, false);
     }
 }
 
@@ -268,6 +292,7 @@ bool cases_make(struct case_list *list, uint64_t seed, bool quick_only) {
     add_corners(&m);
     add_pairs(&m);
     add_decode(&m);
+    add_divided(&m);
     add_random(&m, 250);
     add_large(&m);
     if (m.failed)

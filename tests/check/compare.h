@@ -25,7 +25,7 @@ struct comparison {
 };
 
 /* The bits of `other` must be those of `first`, and canaries in queries that aren't compared. An
- * output that `other` doesn't have isn't, either. */
+ * output that only one of them has isn't, either. */
 void compare_bits(struct trial *k, const struct outputs *first, const struct outputs *other,
                   const struct comparison *how);
 

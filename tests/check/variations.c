@@ -51,6 +51,7 @@ static void check_copy(struct trial *k, const struct tensors *t, const struct ou
     c.layout = c.layout == LAYOUT_BHSD ? LAYOUT_BSHD : LAYOUT_BHSD;
     if (rounding || one_type || c.seed >> 8 & 1)
         c.storage = STORAGE_F32;
+    c.weights = c.weights || c.seed >> 10 & 1;
     change_form(&c, c.seed >> 16);
     permute(order, c.batch, c.seed >> 24);
     if (!tensors_copy(&copy, t, &c, order, GUARD_BEFORE)) {
@@ -235,15 +236,26 @@ static void check_without_weights(struct trial *k, struct tensors *t, const stru
     t->args.weights = weights;
 }
 
-/* Every case has the copy, the items and the rows, and one of the rest. */
+/* By several threads, and in slices of one: if there is much work, its keys are divided. */
+static void check_divisions(struct trial *k, struct tensors *t, const struct outputs *first,
+                            bool planned, bool both) {
+    static const int counts[] = {2, 3, 7};
+    const uint64_t seed = k->c->seed;
+    const int slices = counts[seed % 3];
+    const struct mode threads = {"several threads", 2 + (int)(seed % 2), !planned, 0};
+    const struct mode sliced = {"slices", seed >> 11 & 1 ? slices : 1, true, slices};
+    if (both || seed >> 12 & 1)
+        check_mode(k, t, first, &threads);
+    if (both || !(seed >> 12 & 1))
+        check_mode(k, t, first, &sliced);
+}
+
+/* Every case has the copy, the items and the rows, and some of the rest. */
 void variations_check(struct trial *k, struct tensors *t, const struct outputs *first,
                       bool planned) {
-    static const int slices[] = {2, 3, 7};
-    const uint64_t seed = k->c->seed;
     const struct mode elsewhere = {"another form", 1, planned, 0};
-    const struct mode threads = {"several threads", 2 + (int)(seed % 2), !planned, 0};
-    const struct mode sliced = {"slices", 1, true, slices[seed % 3]};
-    const bool dense = places_dense(&t->args);
+    const bool dense = places_dense(&t->args), few = k->c->q_len < 8 && !k->c->weights;
+    const int one_of = few ? 0 : (int)(k->c->seed >> 4 & 3);
     int rows[ROWS];
     some_queries(k->c, rows);
     const struct comparison items = {.what = "sequences one by one", .lengths_only = !dense};
@@ -252,18 +264,10 @@ void variations_check(struct trial *k, struct tensors *t, const struct outputs *
     check_copy(k, t, first, &elsewhere);
     check_items(k, t, first, &items, run_whole);
     check_queries(k, t, first, &single, run_rows);
-    switch (seed >> 4 & 3) {
-    case 0:
-        check_mode(k, t, first, &threads);
-        break;
-    case 1:
-        check_mode(k, t, first, &sliced);
-        break;
-    case 2:
+    if (one_of == 1 || few)
         check_queries(k, t, first, &chunks, run_chunks);
-        break;
-    default:
+    if (one_of == 2 && k->c->weights)
         check_without_weights(k, t, first, planned);
-        break;
-    }
+    else if (one_of != 1)
+        check_divisions(k, t, first, planned, few);
 }
