@@ -62,7 +62,7 @@ int kcheck_run(const char *isa, uint64_t seed, enum kcheck_level level,
         return -1;
     }
     for (size_t n = 0; n < list.count; n++) {
-        struct trial k = {variant->name, seed, &list.items[n], report, false};
+        struct trial k = {variant->name, seed, &list.items[n], report, false, NULL};
         if (progress)
             progress(context, list.items[n].name, n, list.count);
         check_case(&k);

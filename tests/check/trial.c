@@ -45,8 +45,10 @@ const char *trial_place(const struct trial *k, enum tensor_role role, size_t ind
 }
 
 /* All slices, in any order, twice: a run leaves the workspace fit for the next. */
-static rapt_status run_slices(const rapt_plan *plan, const rapt_attention_data *data, int slices,
-                              uint64_t seed, void *workspace, size_t size) {
+static rapt_status run_slices(const struct trial *k, const rapt_plan *plan,
+                              const rapt_attention_data *data, int slices, void *workspace,
+                              size_t size) {
+    uint64_t seed = k->c->seed;
     int order[SLICES_MAX];
     for (int n = 0; n < slices; n++) {
         const int at = (int)(cases_random(&seed) % (uint64_t)(n + 1));
@@ -54,8 +56,11 @@ static rapt_status run_slices(const rapt_plan *plan, const rapt_attention_data *
         order[at] = n;
     }
     rapt_status status = RAPT_OK;
-    for (int n = 0; n < 2 * slices && status == RAPT_OK; n++)
+    for (int n = 0; n < 2 * slices && status == RAPT_OK; n++) {
+        if (n == slices && k->tensors)
+            outputs_clear(k->tensors);
         status = rapt_plan_run_slice(plan, data, order[n % slices], slices, workspace, size);
+    }
     return status;
 }
 
@@ -67,9 +72,8 @@ static rapt_status run_guarded(const struct trial *k, const rapt_plan *plan,
         slices ? rapt_plan_slices_workspace_size(plan, slices) : rapt_plan_workspace_size(plan);
     if (!guard_alloc(&workspace, size, GUARD_AFTER, slices ? 0 : WORKSPACE_BYTE))
         return RAPT_OUT_OF_MEMORY;
-    const rapt_status status =
-        slices ? run_slices(plan, data, slices, k->c->seed, workspace.data, size)
-               : rapt_plan_run(plan, data, workspace.data, size);
+    const rapt_status status = slices ? run_slices(k, plan, data, slices, workspace.data, size)
+                                      : rapt_plan_run(plan, data, workspace.data, size);
     *intact = *intact && guard_intact(&workspace);
     guard_free(&workspace);
     return status;
@@ -117,5 +121,8 @@ bool trial_run_all(struct trial *k, struct tensors *t, const struct mode *mode,
                    struct outputs *outputs) {
     const uint64_t before = tensors_checksum(t);
     outputs_clear(t);
-    return trial_run(k, t->args, mode) && trial_collect(k, t, before, mode->what, outputs);
+    k->tensors = t;
+    const bool done = trial_run(k, t->args, mode);
+    k->tensors = NULL;
+    return done && trial_collect(k, t, before, mode->what, outputs);
 }

@@ -12,7 +12,8 @@ struct trial {
     uint64_t seed;
     const struct attention_case *c;
     struct kcheck_report *report;
-    bool failed; /* and has said so */
+    bool failed;             /* and has said so */
+    struct tensors *tensors; /* of a run of all, which a second one has to write anew; or NULL */
 };
 
 /* How a run is made. */
