@@ -4,11 +4,10 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "oracle.h"
 #include "places.h"
+#include "poison.h"
 #include "storage.h"
 #include "tensors.h"
 
@@ -23,8 +22,7 @@ static void put_nan(const rapt_tensor *view, const int64_t *at, bool negative) {
         memcpy(tensors_element(view, at), &half, sizeof half);
 }
 
-/* A finite number stays finite. */
-static void put(const rapt_tensor *view, const int64_t *at, float number) {
+void numbers_put(const rapt_tensor *view, const int64_t *at, float number) {
     const float largest = storage_largest(view->dtype);
     if (isnan(number)) {
         put_nan(view, at, signbit(number) != 0);
@@ -33,6 +31,16 @@ static void put(const rapt_tensor *view, const int64_t *at, float number) {
     if (isfinite(number) && fabsf(number) > largest)
         number = copysignf(largest, number);
     storage_write(view->dtype, tensors_element(view, at), number);
+}
+
+void numbers_put_scale(const rapt_tensor *view, const rapt_tensor *scales, const int64_t *at,
+                       float scale) {
+    const int64_t row[4] = {at[0], at[1], at[2], 0};
+    rapt_tensor block = {.data = storage_block(view, storage_offset(view, at)), .dtype = RAPT_F16};
+    if (view->dtype == RAPT_I8)
+        numbers_put(scales, row, scale);
+    else
+        numbers_put(&block, (const int64_t[4]){0}, scale);
 }
 
 /* 0 to 1 */
@@ -95,7 +103,7 @@ static void fill_mask(const rapt_tensor *mask, const struct attention_case *c, u
     int64_t at[4] = {0};
     do {
         if (mask->dtype != RAPT_BOOL) {
-            put(mask, at, mask_element(c, at[2], state));
+            numbers_put(mask, at, mask_element(c, at[2], state));
             continue;
         }
         const uint64_t r = cases_random(state);
@@ -138,22 +146,11 @@ static void fill_tree(const rapt_attention_args *args, const struct attention_ca
 static void fill_query(const rapt_tensor *query, const struct attention_case *c, uint64_t *state) {
     int64_t at[4] = {0};
     do
-        put(query, at, query_element(c, query->dtype, state));
+        numbers_put(query, at, query_element(c, query->dtype, state));
     while (tensors_next(query, at));
 }
 
 /* ---- int8 and q8_0 ---- */
-
-/* The scale of the element's row, or block. */
-static void put_scale(const rapt_tensor *view, const rapt_tensor *scales, const int64_t *at,
-                      float scale) {
-    const int64_t row[4] = {at[0], at[1], at[2], 0};
-    rapt_tensor block = {.data = storage_block(view, storage_offset(view, at)), .dtype = RAPT_F16};
-    if (view->dtype == RAPT_I8)
-        put(scales, row, scale);
-    else
-        put(&block, (const int64_t[4]){0}, scale);
-}
 
 static float any_scale(uint64_t *state) {
     static const float scales[] = {0, -0.02f, 0x1p-145f, 0.5f, -0x1p-20f, 0.01f, 0.02f, -0.0f};
@@ -176,10 +173,10 @@ static void fill_quantized(const rapt_tensor *view, const rapt_tensor *scales,
         const float q = roundf(50 * normal(state)), size = fminf(fabsf(q) + 1, 127);
         const float scale = kind->size / 50 * (0.5f + uniform(state));
         if (at[3] == 0 || (view->dtype == RAPT_Q8_0 && at[3] % STORAGE_BLOCK == 0))
-            put_scale(view, scales, at,
-                      c->fill == FILL_SCALES ? any_scale(state)
-                      : kind->constant       ? kind->size
-                                             : scale);
+            numbers_put_scale(view, scales, at,
+                              c->fill == FILL_SCALES ? any_scale(state)
+                              : kind->constant       ? kind->size
+                                                     : scale);
         const float number = kind->constant   ? 1
                              : kind->one_sign ? size
                                               : fminf(fmaxf(q, -128), 127);
@@ -220,7 +217,7 @@ static void fill_key(const rapt_attention_args *args, const struct attention_cas
     }
     do {
         kind = at[3] == 0 ? cases_random(state) : kind;
-        put(&args->key, at, key_element(c, args->key.dtype, kind, state));
+        numbers_put(&args->key, at, key_element(c, args->key.dtype, kind, state));
     } while (tensors_next(&args->key, at));
 }
 
@@ -279,7 +276,7 @@ static void fill_value(const rapt_attention_args *args, const struct attention_c
         return;
     }
     do
-        put(&args->value, at, value_element(args, c, state));
+        numbers_put(&args->value, at, value_element(args, c, state));
     while (tensors_next(&args->value, at));
 }
 
@@ -322,97 +319,8 @@ static void fill_heads(const rapt_tensor *view, const struct attention_case *c,
     if (view->dtype == RAPT_NONE)
         return;
     do
-        put(view, at, number(c, at));
+        numbers_put(view, at, number(c, at));
     while (tensors_next(view, at));
-}
-
-/* ---- what shouldn't be there, or not be seen ---- */
-
-/* An element, or the scale of an int8. */
-static void put_any(const rapt_tensor *view, const rapt_tensor *scales, const int64_t *at,
-                    float number) {
-    if (storage_is_quantized(view->dtype))
-        put_scale(view, scales, at, number);
-    else
-        put(view, at, number);
-}
-
-/* Puts a number somewhere into each batch, or some pages, and each head. */
-static void sprinkle(const rapt_tensor *view, const rapt_tensor *scales, float number,
-                     uint64_t *state) {
-    const int64_t step = view->shape[0] > CASE_BATCH_MAX ? view->shape[0] / 3 : 1;
-    int64_t at[4];
-    for (at[0] = 0; at[0] < view->shape[0]; at[0] += step) {
-        for (at[1] = 0; at[1] < view->shape[1]; at[1]++) {
-            at[2] = (int64_t)(cases_random(state) % (uint64_t)view->shape[2]);
-            at[3] = (int64_t)(cases_random(state) % (uint64_t)view->shape[3]);
-            put_any(view, scales, at, cases_random(state) & 1 ? number : -number);
-        }
-    }
-}
-
-static void spoil_row(const rapt_tensor *view, const rapt_tensor *scales, const int64_t *row,
-                      uint64_t *state) {
-    const float garbage[] = {NAN, INFINITY, -INFINITY, FLT_MAX};
-    for (int64_t at[4] = {row[0], row[1], row[2], 0}; at[3] < view->shape[3]; at[3]++)
-        put_any(view, scales, at, garbage[cases_random(state) % 4]);
-}
-
-/* Whether any query of a group that reads the key does attend it. */
-static bool key_is_seen(const rapt_attention_args *args, int64_t b, int64_t kv_head, int64_t j) {
-    const int64_t group = args->query.shape[1] / args->key.shape[1];
-    for (int64_t r = 0; r < group * places_queries(args, b); r++)
-        if (oracle_attends(args, b, kv_head * group + r % group, r / group, j))
-            return true;
-    return false;
-}
-
-/* Garbage in keys and values that no query attends: all but those that are `seen`, one for each
- * row. */
-static void spoil_keys(const rapt_attention_args *args, const bool *seen, uint64_t *state) {
-    const int64_t *shape = args->key.shape;
-    for (int64_t n = 0; n < shape[0] * shape[1] * shape[2]; n++) {
-        const int64_t at[4] = {n / shape[2] / shape[1], n / shape[2] % shape[1], n % shape[2], 0};
-        if (!seen[n]) {
-            spoil_row(&args->key, &args->key_scale, at, state);
-            spoil_row(&args->value, &args->value_scale, at, state);
-        }
-    }
-}
-
-static void spoil_queries(const rapt_attention_args *args, int64_t b, uint64_t *state) {
-    for (int64_t r = 0; r < args->query.shape[1] * places_queries(args, b); r++) {
-        const int64_t h = r % args->query.shape[1], i = r / args->query.shape[1];
-        int64_t at[4] = {0, h, 0, 0};
-        bool sees = false;
-        for (int64_t j = 0; !sees && j < places_keys(args, b); j++)
-            sees = oracle_attends(args, b, h, i, j);
-        places_query(args, b, i, at);
-        if (!sees)
-            spoil_row(&args->query, NULL, at, state);
-    }
-}
-
-/* Garbage in keys and values that no query attends, and in queries that attend no key. */
-static bool spoil_hidden(const rapt_attention_args *args, uint64_t *state) {
-    const int64_t *shape = args->key.shape;
-    bool *seen = calloc((size_t)(shape[0] * shape[1] * shape[2]), sizeof *seen);
-    if (!seen)
-        return false;
-    for (int64_t b = 0; b < places_sequences(args); b++) {
-        for (int64_t n = 0; n < shape[1] * places_keys(args, b); n++) {
-            const int64_t h = n % shape[1], j = n / shape[1];
-            int64_t at[4];
-            places_key(args, b, j, at);
-            bool *row = &seen[(at[0] * shape[1] + h) * shape[2] + at[2]];
-            *row = *row || key_is_seen(args, b, h, j);
-        }
-    }
-    for (int64_t b = 0; b < places_sequences(args); b++)
-        spoil_queries(args, b, state);
-    spoil_keys(args, seen, state);
-    free(seen);
-    return true;
 }
 
 bool numbers_fill(const rapt_attention_args *args, const struct attention_case *c) {
@@ -426,13 +334,5 @@ bool numbers_fill(const rapt_attention_args *args, const struct attention_case *
         fill_mask(&args->mask, c, &state);
     fill_heads(&args->alibi, c, slope);
     fill_heads(&args->sink, c, sink);
-    if (c->fill == FILL_NAN_QUERY)
-        sprinkle(&args->query, NULL, NAN, &state);
-    else if (c->fill == FILL_NAN_KEY)
-        sprinkle(&args->key, &args->key_scale, NAN, &state);
-    else if (c->fill == FILL_NAN_VALUE)
-        sprinkle(&args->value, &args->value_scale, NAN, &state);
-    else if (c->fill == FILL_INF_VALUE)
-        sprinkle(&args->value, &args->value_scale, INFINITY, &state);
-    return c->fill != FILL_HIDDEN || spoil_hidden(args, &state);
+    return poison_fill(args, c, &state);
 }
