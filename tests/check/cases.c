@@ -1,112 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of cases: features with their options, and the lists that combine them. */
+/* The lists of cases. */
 #include "cases.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "case_features.h"
+
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
-
-/* A feature sets option 1, 2, … of a case; option 0 is what base_case has. */
-struct feature {
-    int options;
-    void (*set)(struct attention_case *c, int option);
-};
-
-static const struct attention_case base_case = {
-    .batch = 2,
-    .q_heads = 2,
-    .kv_heads = 1,
-    .q_len = 9,
-    .kv_len = 37,
-    .head_dim = 12,
-    .value_dim = 12,
-    .window_left = -1,
-    .window_right = -1,
-    .lse = true,
-    .max = true,
-    .weights = true,
-};
-
-static const int64_t windows[][2] = {{-1, -1}, {0, 0},  {3, -1},        {-1, 2},       {4, 1},
-                                     {0, 3},   {40, 0}, {INT64_MAX, 0}, {2, INT64_MAX}};
-static const float scales[] = {0, 0.25f, 3};
-static const float softcaps[] = {0, 20, 0.5f};
-static const int heads[][2] = {{2, 1}, {3, 3}, {6, 2}, {5, 1}, {8, 2}};
-static const bool outputs[][3] = {{true, true, true},   {false, false, false}, {true, false, false},
-                                  {false, true, false}, {false, false, true},  {true, true, false}};
-/* q_len, kv_len, head_dim, value_dim */
-static const int sizes[][4] = {{9, 37, 12, 12},  {1, 130, 16, 24},  {33, 20, 64, 33},
-                               {50, 97, 72, 40}, {5, 100, 131, 17}, {21, 5, 3, 130}};
-
-static void set_layout(struct attention_case *c, int option) {
-    c->layout = (enum layout)option;
-    if (c->layout == LAYOUT_PACKED) { /* one token has one query, one key and one value */
-        c->kv_len = c->q_len;
-        c->value_dim = c->head_dim;
-    }
-}
-static void set_storage(struct attention_case *c, int option) {
-    c->storage = (enum storage)option;
-}
-static void set_mask(struct attention_case *c, int option) {
-    c->mask = (enum mask_kind)option;
-}
-static void set_alibi(struct attention_case *c, int option) {
-    c->alibi = (enum alibi_kind)option;
-}
-static void set_sink(struct attention_case *c, int option) {
-    c->sink = (enum sink_kind)option;
-}
-static void set_causal(struct attention_case *c, int option) {
-    c->causal = option != 0;
-}
-static void set_offset(struct attention_case *c, int option) {
-    c->offset = (enum offset_kind)option;
-}
-static void set_window(struct attention_case *c, int option) {
-    c->window_left = windows[option][0];
-    c->window_right = windows[option][1];
-}
-static void set_lengths(struct attention_case *c, int option) {
-    c->lengths = (enum length_kind)option;
-}
-static void set_scale(struct attention_case *c, int option) {
-    c->scale = scales[option];
-}
-static void set_softcap(struct attention_case *c, int option) {
-    c->softcap = softcaps[option];
-}
-static void set_outputs(struct attention_case *c, int option) {
-    c->lse = outputs[option][0];
-    c->max = outputs[option][1];
-    c->weights = outputs[option][2];
-}
-static void set_fill(struct attention_case *c, int option) {
-    c->fill = (enum fill)option;
-}
-static void set_heads(struct attention_case *c, int option) {
-    c->q_heads = heads[option][0];
-    c->kv_heads = heads[option][1];
-}
-static void set_sizes(struct attention_case *c, int option) {
-    c->q_len = sizes[option][0];
-    c->kv_len = sizes[option][1];
-    c->head_dim = sizes[option][2];
-    c->value_dim = sizes[option][3];
-}
-
-/* Sizes come before the layout, which may bind them. */
-static const struct feature features[] = {
-    {COUNT(sizes), set_sizes},      {COUNT(heads), set_heads},
-    {LAYOUT_COUNT, set_layout},     {STORAGE_COUNT, set_storage},
-    {MASK_COUNT, set_mask},         {ALIBI_COUNT, set_alibi},
-    {SINK_COUNT, set_sink},         {2, set_causal},
-    {OFFSET_COUNT, set_offset},     {COUNT(windows), set_window},
-    {LENGTH_COUNT, set_lengths},    {COUNT(scales), set_scale},
-    {COUNT(softcaps), set_softcap}, {COUNT(outputs), set_outputs},
-    {FILL_COUNT, set_fill},
-};
 
 static const int q_lens[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17,
                              23, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 95, 96, 97, 100};
@@ -146,6 +47,34 @@ static int below(uint64_t *state, int n) {
     return (int)(cases_random(state) % (uint64_t)n);
 }
 
+int64_t cases_queries(const struct attention_case *c, int b) {
+    const int64_t all = c->q_len;
+    const int64_t uneven[] = {all, 1, 0, (all + 1) / 2};
+    return c->ragged & RAGGED_QUERIES ? uneven[(c->seed + (uint64_t)b) % 4] : all;
+}
+
+static int64_t not_negative(int64_t n) {
+    return n < 0 ? 0 : n;
+}
+
+int64_t cases_keys(const struct attention_case *c, int b) {
+    const bool own_lengths = c->page_size || (c->ragged & RAGGED_KEYS);
+    const int64_t all = c->kv_len;
+    const int64_t uneven[] = {all, 0, all / 3 + 1, all - 1};
+    if (c->layout == LAYOUT_PACKED && c->ragged)
+        return cases_queries(c, b);
+    switch (c->lengths) {
+    case LENGTH_NONE:
+        return own_lengths ? uneven[(c->seed / 4 + (uint64_t)b) % 4] : all;
+    case LENGTH_SOME:
+        return not_negative(all - 3 - 7 * b);
+    case LENGTH_ZERO:
+        return b == 0 ? 0 : all - 1;
+    default:
+        return all;
+    }
+}
+
 /* A list being made. */
 struct maker {
     struct case_list *list;
@@ -153,27 +82,12 @@ struct maker {
     uint64_t state;
 };
 
-/* What the definition leaves open can't be checked. */
-static bool is_defined(const struct attention_case *c) {
-    /* Scores beyond f32 that a mask or ALiBi brings back into its range. */
-    const int beyond =
-        (c->fill == FILL_OVERFLOW) + (c->mask == MASK_LOWEST) + (c->alibi == ALIBI_HUGE);
-    if (beyond > 1)
-        return false;
-    /* A weight that is 0 in f32 only, times infinity. */
-    const bool steep =
-        c->alibi && (c->alibi == ALIBI_HUGE || c->offset == OFFSET_FAR || c->kv_len > 130);
-    if (c->fill == FILL_INF_VALUE && (c->scale > 1 || steep))
-        return false;
-    /* What one head hides another shows. */
-    return !(c->fill == FILL_HIDDEN && c->layout == LAYOUT_SHARED);
-}
-
 static void add(struct maker *m, struct attention_case c, bool quick) {
     struct case_list *list = m->list;
     c.seed = cases_random(&m->state);
     c.quick = quick;
-    if (!is_defined(&c) || (m->quick_only && !quick) || m->failed)
+    features_settle(&c);
+    if (!features_are_defined(&c) || (m->quick_only && !quick) || m->failed)
         return;
     if (list->count == list->capacity) {
         list->capacity = list->capacity ? 2 * list->capacity : 256;
@@ -194,7 +108,7 @@ static enum storage other_storage(int n) {
 
 static void add_sizes(struct maker *m) {
     for (int n = 0; n < COUNT(q_lens); n++) {
-        struct attention_case c = base_case;
+        struct attention_case c = features_base;
         c.batch = 1;
         c.q_heads = 1;
         c.q_len = q_lens[n];
@@ -210,7 +124,7 @@ static void add_sizes(struct maker *m) {
     static const int block_dims[] = {8, 72, 160}; /* blocks of 96, 48 and 32 keys */
     for (int n = 0; n < COUNT(kv_lens); n++) {
         for (int d = 0; d < COUNT(block_dims); d++) {
-            struct attention_case c = base_case;
+            struct attention_case c = features_base;
             c.batch = 1;
             c.q_len = 5;
             c.kv_len = kv_lens[n];
@@ -223,12 +137,12 @@ static void add_sizes(struct maker *m) {
         }
     }
     for (int n = 0; n < COUNT(dims); n++) {
-        struct attention_case c = base_case;
+        struct attention_case c = features_base;
         c.head_dim = dims[n];
         add(m, c, n % 2 == 0);
         c.value_dim = dims[n];
         add(m, c, n % 2 == 1);
-        c.head_dim = base_case.head_dim;
+        c.head_dim = features_base.head_dim;
         c.causal = true;
         c.storage = other_storage(n);
         add(m, c, n % 4 == 0);
@@ -242,7 +156,7 @@ static void add_groups(struct maker *m) {
     static const int some_q_lens[] = {1, 5, 17};
     for (int group = 1; group <= 8; group++) {
         for (int n = 0; n < COUNT(some_q_lens); n++) {
-            struct attention_case c = base_case;
+            struct attention_case c = features_base;
             c.kv_heads = group % 2 + 1;
             c.q_heads = group * c.kv_heads;
             c.q_len = some_q_lens[n];
@@ -255,12 +169,12 @@ static void add_groups(struct maker *m) {
 /* Every option alone, and every pair of options. */
 static void add_pairs(struct maker *m) {
     int pair = 0;
-    for (int f = 0; f < COUNT(features); f++) {
+    for (int f = 0; f < FEATURE_COUNT; f++) {
         for (int a = 1; a < features[f].options; a++) {
-            struct attention_case single = base_case;
+            struct attention_case single = features_base;
             features[f].set(&single, a);
             add(m, single, true);
-            for (int g = f + 1; g < COUNT(features); g++) {
+            for (int g = f + 1; g < FEATURE_COUNT; g++) {
                 for (int b = 1; b < features[g].options; b++) {
                     struct attention_case both = single;
                     features[g].set(&both, b);
@@ -273,15 +187,14 @@ static void add_pairs(struct maker *m) {
 
 static void add_random(struct maker *m, int count) {
     for (int n = 0; n < count; n++) {
-        struct attention_case c = base_case;
+        struct attention_case c = features_base;
         c.batch = 1 + below(&m->state, 3);
-        for (int f = 1; f < COUNT(features); f++)
+        for (int f = FEATURE_SIZES + 1; f < FEATURE_COUNT; f++)
             features[f].set(&c, below(&m->state, 2) ? 0 : below(&m->state, features[f].options));
         c.q_len = q_lens[below(&m->state, COUNT(q_lens))];
         c.kv_len = kv_lens[below(&m->state, COUNT(kv_lens))];
         c.head_dim = dims[below(&m->state, COUNT(dims))];
         c.value_dim = dims[below(&m->state, COUNT(dims))];
-        set_layout(&c, (int)c.layout);
         add(m, c, n % 8 == 0);
     }
 }
@@ -300,13 +213,13 @@ static void add_large(struct maker *m) {
 /* What a pair of features has by chance only. */
 static void add_corners(struct maker *m) {
     /* Scores as low as a sink of -inf would be if it took part. */
-    struct attention_case lowest = base_case;
+    struct attention_case lowest = features_base;
     lowest.mask = MASK_LOWEST;
     lowest.sink = SINK_ABSENT;
     add(m, lowest, true);
     /* One key is all of the weight: out is the value, as it rounds. */
     for (int storage = 0; storage < STORAGE_COUNT; storage++) {
-        struct attention_case c = base_case;
+        struct attention_case c = features_base;
         c.kv_len = 1;
         c.storage = (enum storage)storage;
         c.fill = FILL_TIES;
@@ -318,14 +231,68 @@ static void add_corners(struct maker *m) {
     }
 }
 
+/* Other features than sizes and heads, each with a probability of a quarter. */
+static void add_features(struct maker *m, struct attention_case c, bool quick) {
+    for (int f = FEATURE_HEADS + 1; f < FEATURE_COUNT; f++)
+        if (below(&m->state, 4) == 0)
+            features[f].set(&c, below(&m->state, features[f].options));
+    add(m, c, quick);
+}
+
+/* Few queries against many keys: lengths about the borders of blocks and chunks, which depend on
+ * the channels, and all groups. Most have no weights, which would keep them off their own path. */
+static void add_decode(struct maker *m) {
+    static const int channels[][2] = {{32, 64}, {72, 40}, {160, 131}};
+    static const int lengths[] = {1,   31,  32,  33,   47,   49,   96,   97,   255,  256,
+                                  257, 479, 480, 481,  511,  512,  513,  767,  768,  769,
+                                  959, 960, 961, 1023, 1025, 1441, 1919, 1920, 1921, 2100};
+    for (int n = 0; n < COUNT(channels) * COUNT(lengths); n++) {
+        struct attention_case c = features_base;
+        c.batch = 1;
+        c.kv_heads = 1 + n % 2;
+        c.q_heads = c.kv_heads * (1 + n % 8);
+        c.q_len = 1 + n / 3 % 4;
+        c.kv_len = lengths[n / COUNT(channels)];
+        c.head_dim = channels[n % COUNT(channels)][0];
+        c.value_dim = channels[n % COUNT(channels)][1];
+        c.weights = n % 7 == 0;
+        add(m, c, c.kv_len < 600 && n % 4 == 0);
+        add_features(m, c, c.kv_len < 600 && n % 4 == 1);
+        c.batch = 2;
+        c.offset = OFFSET_END;
+        c.causal = true;
+        c.storage = other_storage(n);
+        add(m, c, false);
+        add_features(m, c, false);
+    }
+}
+
+/* So much work that several threads divide the keys of a head. */
+static void add_divided(struct maker *m) {
+    for (int n = 0; n < 60; n++) {
+        struct attention_case c = features_base;
+        c.batch = 1 + n % 2;
+        c.kv_heads = 1 + n / 2 % 2;
+        c.q_heads = c.kv_heads * (4 + n % 5);
+        c.q_len = 1 + n % 3;
+        c.kv_len = 1000 + below(&m->state, 1100);
+        c.head_dim = 64 + below(&m->state, 100);
+        c.value_dim = 64 + below(&m->state, 100);
+        c.weights = false;
+        add_features(m, c, false);
+    }
+}
+
 bool cases_make(struct case_list *list, uint64_t seed, bool quick_only) {
     memset(list, 0, sizeof *list);
     struct maker m = {.list = list, .quick_only = quick_only, .state = seed};
-    add(&m, base_case, true);
+    add(&m, features_base, true);
     add_sizes(&m);
     add_groups(&m);
     add_corners(&m);
     add_pairs(&m);
+    add_decode(&m);
+    add_divided(&m);
     add_random(&m, 250);
     add_large(&m);
     if (m.failed)

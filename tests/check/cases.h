@@ -10,9 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <rapt/attention.h>
+
 enum { CASE_BATCH_MAX = 4 };
 
-/* How the tensors lie in memory. Outputs take BHSD where theirs would overlap. */
+/* How the tensors lie in memory. Outputs take BHSD where theirs would overlap, q8_0 what is nearest
+ * to it with whole blocks. */
 enum layout {
     LAYOUT_BHSD,
     LAYOUT_BSHD,
@@ -37,6 +40,12 @@ enum storage {
     STORAGE_OUT_F16,    /* the rest f32 */
     STORAGE_MIX_F32,    /* every input another, out f32 */
     STORAGE_MIX_F16,    /* out f16 */
+    STORAGE_I8,         /* keys and values; the rest f32 */
+    STORAGE_Q8_0,       /* likewise */
+    STORAGE_KEY_I8,     /* values and query bf16, out f32 */
+    STORAGE_VALUE_I8,   /* keys and out f16 */
+    STORAGE_MIX_Q8_0,   /* keys q8_0, values int8, out bf16 */
+    STORAGE_VALUE_Q8_0, /* keys f32, query f16 */
     STORAGE_COUNT
 };
 
@@ -52,8 +61,22 @@ enum mask_kind {
     MASK_LOWEST,     /* (B, 1, Sq, Skv), with the lowest finite number, also for whole rows */
     MASK_NAN,        /* (B, 1, Sq, Skv), with -inf and NaN */
     MASK_ONE,        /* (1, 1, 1, 1) */
+    MASK_TREE,       /* (B, 1, Sq, Skv), bool: the last keys are the queries, which form a tree */
     MASK_COUNT
 };
+
+/* Where a mask starts, and how many columns it has if it counts keys at all. */
+enum start_kind {
+    START_NONE,   /* NULL */
+    START_NARROW, /* 0, and half as many columns as keys */
+    START_END,    /* kv_len - Sq, and as many columns as queries */
+    START_VARIED, /* another for each batch, columns beyond the keys */
+    START_PAST,   /* behind the last key */
+    START_COUNT
+};
+
+/* Which tensors have sequences end to end, whose lengths differ. */
+enum ragged_kind { RAGGED_NONE, RAGGED_QUERIES, RAGGED_KEYS, RAGGED_BOTH, RAGGED_COUNT };
 
 enum offset_kind {
     OFFSET_NONE, /* NULL */
@@ -66,7 +89,7 @@ enum offset_kind {
 };
 
 enum length_kind {
-    LENGTH_NONE, /* NULL */
+    LENGTH_NONE, /* NULL; for ragged and paged keys as different as can be, one of them 0 */
     LENGTH_ALL,
     LENGTH_SOME, /* another for each batch */
     LENGTH_ZERO, /* none in the first batch */
@@ -101,6 +124,7 @@ enum fill {
     FILL_SUBNORMAL, /* scores and values */
     FILL_TIES,      /* values halfway between two numbers of out's type */
     FILL_TOP,       /* values about the largest number of out's type */
+    FILL_SCALES,    /* of int8 and q8_0: 0, negative, subnormal, large */
     FILL_HIDDEN,    /* NaN and infinity wherever no query attends */
     FILL_NAN_QUERY,
     FILL_NAN_KEY,
@@ -110,12 +134,15 @@ enum fill {
 };
 
 struct attention_case {
-    char name[192]; /* sizes, and all that differs from the plain case */
+    char name[224]; /* sizes, and all that differs from the plain case */
     uint64_t seed;  /* of its numbers */
     int batch, q_heads, kv_heads, q_len, kv_len, head_dim, value_dim;
     enum layout layout;
     enum storage storage;
+    enum ragged_kind ragged;
+    int page_size; /* of keys and values, 0 if they have no pages */
     enum mask_kind mask;
+    enum start_kind start;
     enum alibi_kind alibi;
     enum sink_kind sink;
     bool causal;
@@ -124,6 +151,7 @@ struct attention_case {
     enum length_kind lengths;
     float scale, softcap;
     bool lse, max, weights;
+    rapt_weights_kind weights_kind;
     enum fill fill;
     bool quick; /* one of the few for slow variants and emulators */
 };
@@ -136,6 +164,10 @@ struct case_list {
 /* All cases, or the quick ones only. False if there's no memory; then there's nothing to free. */
 bool cases_make(struct case_list *list, uint64_t seed, bool quick_only);
 void cases_free(struct case_list *list);
+
+/* Lengths of a sequence. */
+int64_t cases_queries(const struct attention_case *c, int b);
+int64_t cases_keys(const struct attention_case *c, int b);
 
 /* Writes the case's name from all that is set. */
 void cases_name(struct attention_case *c);

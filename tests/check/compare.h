@@ -5,7 +5,7 @@
 #define RAPT_CHECK_COMPARE_H
 
 #include "oracle.h"
-#include "tensors.h"
+#include "outputs.h"
 #include "trial.h"
 
 /* Whether a result stored at `got` is what is expected, or as close to it as the bound says. */
@@ -16,9 +16,17 @@ bool compare_number(struct trial *k, rapt_dtype dtype, const void *got, double e
 void compare_oracle(struct trial *k, const struct outputs *outputs,
                     const struct oracle_result *oracle);
 
-/* The bits of `other` must be those of `first` in the given queries (all if count is 0), and
- * canaries in the rest. */
+/* What must be the same as in the first run. */
+struct comparison {
+    const char *what;
+    const int *queries; /* of each sequence, `count` of them or all if that is 0 */
+    int count;
+    bool lengths_only; /* leaves out columns of weights that a sequence has no keys for */
+};
+
+/* The bits of `other` must be those of `first`, and canaries in queries that aren't compared. An
+ * output that only one of them has isn't, either. */
 void compare_bits(struct trial *k, const struct outputs *first, const struct outputs *other,
-                  const int *rows, int count, const char *what);
+                  const struct comparison *how);
 
 #endif

@@ -3,10 +3,12 @@
  * Checks one variant of the library over all cases:
  * - results within the oracle's bounds; rows of weights sum to 1; the canonical NaN where
  *   it's due
- * - the same bits for one and several threads, one-shot, planned and in slices, in another layout,
- *   stored as f32, batch items one by one, and queries one by one
+ * - the same bits for one and several threads, one-shot, planned and in slices, in another layout
+ *   and form (dense, ragged, paged), stored as f32, sequences in another order and one by one,
+ *   queries one by one and in chunks, with and without weights
  * - keys in parts, merged, are the whole
- * - nothing outside the tensors read or written (forbidden pages, canaries), inputs unchanged
+ * - nothing outside the tensors and their pages read or written (forbidden pages, canaries), inputs
+ * unchanged
  */
 #ifndef RAPT_CHECK_KCHECK_H
 #define RAPT_CHECK_KCHECK_H
@@ -21,7 +23,7 @@ struct kcheck_report {
     size_t cases, failures;
     double error;        /* largest of out, where numbers are normal and scale is the default */
     double bound_share;  /* largest error of anything, as a fraction of its bound */
-    char worst[192];     /* the case it is from */
+    char worst[224];     /* the case it is from */
     uint64_t hash;       /* of the bits of all outputs, to compare variants with: same cases, */
     uint64_t quick_hash; /* same hash; this one is of the quick cases, which each level has */
 };

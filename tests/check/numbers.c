@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "oracle.h"
+#include "places.h"
+#include "poison.h"
 #include "storage.h"
 #include "tensors.h"
 
@@ -21,8 +22,7 @@ static void put_nan(const rapt_tensor *view, const int64_t *at, bool negative) {
         memcpy(tensors_element(view, at), &half, sizeof half);
 }
 
-/* A finite number stays finite. */
-static void put(const rapt_tensor *view, const int64_t *at, float number) {
+void numbers_put(const rapt_tensor *view, const int64_t *at, float number) {
     const float largest = storage_largest(view->dtype);
     if (isnan(number)) {
         put_nan(view, at, signbit(number) != 0);
@@ -31,6 +31,16 @@ static void put(const rapt_tensor *view, const int64_t *at, float number) {
     if (isfinite(number) && fabsf(number) > largest)
         number = copysignf(largest, number);
     storage_write(view->dtype, tensors_element(view, at), number);
+}
+
+void numbers_put_scale(const rapt_tensor *view, const rapt_tensor *scales, const int64_t *at,
+                       float scale) {
+    const int64_t row[4] = {at[0], at[1], at[2], 0};
+    rapt_tensor block = {.data = storage_block(view, storage_offset(view, at)), .dtype = RAPT_F16};
+    if (view->dtype == RAPT_I8)
+        numbers_put(scales, row, scale);
+    else
+        numbers_put(&block, (const int64_t[4]){0}, scale);
 }
 
 /* 0 to 1 */
@@ -93,7 +103,7 @@ static void fill_mask(const rapt_tensor *mask, const struct attention_case *c, u
     int64_t at[4] = {0};
     do {
         if (mask->dtype != RAPT_BOOL) {
-            put(mask, at, mask_element(c, at[2], state));
+            numbers_put(mask, at, mask_element(c, at[2], state));
             continue;
         }
         const uint64_t r = cases_random(state);
@@ -102,20 +112,113 @@ static void fill_mask(const rapt_tensor *mask, const struct attention_case *c, u
     } while (tensors_next(mask, at));
 }
 
+/* The token that a tree's token comes after: any earlier one. */
+static int64_t parent(const struct attention_case *c, int64_t b, int64_t token) {
+    uint64_t state = c->seed + (uint64_t)(b * 0x10000 + token);
+    return (int64_t)(cases_random(&state) % (uint64_t)token);
+}
+
+static bool is_ancestor(const struct attention_case *c, int64_t b, int64_t token, int64_t of) {
+    while (of > token)
+        of = parent(c, b, of);
+    return of == token;
+}
+
+/* The last keys are those of the queries: each attends what was before them, its ancestors and
+ * itself. */
+static void fill_tree(const rapt_attention_args *args, const struct attention_case *c) {
+    const rapt_tensor *mask = &args->mask;
+    int64_t at[4];
+    for (int64_t b = 0; b < places_sequences(args); b++) {
+        const int64_t first = places_keys(args, b) - places_queries(args, b);
+        const int64_t start = args->mask_start ? args->mask_start[b] : 0;
+        for (int64_t i = 0; i < places_queries(args, b); i++) {
+            for (int64_t column = 0; column < mask->shape[3]; column++) {
+                const int64_t token = column - (first - start);
+                places_mask(args, b, 0, i, column, at);
+                *(unsigned char *)tensors_element(mask, at) =
+                    token < 0 || (token <= i && is_ancestor(c, b, token, i));
+            }
+        }
+    }
+}
+
 static void fill_query(const rapt_tensor *query, const struct attention_case *c, uint64_t *state) {
     int64_t at[4] = {0};
     do
-        put(query, at, query_element(c, query->dtype, state));
+        numbers_put(query, at, query_element(c, query->dtype, state));
     while (tensors_next(query, at));
 }
 
-static void fill_key(const rapt_tensor *key, const struct attention_case *c, uint64_t *state) {
+/* ---- int8 and q8_0 ---- */
+
+static float any_scale(uint64_t *state) {
+    static const float scales[] = {0, -0.02f, 0x1p-145f, 0.5f, -0x1p-20f, 0.01f, 0.02f, -0.0f};
+    return scales[cases_random(state) % 8];
+}
+
+/* How the numbers of a row are made. */
+struct row_kind {
+    float size;    /* of an element */
+    bool constant; /* all are `size` */
+    bool one_sign;
+};
+
+/* Of int8 from end to end. */
+static void fill_quantized(const rapt_tensor *view, const rapt_tensor *scales,
+                           const struct attention_case *c, const int64_t *row,
+                           const struct row_kind *kind, uint64_t *state) {
+    int64_t at[4] = {row[0], row[1], row[2], 0};
+    for (; at[3] < view->shape[3]; at[3]++) {
+        const float q = roundf(50 * normal(state)), size = fminf(fabsf(q) + 1, 127);
+        const float scale = kind->size / 50 * (0.5f + uniform(state));
+        if (at[3] == 0 || (view->dtype == RAPT_Q8_0 && at[3] % STORAGE_BLOCK == 0))
+            numbers_put_scale(view, scales, at,
+                              c->fill == FILL_SCALES ? any_scale(state)
+                              : kind->constant       ? kind->size
+                                                     : scale);
+        const float number = kind->constant   ? 1
+                             : kind->one_sign ? size
+                                              : fminf(fmaxf(q, -128), 127);
+        *(signed char *)tensors_element(view, at) = (signed char)number;
+    }
+}
+
+/* ---- keys and values ---- */
+
+static void fill_quantized_keys(const rapt_attention_args *args, const struct attention_case *c,
+                                uint64_t *state) {
+    int64_t at[4] = {0};
+    do {
+        const uint64_t sort = cases_random(state);
+        const bool overflow = c->fill == FILL_OVERFLOW;
+        const float sizes[] = {-1e25f, 1e-15f, 1e25f, 1e25f};
+        const struct row_kind kind = {
+            .size = overflow                    ? sizes[sort % 4]
+                    : c->fill == FILL_LARGE     ? 100
+                    : c->fill == FILL_EQUAL     ? 0.75f
+                    : c->fill == FILL_SUBNORMAL ? 1e-20f
+                                                : 1,
+            .constant = c->fill == FILL_EQUAL,
+            .one_sign = overflow && sort % 4 != 1,
+        };
+        fill_quantized(&args->key, &args->key_scale, c, at, &kind, state);
+        at[3] = args->key.shape[3] - 1;
+    } while (tensors_next(&args->key, at));
+}
+
+static void fill_key(const rapt_attention_args *args, const struct attention_case *c,
+                     uint64_t *state) {
     int64_t at[4] = {0};
     uint64_t kind = 0;
+    if (storage_is_quantized(args->key.dtype)) {
+        fill_quantized_keys(args, c, state);
+        return;
+    }
     do {
         kind = at[3] == 0 ? cases_random(state) : kind;
-        put(key, at, key_element(c, key->dtype, kind, state));
-    } while (tensors_next(key, at));
+        numbers_put(&args->key, at, key_element(c, args->key.dtype, kind, state));
+    } while (tensors_next(&args->key, at));
 }
 
 /* Between two neighbours, as far as `dtype` has them; x itself for f32. */
@@ -148,11 +251,32 @@ static float value_element(const rapt_attention_args *args, const struct attenti
     }
 }
 
+static void fill_quantized_values(const rapt_attention_args *args, const struct attention_case *c,
+                                  uint64_t *state) {
+    const bool chosen = c->fill == FILL_TIES || c->fill == FILL_TOP;
+    int64_t at[4] = {0};
+    do {
+        const float subnormal = args->out.dtype == RAPT_F16 ? 1e-5f : 1e-39f;
+        const struct row_kind kind = {
+            .size = chosen                      ? value_element(args, c, state)
+                    : c->fill == FILL_SUBNORMAL ? subnormal
+                                                : 1,
+            .constant = chosen,
+        };
+        fill_quantized(&args->value, &args->value_scale, c, at, &kind, state);
+        at[3] = args->value.shape[3] - 1;
+    } while (tensors_next(&args->value, at));
+}
+
 static void fill_value(const rapt_attention_args *args, const struct attention_case *c,
                        uint64_t *state) {
     int64_t at[4] = {0};
+    if (storage_is_quantized(args->value.dtype)) {
+        fill_quantized_values(args, c, state);
+        return;
+    }
     do
-        put(&args->value, at, value_element(args, c, state));
+        numbers_put(&args->value, at, value_element(args, c, state));
     while (tensors_next(&args->value, at));
 }
 
@@ -195,71 +319,20 @@ static void fill_heads(const rapt_tensor *view, const struct attention_case *c,
     if (view->dtype == RAPT_NONE)
         return;
     do
-        put(view, at, number(c, at));
+        numbers_put(view, at, number(c, at));
     while (tensors_next(view, at));
 }
 
-/* Puts a number somewhere into each batch and head. */
-static void sprinkle(const rapt_tensor *view, float number, uint64_t *state) {
-    int64_t at[4];
-    for (at[0] = 0; at[0] < view->shape[0]; at[0]++) {
-        for (at[1] = 0; at[1] < view->shape[1]; at[1]++) {
-            at[2] = (int64_t)(cases_random(state) % (uint64_t)view->shape[2]);
-            at[3] = (int64_t)(cases_random(state) % (uint64_t)view->shape[3]);
-            put(view, at, cases_random(state) & 1 ? number : -number);
-        }
-    }
-}
-
-static void spoil_row(const rapt_tensor *view, int64_t b, int64_t h, int64_t s, uint64_t *state) {
-    const float garbage[] = {NAN, INFINITY, -INFINITY, FLT_MAX};
-    for (int64_t at[4] = {b, h, s, 0}; at[3] < view->shape[3]; at[3]++)
-        put(view, at, garbage[cases_random(state) % 4]);
-}
-
-/* Garbage in keys and values that no query attends, and in queries that attend no key. */
-static void spoil_hidden(const rapt_attention_args *args, uint64_t *state) {
-    const int64_t group = args->query.shape[1] / args->key.shape[1];
-    for (int64_t b = 0; b < args->key.shape[0]; b++) {
-        for (int64_t h = 0; h < args->key.shape[1]; h++) {
-            for (int64_t j = 0; j < args->key.shape[2]; j++) {
-                bool seen = false;
-                for (int64_t r = 0; !seen && r < group * args->query.shape[2]; r++)
-                    seen = oracle_attends(args, b, h * group + r % group, r / group, j);
-                if (!seen) {
-                    spoil_row(&args->key, b, h, j, state);
-                    spoil_row(&args->value, b, h, j, state);
-                }
-            }
-        }
-        for (int64_t r = 0; r < args->query.shape[1] * args->query.shape[2]; r++) {
-            const int64_t h = r % args->query.shape[1], i = r / args->query.shape[1];
-            bool sees = false;
-            for (int64_t j = 0; !sees && j < args->key.shape[2]; j++)
-                sees = oracle_attends(args, b, h, i, j);
-            if (!sees)
-                spoil_row(&args->query, b, h, i, state);
-        }
-    }
-}
-
-void numbers_fill(const rapt_attention_args *args, const struct attention_case *c) {
+bool numbers_fill(const rapt_attention_args *args, const struct attention_case *c) {
     uint64_t state = c->seed;
     fill_query(&args->query, c, &state);
-    fill_key(&args->key, c, &state);
+    fill_key(args, c, &state);
     fill_value(args, c, &state);
-    if (args->mask.dtype != RAPT_NONE)
+    if (c->mask == MASK_TREE)
+        fill_tree(args, c);
+    else if (c->mask != MASK_NONE)
         fill_mask(&args->mask, c, &state);
     fill_heads(&args->alibi, c, slope);
     fill_heads(&args->sink, c, sink);
-    if (c->fill == FILL_HIDDEN)
-        spoil_hidden(args, &state);
-    else if (c->fill == FILL_NAN_QUERY)
-        sprinkle(&args->query, NAN, &state);
-    else if (c->fill == FILL_NAN_KEY)
-        sprinkle(&args->key, NAN, &state);
-    else if (c->fill == FILL_NAN_VALUE)
-        sprinkle(&args->value, NAN, &state);
-    else if (c->fill == FILL_INF_VALUE)
-        sprinkle(&args->value, INFINITY, &state);
+    return poison_fill(args, c, &state);
 }

@@ -2,127 +2,22 @@
 /* Attention by its definition, in double precision, with bounds for results in f32. */
 #include "oracle.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "places.h"
+#include "scores.h"
 #include "storage.h"
 
-static const double unit = 0x1p-24;      /* relative error of one f32 rounding */
-static const double smallest = 0x1p-149; /* the least f32 above 0 */
-static const double log2_e = 1.4426950408889634;
-static const double score_max = FLT_MAX / 1.4426950408889634;
+static const double unit = ORACLE_UNIT, smallest = ORACLE_SMALLEST;
 static const double exp_error = 7; /* 3.5 ULP, in roundings of a unit */
 
-/* The scores of a query: what they are, and the interval where f32 may put them. Keys that are not
- * attended have -inf in all three; attended ones are finite or NaN. */
+/* The scores of a query, relative to the largest one later on. Keys that are not attended have -inf
+ * in all three; attended ones are finite or NaN. */
 struct scores {
-    double *low, *value, *high; /* [Skv + 1], the last for the sink */
+    double *low, *value, *high; /* [columns + 1], the last for the sink */
 };
-
-struct interval {
-    double low, value, high;
-};
-
-static int64_t offset(const rapt_tensor *t, int64_t b, int64_t h, int64_t s, int64_t c) {
-    return (t->shape[0] == 1 ? 0 : b * t->stride[0]) + (t->shape[1] == 1 ? 0 : h * t->stride[1]) +
-           (t->shape[2] == 1 ? 0 : s * t->stride[2]) + (t->shape[3] == 1 ? 0 : c * t->stride[3]);
-}
-
-static const void *place(const rapt_tensor *t, int64_t at) {
-    return (const char *)t->data + at * (int64_t)storage_size(t->dtype);
-}
-
-static double element(const rapt_tensor *t, int64_t b, int64_t h, int64_t s, int64_t c) {
-    return (double)storage_read(t->dtype, place(t, offset(t, b, h, s, c)));
-}
-
-static int64_t key_head(const rapt_attention_args *args, int64_t h) {
-    return h / (args->query.shape[1] / args->key.shape[1]);
-}
-
-bool oracle_attends(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i, int64_t j) {
-    const int64_t position = i + (args->q_offset ? args->q_offset[b] : 0);
-    if (args->kv_len && j >= args->kv_len[b])
-        return false;
-    if (args->causal && j > position)
-        return false;
-    if (args->window_left >= 0 && position - j > args->window_left)
-        return false;
-    if (args->window_right >= 0 && j - position > args->window_right)
-        return false;
-    if (args->mask.dtype == RAPT_BOOL)
-        return ((const unsigned char *)args->mask.data)[offset(&args->mask, b, h, i, j)] != 0;
-    return args->mask.dtype == RAPT_NONE || element(&args->mask, b, h, i, j) != -INFINITY;
-}
-
-static double saturated(double score) {
-    return score > score_max ? score_max : score < -score_max ? -score_max : score;
-}
-
-static struct interval around(double value, double error) {
-    return (struct interval){value - error, value, value + error};
-}
-
-/* The channels of a row. */
-static void read_row(const rapt_tensor *t, int64_t b, int64_t h, int64_t s, double *row) {
-    const char *at = place(t, offset(t, b, h, s, 0));
-    const int64_t step = t->stride[3] * (int64_t)storage_size(t->dtype);
-    for (int64_t c = 0; c < t->shape[3]; c++)
-        row[c] = (double)storage_read(t->dtype, at + c * step);
-}
-
-/* scale * query . key */
-static struct interval scaled_product(const rapt_attention_args *args, const double *query,
-                                      const double *key) {
-    const int64_t channels = args->query.shape[3];
-    const double scale = args->scale > 0 ? (double)args->scale : 1 / sqrt((double)channels);
-    double sum = 0, partials = 0, size = 0, key_size = 0;
-    for (int64_t c = 0; c < channels; c++) {
-        sum += query[c] * key[c];
-        partials += fabs(sum);
-        size += fabs(query[c] * key[c]);
-        key_size += fabs(key[c]);
-    }
-    if (!isfinite(sum))
-        return around(saturated(scale * sum), 0);
-    if (scale * size * log2_e * 1.001 > FLT_MAX && fabs(sum) < size * (1 - 1e-12))
-        return (struct interval){-score_max, scale * sum, score_max};
-    return around(scale * sum,
-                  scale * unit * (5 * size + partials) + smallest * (key_size + (double)channels));
-}
-
-static struct interval capped(struct interval s, double cap) {
-    const double before = 3 * unit * fabs(s.value);
-    const struct interval t = {cap * tanh((s.low - before) / cap), cap * tanh(s.value / cap),
-                               cap * tanh((s.high + before) / cap)};
-    const double after = 6 * unit * fabs(t.value) + cap * 0x1p-126;
-    return (struct interval){t.low - after, t.value, t.high + after};
-}
-
-/* units: how many roundings the bias itself has. */
-static struct interval biased(struct interval s, double bias, double units) {
-    /* A score at the end of the range swallows it. */
-    if (fabs(s.value) >= score_max && fabs(bias) < 1e30)
-        return s;
-    const double error = isfinite(bias) ? units * unit * (fabs(bias) + fabs(s.value)) : 0;
-    return (struct interval){saturated(s.low) + bias - error, saturated(s.value) + bias,
-                             saturated(s.high) + bias + error};
-}
-
-static double alibi(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i, int64_t j) {
-    const int64_t position = i + (args->q_offset ? args->q_offset[b] : 0);
-    return -element(&args->alibi, b, h, 0, 0) * fabs((double)(position - j));
-}
-
-static struct interval sink_score(const rapt_attention_args *args, int64_t b, int64_t h) {
-    if (args->sink.dtype == RAPT_NONE)
-        return around(-INFINITY, 0);
-    const double sink = element(&args->sink, b, h, 0, 0);
-    const bool in_range = fabs(sink) < score_max;
-    return around(sink == -INFINITY ? sink : saturated(sink), in_range ? 2 * unit * fabs(sink) : 0);
-}
 
 static void set_score(const struct scores *scores, int64_t j, struct interval s) {
     scores->low[j] = s.low;
@@ -130,27 +25,15 @@ static void set_score(const struct scores *scores, int64_t j, struct interval s)
     scores->high[j] = s.high;
 }
 
-/* Pass 1: the scores. */
-static void find_scores(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i,
-                        double *rows, const struct scores *scores) {
-    double *query = rows, *key = rows + args->query.shape[3];
-    read_row(&args->query, b, h, i, query);
-    for (int64_t j = 0; j < args->key.shape[2]; j++) {
-        struct interval s = {-INFINITY, -INFINITY, -INFINITY};
-        if (oracle_attends(args, b, h, i, j)) {
-            read_row(&args->key, b, key_head(args, h), j, key);
-            s = scaled_product(args, query, key);
-            if (args->softcap > 0)
-                s = capped(s, args->softcap);
-            if (args->alibi.dtype != RAPT_NONE)
-                s = biased(s, alibi(args, b, h, i, j), 5);
-            if (args->mask.dtype != RAPT_NONE && args->mask.dtype != RAPT_BOOL)
-                s = biased(s, element(&args->mask, b, h, i, j), 2);
-            s = (struct interval){saturated(s.low), saturated(s.value), saturated(s.high)};
-        }
-        set_score(scores, j, s);
+/* Pass 1: the scores, of keys beyond the sequence's, too. */
+static void find_scores(const struct scored_query *q, int64_t columns,
+                        const struct scores *scores) {
+    const int64_t room = places_room(q->args, q->sequence);
+    for (int64_t j = 0; j < columns; j++) {
+        const struct interval beyond = {-INFINITY, -INFINITY, -INFINITY};
+        set_score(scores, j, j < room ? scores_at(q, j, RAPT_WEIGHTS_MASKED) : beyond);
     }
-    set_score(scores, args->key.shape[2], sink_score(args, b, h));
+    set_score(scores, columns, scores_of_sink(q));
 }
 
 /* NaN if there is one. */
@@ -229,17 +112,22 @@ static double find_weights(const struct scores *scores, double top, int64_t keys
     return sum_error;
 }
 
+static void read_value(const struct scored_query *q, int64_t j, double *v) {
+    int64_t at[4] = {0, scores_key_head(q->args, q->head), 0, 0};
+    places_key(q->args, q->sequence, j, at);
+    scores_read_row(&q->args->value, &q->args->value_scale, at, v);
+}
+
 /* Pass 4: the weighted sum of the values. Adds to the weights' bounds what concerns no output. */
-static void find_out(const rapt_attention_args *args, int64_t b, int64_t h, double *v,
+static void find_out(const struct scored_query *q, int64_t keys, double *v,
                      const struct scores *scores, double sum_error, struct oracle_row *row) {
-    const rapt_tensor *value = &args->value;
-    const int64_t keys = value->shape[2], channels = value->shape[3];
+    const int64_t channels = q->args->value.shape[3];
     double *out = row->out, *bound = row->out_bound;
     for (int64_t j = 0; j < keys; j++) {
         if (scores->value[j] == -INFINITY)
             continue;
         const double weight = row->weight[j];
-        read_row(value, b, key_head(args, h), j, v);
+        read_value(q, j, v);
         for (int64_t c = 0; c < channels; c++) {
             out[c] += weight * v[c];
             bound[c] +=
@@ -250,7 +138,7 @@ static void find_out(const rapt_attention_args *args, int64_t b, int64_t h, doub
         if (scores->value[j] == -INFINITY)
             continue;
         const double weight_bound = row->weight_bound[j];
-        read_row(value, b, key_head(args, h), j, v);
+        read_value(q, j, v);
         for (int64_t c = 0; c < channels; c++)
             bound[c] += weight_bound * fabs(v[c] - out[c]);
         row->weight_bound[j] += sum_error * row->weight[j] + 4 * smallest;
@@ -260,31 +148,49 @@ static void find_out(const rapt_attention_args *args, int64_t b, int64_t h, doub
     row->sink_bound += sum_error * row->sink;
 }
 
+/* Pass 5: scores in the place of weights, if they are asked for. */
+static void show_scores(const struct scored_query *q, int64_t columns, struct oracle_row *row) {
+    const bool shown = q->args->weights_kind != RAPT_WEIGHTS_SOFTMAX;
+    for (int64_t j = 0; shown && j < columns; j++) {
+        const struct interval s = scores_shown(q, j);
+        row->weight[j] = s.value;
+        row->weight_bound[j] = scores_shown_bound(s);
+    }
+}
+
+static void clear(const rapt_attention_args *args, int64_t columns, struct oracle_row *row) {
+    const int64_t channels = args->value.shape[3];
+    memset(row->out, 0, (size_t)channels * sizeof *row->out);
+    memset(row->out_bound, 0, (size_t)channels * sizeof *row->out_bound);
+    memset(row->weight, 0, (size_t)columns * sizeof *row->weight);
+    memset(row->weight_bound, 0, (size_t)columns * sizeof *row->weight_bound);
+    row->lse = -INFINITY;
+    row->lse_bound = row->sink = row->sink_bound = 0;
+}
+
 bool oracle_solve(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i,
                   struct oracle_row *row) {
-    const int64_t keys = args->key.shape[2], channels = args->value.shape[3];
-    const size_t score_count = (size_t)keys + 1;
-    const size_t row_count = 2 * (size_t)args->query.shape[3] + (size_t)channels;
+    const int64_t columns = places_columns(args), head_dim = args->query.shape[3];
+    const size_t score_count = (size_t)columns + 1;
+    const size_t row_count = (size_t)(2 * head_dim + args->value.shape[3]);
     double *rows = malloc((row_count + 3 * score_count) * sizeof *rows);
     if (!rows)
         return false;
     double *low = rows + row_count;
     const struct scores scores = {low, low + score_count, low + 2 * score_count};
-    memset(row->out, 0, (size_t)channels * sizeof *row->out);
-    memset(row->out_bound, 0, (size_t)channels * sizeof *row->out_bound);
-    memset(row->weight, 0, (size_t)keys * sizeof *row->weight);
-    memset(row->weight_bound, 0, (size_t)keys * sizeof *row->weight_bound);
-    row->lse = -INFINITY;
-    row->lse_bound = row->sink = row->sink_bound = 0;
-    find_scores(args, b, h, i, rows, &scores);
-    find_max(&scores, keys, row);
-    const double top = largest(scores.value, keys + 1);
+    const struct scored_query q = {args, b, h, i, rows, rows + head_dim};
+    clear(args, columns, row);
+    scores_read_query(&q);
+    find_scores(&q, columns, &scores);
+    find_max(&scores, columns, row);
+    const double top = largest(scores.value, columns + 1);
     if (top != -INFINITY) {
-        subtract_top(&scores, keys, top);
-        const double sum_error = find_weights(&scores, top, keys, row);
+        subtract_top(&scores, columns, top);
+        const double sum_error = find_weights(&scores, top, columns, row);
         if (row->max != -INFINITY)
-            find_out(args, b, h, rows, &scores, sum_error, row);
+            find_out(&q, columns, rows + 2 * head_dim, &scores, sum_error, row);
     }
+    show_scores(&q, columns, row);
     free(rows);
     return true;
 }
@@ -296,12 +202,12 @@ static void store(const rapt_tensor *out, struct oracle_row *row) {
 
 bool oracle_row(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i, double *out,
                 double *bound) {
-    const int64_t keys = args->key.shape[2], channels = args->value.shape[3];
-    double *weights = malloc(2 * (size_t)keys * sizeof *weights);
+    const int64_t columns = places_columns(args), channels = args->value.shape[3];
+    double *weights = malloc(2 * (size_t)(columns + 1) * sizeof *weights);
     struct oracle_row row = {.out = out,
                              .out_bound = bound,
                              .weight = weights,
-                             .weight_bound = weights ? weights + keys : NULL};
+                             .weight_bound = weights ? weights + columns : NULL};
     const bool solved = weights && oracle_solve(args, b, h, i, &row);
     for (int64_t c = 0; !solved && c < channels; c++)
         out[c] = bound[c] = NAN;
@@ -310,42 +216,59 @@ bool oracle_row(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i
     return solved;
 }
 
-bool oracle_attention(const rapt_attention_args *args, struct oracle_result *result) {
-    const int64_t heads = args->query.shape[1], queries = args->query.shape[2];
-    const int64_t rows = args->query.shape[0] * heads * queries;
-    const int64_t keys = args->key.shape[2], channels = args->value.shape[3];
-    double *memory = malloc(2 * (size_t)(rows * (channels + keys + 3)) * sizeof *memory);
+/* Divides the memory of all arrays. */
+static bool allocate(struct oracle_result *result, int64_t rows, int64_t channels,
+                     int64_t columns) {
+    double *memory = malloc(2 * (size_t)(rows * (channels + columns + 3) + 1) * sizeof *memory);
     memset(result, 0, sizeof *result);
     if (!memory)
         return false;
     result->out = memory;
     result->out_bound = result->out + rows * channels;
     result->weights = result->out_bound + rows * channels;
-    result->weights_bound = result->weights + rows * keys;
-    result->lse = result->weights_bound + rows * keys;
+    result->weights_bound = result->weights + rows * columns;
+    result->lse = result->weights_bound + rows * columns;
     result->lse_bound = result->lse + rows;
     result->max = result->lse_bound + rows;
     result->max_bound = result->max + rows;
     result->sink = result->max_bound + rows;
     result->sink_bound = result->sink + rows;
-    for (int64_t r = 0; r < rows; r++) {
-        struct oracle_row row = {.out = result->out + r * channels,
-                                 .out_bound = result->out_bound + r * channels,
-                                 .weight = result->weights + r * keys,
-                                 .weight_bound = result->weights_bound + r * keys};
-        if (!oracle_solve(args, r / queries / heads, r / queries % heads, r % queries, &row)) {
-            oracle_free(result);
-            return false;
-        }
-        store(&args->out, &row);
-        result->lse[r] = row.lse;
-        result->lse_bound[r] = row.lse_bound;
-        result->max[r] = row.max;
-        result->max_bound[r] = row.max_bound;
-        result->sink[r] = row.sink;
-        result->sink_bound[r] = row.sink_bound;
-    }
     return true;
+}
+
+/* Row r of the result is query i of a head and sequence. */
+static bool solve_row(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i, int64_t r,
+                      struct oracle_result *result) {
+    const int64_t columns = places_columns(args), channels = args->value.shape[3];
+    struct oracle_row row = {.out = result->out + r * channels,
+                             .out_bound = result->out_bound + r * channels,
+                             .weight = result->weights + r * columns,
+                             .weight_bound = result->weights_bound + r * columns};
+    if (!oracle_solve(args, b, h, i, &row))
+        return false;
+    store(&args->out, &row);
+    result->lse[r] = row.lse;
+    result->lse_bound[r] = row.lse_bound;
+    result->max[r] = row.max;
+    result->max_bound[r] = row.max_bound;
+    result->sink[r] = row.sink;
+    result->sink_bound[r] = row.sink_bound;
+    return true;
+}
+
+bool oracle_attention(const rapt_attention_args *args, struct oracle_result *result) {
+    const int64_t heads = args->query.shape[1], sequences = places_sequences(args);
+    int64_t rows = 0, r = 0;
+    for (int64_t b = 0; b < sequences; b++)
+        rows += heads * places_queries(args, b);
+    bool done = allocate(result, rows, args->value.shape[3], places_columns(args));
+    for (int64_t b = 0; b < sequences; b++)
+        for (int64_t h = 0; h < heads; h++)
+            for (int64_t i = 0; i < places_queries(args, b); i++)
+                done = done && solve_row(args, b, h, i, r++, result);
+    if (!done)
+        oracle_free(result);
+    return done;
 }
 
 void oracle_free(struct oracle_result *result) {

@@ -14,6 +14,7 @@
  *   bias and score. Sink: 2 u.
  * - exp: 7 u (3.5 ULP), again for each rescaling by a new maximum, and u (max - score) from the
  *   subtraction. All this makes the score an interval [low, high].
+ * - a score that is shown: the interval, and 4 u from the conversion to natural units.
  * - weight: exp(low - log sum exp(high)) to exp(high - log sum exp(low)). A sink is one more key,
  *   whose value is 0.
  * - out: sum of (bound of weight) |value - out|, since the weights' errors sum to 0, plus the
@@ -22,26 +23,27 @@
  *   place, see storage.h.
  *
  * Subnormal intermediate results add multiples of 2^-149. Where a score's products have both signs
- * and could overflow f32, its interval is everything. Scale times |query| must not overflow. The
- * bounds are worst cases over signs of errors, so a correct kernel stays far below them: random f32
- * data of 300 keys give errors of a few percent of the bound, which itself is about 1e-5.
+ * and could overflow f32, or scale times a query does, its interval is everything, and if it is
+ * shown, even a NaN will do. The bounds are worst cases over signs of errors, so a correct kernel
+ * stays far below them: random f32 data of 300 keys give errors of a few percent of the bound,
+ * which itself is about 1e-5.
  */
 #ifndef RAPT_CHECK_ORACLE_H
 #define RAPT_CHECK_ORACLE_H
 
 #include <rapt/attention.h>
 
-/* The results of one query before they are stored, and their bounds. The caller brings the arrays.
- */
+/* The results of one query before they are stored, and their bounds. The caller brings the arrays,
+ * as long as a row of the tensor that they are for; without weights that is the longest length. */
 struct oracle_row {
     double *out, *out_bound;       /* [Dv] */
-    double *weight, *weight_bound; /* [Skv] */
+    double *weight, *weight_bound; /* [columns], or scores, if weights_kind says so */
     double lse, lse_bound;
     double max, max_bound;
     double sink, sink_bound; /* the weight that a sink takes */
 };
 
-/* Whether query i of head h and batch b attends key j: masks alone decide. */
+/* Whether query i of head h and sequence b attends key j: masks alone decide. */
 bool oracle_attends(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i, int64_t j);
 
 /* Computes one query. False if there is no memory. */
@@ -53,8 +55,8 @@ bool oracle_solve(const rapt_attention_args *args, int64_t b, int64_t h, int64_t
 bool oracle_row(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i, double *out,
                 double *bound);
 
-/* All queries, as they are stored: dense arrays in the order batch, head, query, channel (or key).
- */
+/* All queries, as they are stored: dense arrays in the order sequence, head, query, channel (or
+ * column), whatever the form of the batch. */
 struct oracle_result {
     double *out, *out_bound;
     double *weights, *weights_bound;

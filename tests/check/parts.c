@@ -51,20 +51,26 @@ static rapt_tensor dense(float *data, const rapt_tensor *like, int64_t channels)
                             channels);
 }
 
+static void cut(rapt_tensor *view, int dimension, int64_t first, int64_t last) {
+    int64_t at[4] = {0};
+    at[dimension] = first;
+    if (view->dtype == RAPT_NONE)
+        return;
+    tensors_start_at(view, at);
+    view->shape[dimension] = last - first;
+}
+
 /* The problem over keys first to last - 1: positions count from the first of them. */
 static void solve(struct trial *k, const rapt_attention_args *whole, int64_t first, int64_t last,
                   bool sink, struct part *part) {
     const struct mode mode = {.what = "a part of the keys", .threads = 1};
-    int64_t q_offset[CASE_BATCH_MAX], kv_len[CASE_BATCH_MAX], at[4] = {0, 0, first, 0};
+    int64_t q_offset[CASE_BATCH_MAX], kv_len[CASE_BATCH_MAX];
     rapt_attention_args args = *whole;
-    args.key.data = tensors_element(&whole->key, at);
-    args.value.data = tensors_element(&whole->value, at);
-    args.key.shape[2] = args.value.shape[2] = last - first;
-    if (args.mask.dtype != RAPT_NONE && args.mask.shape[3] > 1) {
-        const int64_t in_mask[4] = {0, 0, 0, first};
-        args.mask.data = tensors_element(&whole->mask, in_mask);
-        args.mask.shape[3] = last - first;
-    }
+    for (int role = 0; role < TENSOR_OUT; role++)
+        if (tensors_is_of_keys(role))
+            cut(tensors_view(&args, role), 2, first, last);
+    if (args.mask.shape[3] > 1)
+        cut(&args.mask, 3, first, last);
     for (int64_t b = 0; b < whole->query.shape[0]; b++) {
         const int64_t length = (whole->kv_len ? whole->kv_len[b] : whole->key.shape[2]) - first;
         q_offset[b] = (whole->q_offset ? whole->q_offset[b] : 0) - first;
@@ -233,6 +239,10 @@ static void compare_row(struct trial *k, const struct split *s, size_t r,
                        bound);
         compare_oracles(k, n, e.lse, expected, whole->out[n], whole->out_bound[n]);
     }
+}
+
+bool parts_can_be_cut(const struct attention_case *c) {
+    return !c->ragged && !c->page_size && !c->start && c->offset != OFFSET_FAR;
 }
 
 void parts_check(struct trial *k, const struct tensors *t, const struct oracle_result *whole) {

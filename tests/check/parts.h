@@ -4,8 +4,11 @@
 #define RAPT_CHECK_PARTS_H
 
 #include "oracle.h"
-#include "tensors.h"
+#include "outputs.h"
 #include "trial.h"
+
+/* Whether views of a case's tensors can be parts of its keys, with offsets within their limits. */
+bool parts_can_be_cut(const struct attention_case *c);
 
 /*
  * Checks that merged parts are the whole, within a bound that follows from the parts' own, and to

@@ -1,36 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Layouts and memory for the tensors of a case, and what a run leaves in them. */
+/* Memory for the tensors of a case, and copies in another form. */
 #include "tensors.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "layouts.h"
 #include "numbers.h"
+#include "places.h"
 #include "storage.h"
 
-/* Gaps of inputs are NaN, or true: whoever reads them notices. */
-enum { INPUT_GAP_BYTE = 0xff, PAGE_BYTES = 4096 };
+/* Gaps of inputs are NaN, or true: whoever reads them notices. More pages than PIECES_MAX would be
+ * more mappings than a process may have. */
+enum { INPUT_GAP_BYTE = 0xff, PIECES_MAX = 3000, SPARE_PAGES = 3 };
 
 static const int64_t far_away = (int64_t)1 << 60;
 
 rapt_tensor *tensors_view(rapt_attention_args *args, enum tensor_role role) {
-    rapt_tensor *const views[] = {&args->query, &args->key,    &args->value, &args->mask,
-                                  &args->alibi, &args->sink,   &args->out,   &args->lse,
-                                  &args->max,   &args->weights};
+    rapt_tensor *const views[] = {
+        &args->query, &args->key,  &args->value, &args->mask, &args->key_scale, &args->value_scale,
+        &args->alibi, &args->sink, &args->out,   &args->lse,  &args->max,       &args->weights};
     return views[role];
 }
 
 const char *tensors_name(enum tensor_role role) {
-    static const char *const names[] = {"query", "key", "value", "mask", "alibi",
-                                        "sink",  "out", "lse",   "max",  "weights"};
+    static const char *const names[] = {"query",     "key",         "value", "mask",
+                                        "key_scale", "value_scale", "alibi", "sink",
+                                        "out",       "lse",         "max",   "weights"};
     return names[role];
 }
 
+bool tensors_is_of_keys(enum tensor_role role) {
+    return role == TENSOR_KEY || role == TENSOR_VALUE || role == TENSOR_KEY_SCALE ||
+           role == TENSOR_VALUE_SCALE;
+}
+
 void *tensors_element(const rapt_tensor *view, const int64_t *at) {
-    int64_t offset = 0;
-    for (int i = 0; i < 4; i++)
-        offset += at[i] * view->stride[i];
-    return (char *)view->data + offset * (int64_t)storage_size(view->dtype);
+    return storage_at(view, storage_offset(view, at));
+}
+
+void tensors_start_at(rapt_tensor *view, const int64_t *at) {
+    const int64_t offset = storage_offset(view, at);
+    view->data = view->dtype == RAPT_Q8_0 ? storage_block(view, offset) : storage_at(view, offset);
 }
 
 bool tensors_next(const rapt_tensor *view, int64_t *at) {
@@ -42,122 +52,39 @@ bool tensors_next(const rapt_tensor *view, int64_t *at) {
     return false;
 }
 
-static void set_shape(rapt_tensor *view, rapt_dtype dtype, int64_t b, int64_t h, int64_t s,
-                      int64_t c) {
-    *view = (rapt_tensor){.dtype = dtype, .shape = {b, h, s, c}};
+/* ---- memory ---- */
+
+static int64_t block_elements(rapt_dtype dtype) {
+    return dtype == RAPT_Q8_0 ? STORAGE_BLOCK : 1;
 }
 
-static void set_mask_shape(rapt_tensor *view, rapt_dtype dtype, const struct attention_case *c) {
-    static const bool full[MASK_COUNT][4] = {
-        [MASK_BOOL] = {1, 1, 1, 1},       [MASK_BOOL_KEYS] = {1, 0, 0, 1},
-        [MASK_BOOL_ROWS] = {0, 0, 1, 0},  [MASK_BIAS] = {1, 1, 1, 1},
-        [MASK_BIAS_HEADS] = {0, 1, 1, 1}, [MASK_BIAS_KEYS] = {0, 0, 0, 1},
-        [MASK_INFINITE] = {1, 1, 1, 1},   [MASK_LOWEST] = {1, 0, 1, 1},
-        [MASK_NAN] = {1, 0, 1, 1},        [MASK_ONE] = {0, 0, 0, 0},
-    };
-    const bool *is = full[c->mask];
-    if (c->mask != MASK_NONE)
-        set_shape(view, c->mask <= MASK_BOOL_ROWS ? RAPT_BOOL : dtype, is[0] ? c->batch : 1,
-                  is[1] ? c->q_heads : 1, is[2] ? c->q_len : 1, is[3] ? c->kv_len : 1);
+static size_t bytes_of(rapt_dtype dtype, int64_t elements) {
+    return (size_t)(elements / block_elements(dtype)) * storage_size(dtype);
 }
 
-/* What query, key, value, out and mask are stored as. */
-static const rapt_dtype stored[STORAGE_COUNT][5] = {
-    [STORAGE_F32] = {RAPT_F32, RAPT_F32, RAPT_F32, RAPT_F32, RAPT_F32},
-    [STORAGE_F16] = {RAPT_F16, RAPT_F16, RAPT_F16, RAPT_F16, RAPT_F16},
-    [STORAGE_BF16] = {RAPT_BF16, RAPT_BF16, RAPT_BF16, RAPT_BF16, RAPT_BF16},
-    [STORAGE_CACHE_F16] = {RAPT_F32, RAPT_F16, RAPT_F16, RAPT_F32, RAPT_F16},
-    [STORAGE_CACHE_BF16] = {RAPT_F32, RAPT_BF16, RAPT_BF16, RAPT_BF16, RAPT_F32},
-    [STORAGE_QUERY_F16] = {RAPT_F16, RAPT_F32, RAPT_F32, RAPT_BF16, RAPT_BF16},
-    [STORAGE_OUT_F16] = {RAPT_F32, RAPT_F32, RAPT_F32, RAPT_F16, RAPT_F32},
-    [STORAGE_MIX_F32] = {RAPT_BF16, RAPT_F16, RAPT_F32, RAPT_F32, RAPT_F16},
-    [STORAGE_MIX_F16] = {RAPT_F16, RAPT_F32, RAPT_BF16, RAPT_F16, RAPT_BF16},
-};
-
-static void set_shapes(rapt_attention_args *args, const struct attention_case *c) {
-    const rapt_dtype *dtypes = stored[c->storage];
-    const bool packed = c->layout == LAYOUT_PACKED; /* one buffer has one type */
-    set_shape(&args->query, dtypes[0], c->batch, c->q_heads, c->q_len, c->head_dim);
-    set_shape(&args->key, dtypes[packed ? 0 : 1], c->batch, c->kv_heads, c->kv_len, c->head_dim);
-    set_shape(&args->value, dtypes[packed ? 0 : 2], c->batch, c->kv_heads, c->kv_len, c->value_dim);
-    set_shape(&args->out, dtypes[3], c->batch, c->q_heads, c->q_len, c->value_dim);
-    set_mask_shape(&args->mask, dtypes[4], c);
-    if (c->alibi)
-        set_shape(&args->alibi, RAPT_F32, c->alibi == ALIBI_BATCHES ? c->batch : 1, c->q_heads, 1,
-                  1);
-    if (c->sink)
-        set_shape(&args->sink, RAPT_F32, c->sink == SINK_BATCHES ? c->batch : 1, c->q_heads, 1, 1);
-    if (c->lse)
-        set_shape(&args->lse, RAPT_F32, c->batch, c->q_heads, c->q_len, 1);
-    if (c->max)
-        set_shape(&args->max, RAPT_F32, c->batch, c->q_heads, c->q_len, 1);
-    if (c->weights)
-        set_shape(&args->weights, RAPT_F32, c->batch, c->q_heads, c->q_len, c->kv_len);
-}
-
-static void set_strides(rapt_tensor *view, int64_t b, int64_t h, int64_t s, int64_t c) {
-    const int64_t strides[4] = {b, h, s, c};
-    memcpy(view->stride, strides, sizeof strides);
-}
-
-/* token: elements of one position in a packed buffer. */
-static void lay_out(rapt_tensor *view, enum layout layout, int64_t token) {
-    const int64_t heads = view->shape[1], positions = view->shape[2], channels = view->shape[3];
-    const int64_t of_page = PAGE_BYTES / (int64_t)storage_size(view->dtype);
-    const int64_t page = (channels + of_page - 1) / of_page * of_page;
-    const int64_t head = positions * channels, gapped = 2 * channels + 3, odd = channels | 1;
-    switch (layout) {
-    case LAYOUT_BSHD:
-        set_strides(view, heads * head, channels, heads * channels, 1);
-        break;
-    case LAYOUT_PACKED:
-        set_strides(view, positions * token, channels, token, 1);
-        break;
-    case LAYOUT_REVERSED:
-        set_strides(view, -heads * head, -head, -channels, -1);
-        break;
-    case LAYOUT_SPREAD:
-        set_strides(view, heads * positions * gapped, positions * gapped, gapped, 2);
-        break;
-    case LAYOUT_TRANSPOSED:
-        set_strides(view, heads * head, head, 1, positions);
-        break;
-    case LAYOUT_PAGES:
-        set_strides(view, heads * positions * page, positions * page, page, 1);
-        break;
-    case LAYOUT_ODD:
-        set_strides(view, heads * positions * odd, positions * odd, odd, 1);
-        break;
-    case LAYOUT_SHARED:
-        set_strides(view, 0, 0, channels, 1);
-        break;
-    default:
-        set_strides(view, heads * head, head, channels, 1);
-        break;
-    }
-}
-
-static enum layout layout_of(enum layout layout, enum tensor_role role) {
-    if (layout == LAYOUT_PACKED && role >= TENSOR_MASK)
-        return LAYOUT_BSHD;
-    if (layout == LAYOUT_SHARED && role >= TENSOR_OUT)
-        return LAYOUT_BHSD;
-    return layout;
-}
-
+/* A paged tensor has each page between forbidden ones, where that is feasible. */
 static bool allocate(struct tensors *t, enum tensor_role role, enum guard_side side) {
     rapt_tensor *view = tensors_view(&t->args, role);
+    struct guard *memory = &t->memory[role];
+    const bool pieces = t->args.block_table && tensors_is_of_keys(role) && view->stride[0] != 0 &&
+                        view->shape[0] <= PIECES_MAX;
+    const size_t unit = storage_size(view->dtype), count = pieces ? (size_t)view->shape[0] : 1;
+    const unsigned char fill = role >= TENSOR_OUT ? CANARY_BYTE : INPUT_GAP_BYTE;
     int64_t before = 0, after = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = pieces; i < 4; i++) {
         const int64_t reach = (view->shape[i] - 1) * view->stride[i];
         before -= reach < 0 ? reach : 0;
         after += reach > 0 ? reach : 0;
     }
-    const size_t size = storage_size(view->dtype);
-    if (!guard_alloc(&t->memory[role], (size_t)(before + after + 1) * size, side,
-                     role >= TENSOR_OUT ? CANARY_BYTE : INPUT_GAP_BYTE))
+    const size_t size = bytes_of(view->dtype, before + after + 1);
+    if (!guard_alloc_pieces(memory, size, count, unit, side, fill))
         return false;
-    view->data = t->memory[role].data + (size_t)before * size;
+    const bool backwards = pieces && view->stride[0] < 0;
+    if (pieces) {
+        const int64_t distance = (int64_t)(memory->stride / unit) * block_elements(view->dtype);
+        view->stride[0] = backwards ? -distance : distance;
+    }
+    view->data = guard_piece(memory, backwards ? count - 1 : 0) + bytes_of(view->dtype, before);
     return true;
 }
 
@@ -175,23 +102,77 @@ static bool allocate_packed(struct tensors *t, int64_t token, enum guard_side si
     return true;
 }
 
-static bool set_up(struct tensors *t, const struct attention_case *c, enum guard_side side) {
-    const enum layout layout = c->layout;
-    memset(t, 0, sizeof *t);
-    t->args = rapt_attention_defaults();
-    set_shapes(&t->args, c);
+static int64_t pages_for(int64_t keys, int64_t page_size) {
+    return (keys + page_size - 1) / page_size;
+}
+
+/* Pages that a sequence has in common with the first: whole ones, about half of what both have. */
+static int64_t shared_pages(const struct tensors *t, int b, int64_t page_size) {
+    const int64_t least = t->kv_len[b] < t->kv_len[0] ? t->kv_len[b] : t->kv_len[0];
+    return b == 0 ? 0 : (least / page_size + 1) / 2;
+}
+
+static void shuffle(int32_t *numbers, int64_t count, uint64_t state) {
+    for (int64_t n = 0; n < count; n++) {
+        const int64_t other = (int64_t)(cases_random(&state) % (uint64_t)(n + 1));
+        numbers[n] = numbers[other];
+        numbers[other] = (int32_t)n;
+    }
+}
+
+/* Makes the block table; entries that nothing may look at are no pages. False without memory. */
+static bool make_table(struct tensors *t, const struct attention_case *c, bool share,
+                       int64_t *pages) {
+    const int64_t size = c->page_size;
+    int64_t total = SPARE_PAGES, longest = 0, used = 0;
+    for (int b = 0; b < c->batch; b++) {
+        const int64_t own = pages_for(t->kv_len[b], size);
+        total += own - (share ? shared_pages(t, b, size) : 0);
+        longest = own > longest ? own : longest;
+    }
+    const int64_t stride = longest + 2;
+    struct guard shuffled;
+    if (!guard_alloc(&shuffled, (size_t)total * sizeof(int32_t), GUARD_AFTER, 0))
+        return false;
+    int32_t *numbers = (int32_t *)(void *)shuffled.data;
+    shuffle(numbers, total, c->seed);
+    const bool done =
+        guard_alloc(&t->table, (size_t)(c->batch * stride) * sizeof(int32_t), GUARD_AFTER, 0);
+    int32_t *table = (int32_t *)(void *)t->table.data;
+    for (int b = 0; done && b < c->batch; b++) {
+        for (int64_t n = 0; n < stride; n++) {
+            const bool exists = n < pages_for(t->kv_len[b], size);
+            const bool shared = share && n < shared_pages(t, b, size);
+            table[b * stride + n] = !exists  ? (n % 2 ? -7 : INT32_MAX)
+                                    : shared ? table[n]
+                                             : numbers[used++];
+        }
+    }
+    guard_free(&shuffled);
+    t->args.block_table = table;
+    t->args.block_table_stride = stride;
+    *pages = total;
+    return done;
+}
+
+/* Memory for all tensors, whose lengths and positions are known. */
+static bool set_up(struct tensors *t, const struct attention_case *c, bool share,
+                   enum guard_side side) {
+    int64_t pages = 0;
+    bool done = c->page_size == 0 || make_table(t, c, share, &pages);
+    if (done)
+        layouts_shapes(&t->args, c, pages);
     const int64_t token = (int64_t)(c->q_heads + 2 * c->kv_heads) * c->head_dim;
-    bool done = true;
     for (int role = 0; role < TENSOR_COUNT; role++) {
         rapt_tensor *view = tensors_view(&t->args, role);
         if (view->dtype == RAPT_NONE)
             continue;
-        lay_out(view, layout_of(layout, role), token);
-        const bool packed = layout == LAYOUT_PACKED && role <= TENSOR_VALUE;
+        layouts_strides(view, role, c->layout, token);
+        const bool packed = c->layout == LAYOUT_PACKED && role <= TENSOR_VALUE;
         if (!packed)
             done = done && allocate(t, role, side);
     }
-    if (layout == LAYOUT_PACKED)
+    if (c->layout == LAYOUT_PACKED)
         done = done && allocate_packed(t, token, side);
     if (!done)
         tensors_free(t);
@@ -201,61 +182,163 @@ static bool set_up(struct tensors *t, const struct attention_case *c, enum guard
 void tensors_free(struct tensors *t) {
     for (int role = 0; role < TENSOR_COUNT; role++)
         guard_free(&t->memory[role]);
+    guard_free(&t->table);
 }
 
-static int64_t not_negative(int64_t n) {
-    return n < 0 ? 0 : n;
-}
+/* ---- what a case says of its sequences ---- */
 
 static void set_positions(struct tensors *t, const struct attention_case *c) {
     for (int b = 0; b < c->batch; b++) {
         const int64_t all = c->kv_len;
-        const int64_t some = not_negative(all - 3 - 7 * b), zero = b == 0 ? 0 : all - 1;
-        t->kv_len[b] = c->lengths == LENGTH_SOME ? some : c->lengths == LENGTH_ZERO ? zero : all;
-        const int64_t offsets[OFFSET_COUNT] = {0,         t->kv_len[b] - c->q_len,     -4, all / 3,
-                                               5 * b - 3, b % 2 ? -far_away : far_away};
+        t->order[b] = b;
+        t->q_len[b] = cases_queries(c, b);
+        t->kv_len[b] = cases_keys(c, b);
+        const int64_t end = t->kv_len[b] - t->q_len[b];
+        const int64_t offsets[OFFSET_COUNT] = {0,       end,       -4,
+                                               all / 3, 5 * b - 3, b % 2 ? -far_away : far_away};
+        const int64_t starts[START_COUNT] = {0, 0, end < 0 ? 0 : end, all / 3 + b,
+                                             b % 2 ? far_away : t->kv_len[b] + b};
         t->q_offset[b] = offsets[c->offset];
+        t->mask_start[b] = starts[c->start];
     }
-    t->args.kv_len = c->lengths == LENGTH_NONE ? NULL : t->kv_len;
+}
+
+/* Lets args point to those numbers that the case's form needs. */
+static void set_args(struct tensors *t, const struct attention_case *c) {
+    bool all_keys = c->lengths == LENGTH_NONE;
+    for (int b = 0; b < c->batch; b++) {
+        t->cu_q[b + 1] = t->cu_q[b] + t->q_len[b];
+        t->cu_k[b + 1] = t->cu_k[b] + t->kv_len[b];
+        all_keys = all_keys && t->kv_len[b] == c->kv_len;
+    }
+    const bool ragged_keys = c->ragged & RAGGED_KEYS;
+    t->args = rapt_attention_defaults();
+    t->args.cu_q = c->ragged & RAGGED_QUERIES ? t->cu_q : NULL;
+    t->args.cu_k = ragged_keys ? t->cu_k : NULL;
+    t->args.kv_len = ragged_keys || (all_keys && !c->page_size) ? NULL : t->kv_len;
+    t->args.sequences = t->args.cu_q || c->seed & 0x200 ? c->batch : 0;
     t->args.q_offset = c->offset == OFFSET_NONE ? NULL : t->q_offset;
+    t->args.mask_start = c->start == START_NONE ? NULL : t->mask_start;
     t->args.causal = c->causal;
     t->args.window_left = c->window_left;
     t->args.window_right = c->window_right;
     t->args.scale = c->scale;
     t->args.softcap = c->softcap;
+    t->args.weights_kind = c->weights_kind;
 }
 
 bool tensors_make(struct tensors *t, const struct attention_case *c, enum guard_side side) {
-    if (!set_up(t, c, side))
-        return false;
+    memset(t, 0, sizeof *t);
     set_positions(t, c);
-    numbers_fill(&t->args, c);
-    return true;
+    set_args(t, c);
+    if (!set_up(t, c, true, side))
+        return false;
+    const bool filled = numbers_fill(&t->args, c);
+    if (!filled)
+        tensors_free(t);
+    return filled;
 }
 
-static void copy_element(const rapt_tensor *dst, const rapt_tensor *src, const int64_t *at) {
-    void *to = tensors_element(dst, at);
-    const void *from = tensors_element(src, at);
-    if (dst->dtype == src->dtype)
-        memcpy(to, from, storage_size(dst->dtype));
-    else
-        storage_write(dst->dtype, to, storage_read(src->dtype, from));
+/* ---- copies ---- */
+
+/* With the scale if it's one of q8_0. */
+static void copy_element(const rapt_tensor *dst, const int64_t *to, const rapt_tensor *src,
+                         const int64_t *from, float scale) {
+    const int64_t dst_offset = storage_offset(dst, to), src_offset = storage_offset(src, from);
+    void *at = storage_at(dst, dst_offset);
+    if (dst->dtype != src->dtype) {
+        storage_write(dst->dtype, at, storage_number(src, src_offset, scale));
+        return;
+    }
+    const bool in_block = dst->dtype == RAPT_Q8_0;
+    memcpy(at, storage_at(src, src_offset), in_block ? 1 : storage_size(dst->dtype));
+    if (in_block)
+        memcpy(storage_block(dst, dst_offset), storage_block(src, src_offset), 2);
+}
+
+/* The rows of all heads at batch and position `to`. */
+static void copy_rows(rapt_attention_args *dst, const int64_t *to, rapt_attention_args *src,
+                      const int64_t *from, enum tensor_role role) {
+    const rapt_tensor *d = tensors_view(dst, role), *s = tensors_view(src, role);
+    const rapt_tensor *scales = role == TENSOR_KEY ? &src->key_scale : &src->value_scale;
+    int64_t d_at[4] = {to[0], 0, to[2], 0}, s_at[4] = {from[0], 0, from[2], 0};
+    for (int64_t h = 0; h < d->shape[1]; h++) {
+        d_at[1] = s_at[1] = h;
+        d_at[3] = s_at[3] = 0;
+        float scale = 1;
+        if (s->dtype == RAPT_I8)
+            scale = storage_read(RAPT_F32, tensors_element(scales, s_at));
+        for (int64_t c = 0; c < d->shape[3]; c++) {
+            d_at[3] = s_at[3] = c;
+            copy_element(d, d_at, s, s_at, scale);
+        }
+    }
+}
+
+static void copy_sequence(rapt_attention_args *dst, int64_t b, rapt_attention_args *src,
+                          int64_t from_b) {
+    int64_t to[4], from[4];
+    for (int64_t i = 0; i < places_queries(dst, b); i++) {
+        places_query(dst, b, i, to);
+        places_query(src, from_b, i, from);
+        copy_rows(dst, to, src, from, TENSOR_QUERY);
+    }
+    const int64_t dst_room = places_room(dst, b), src_room = places_room(src, from_b);
+    for (int64_t j = 0; j < dst_room && j < src_room; j++) {
+        places_key(dst, b, j, to);
+        places_key(src, from_b, j, from);
+        for (int role = 0; role < TENSOR_OUT; role++)
+            if (tensors_is_of_keys(role) && tensors_view(dst, role)->dtype != RAPT_NONE)
+                copy_rows(dst, to, src, from, role);
+    }
+}
+
+static void copy_mask(const rapt_attention_args *dst, int64_t b, const rapt_attention_args *src,
+                      int64_t from_b) {
+    const int64_t *shape = dst->mask.shape;
+    const int64_t rows = shape[2] == 1 ? 1 : places_queries(dst, b);
+    int64_t to[4], from[4];
+    if (dst->mask.dtype == RAPT_NONE)
+        return;
+    for (int64_t h = 0; h < shape[1]; h++) {
+        for (int64_t i = 0; i < rows; i++) {
+            for (int64_t column = 0; column < shape[3]; column++) {
+                places_mask(dst, b, h, i, column, to);
+                places_mask(src, from_b, h, i, column, from);
+                copy_element(&dst->mask, to, &src->mask, from, 1);
+            }
+        }
+    }
+}
+
+static void copy_heads(const rapt_tensor *dst, int64_t b, const rapt_tensor *src, int64_t from_b) {
+    int64_t to[4], from[4];
+    for (int64_t h = 0; h < dst->shape[1]; h++) {
+        places_head(dst, b, h, to);
+        places_head(src, from_b, h, from);
+        copy_element(dst, to, src, from, 1);
+    }
 }
 
 bool tensors_copy(struct tensors *t, const struct tensors *from, const struct attention_case *c,
-                  enum guard_side side) {
-    if (!set_up(t, c, side))
+                  const int *order, enum guard_side side) {
+    rapt_attention_args src = from->args;
+    memset(t, 0, sizeof *t);
+    for (int b = 0; b < c->batch; b++) {
+        t->order[b] = order[b];
+        t->q_len[b] = from->q_len[order[b]];
+        t->kv_len[b] = from->kv_len[order[b]];
+        t->q_offset[b] = from->q_offset[order[b]];
+        t->mask_start[b] = from->mask_start[order[b]];
+    }
+    set_args(t, c);
+    if (!set_up(t, c, false, side))
         return false;
-    set_positions(t, c);
-    rapt_attention_args old = from->args;
-    for (int role = 0; role < TENSOR_OUT; role++) {
-        const rapt_tensor *dst = tensors_view(&t->args, role), *src = tensors_view(&old, role);
-        int64_t at[4] = {0};
-        if (dst->dtype == RAPT_NONE)
-            continue;
-        do
-            copy_element(dst, src, at);
-        while (tensors_next(dst, at));
+    for (int b = 0; b < c->batch; b++) {
+        copy_sequence(&t->args, b, &src, order[b]);
+        copy_mask(&t->args, b, &src, order[b]);
+        copy_heads(&t->args.alibi, b, &src.alibi, order[b]);
+        copy_heads(&t->args.sink, b, &src.sink, order[b]);
     }
     return true;
 }
@@ -264,81 +347,15 @@ uint64_t tensors_checksum(const struct tensors *t) {
     uint64_t sum = 0xcbf29ce484222325u; /* FNV-1a, on words */
     for (int role = 0; role < TENSOR_OUT; role++) {
         const struct guard *g = &t->memory[role];
-        uint64_t word = 0;
-        for (size_t at = 0; at < g->size; at += sizeof word, word = 0) {
-            const size_t left = g->size - at;
-            memcpy(&word, g->data + at, left < sizeof word ? left : sizeof word);
-            sum = (sum ^ word) * 0x100000001b3u;
+        for (size_t n = 0; n < g->count; n++) {
+            const unsigned char *piece = guard_piece(g, n);
+            uint64_t word = 0;
+            for (size_t at = 0; at < g->size; at += sizeof word, word = 0) {
+                const size_t left = g->size - at;
+                memcpy(&word, piece + at, left < sizeof word ? left : sizeof word);
+                sum = (sum ^ word) * 0x100000001b3u;
+            }
         }
     }
     return sum;
-}
-
-void tensors_clear_outputs(struct tensors *t) {
-    for (int role = TENSOR_OUT; role < TENSOR_COUNT; role++)
-        if (t->memory[role].data)
-            memset(t->memory[role].data, CANARY_BYTE, t->memory[role].size);
-}
-
-bool tensors_collect(struct tensors *t, struct outputs *outputs) {
-    memset(outputs, 0, sizeof *outputs);
-    for (int role = TENSOR_OUT; role < TENSOR_COUNT; role++) {
-        const rapt_tensor *view = tensors_view(&t->args, role);
-        if (view->dtype == RAPT_NONE)
-            continue;
-        outputs->count[role] =
-            (size_t)(view->shape[0] * view->shape[1] * view->shape[2] * view->shape[3]);
-        const size_t size = storage_size(view->dtype);
-        unsigned char *dense = malloc(outputs->count[role] * size);
-        outputs->dtype[role] = view->dtype;
-        outputs->data[role] = dense;
-        if (!dense) {
-            outputs_free(outputs);
-            return false;
-        }
-        int64_t at[4] = {0};
-        do {
-            memcpy(dense, tensors_element(view, at), size);
-            memset(tensors_element(view, at), CANARY_BYTE, size);
-            dense += size;
-        } while (tensors_next(view, at));
-    }
-    return true;
-}
-
-bool tensors_outputs_intact(const struct tensors *t) {
-    for (int role = 0; role < TENSOR_COUNT; role++) {
-        const struct guard *g = &t->memory[role];
-        if (g->map && !guard_intact(g))
-            return false;
-        if (g->map && role >= TENSOR_OUT &&
-            (g->data[0] != CANARY_BYTE || memcmp(g->data, g->data + 1, g->size - 1) != 0))
-            return false;
-    }
-    return true;
-}
-
-static const void *output(const struct outputs *outputs, enum tensor_role role, size_t index) {
-    return outputs->data[role] + index * storage_size(outputs->dtype[role]);
-}
-
-float outputs_number(const struct outputs *outputs, enum tensor_role role, size_t index) {
-    return storage_read(outputs->dtype[role], output(outputs, role, index));
-}
-
-uint32_t outputs_bits(const struct outputs *outputs, enum tensor_role role, size_t index) {
-    return storage_bits(outputs->dtype[role], output(outputs, role, index));
-}
-
-void outputs_round(struct outputs *outputs, enum tensor_role role, rapt_dtype dtype) {
-    for (size_t n = 0; n < outputs->count[role] && outputs->dtype[role] != dtype; n++)
-        storage_write(dtype, outputs->data[role] + n * storage_size(dtype),
-                      outputs_number(outputs, role, n));
-    outputs->dtype[role] = dtype;
-}
-
-void outputs_free(struct outputs *outputs) {
-    for (int role = 0; role < TENSOR_COUNT; role++)
-        free(outputs->data[role]);
-    memset(outputs, 0, sizeof *outputs);
 }

@@ -24,21 +24,31 @@ void trial_fail(struct trial *k, const char *format, ...) {
     va_end(args);
 }
 
+struct trial_row trial_row_of(const struct attention_case *c, size_t row) {
+    int64_t left = (int64_t)row;
+    int b = 0;
+    while (left >= c->q_heads * cases_queries(c, b))
+        left -= c->q_heads * cases_queries(c, b++);
+    const int64_t queries = cases_queries(c, b);
+    return (struct trial_row){b, left / queries, left % queries};
+}
+
 const char *trial_place(const struct trial *k, enum tensor_role role, size_t index, char *text,
                         size_t size) {
     const size_t channels = role == TENSOR_OUT       ? (size_t)k->c->value_dim
                             : role == TENSOR_WEIGHTS ? (size_t)k->c->kv_len
                                                      : 1;
-    const size_t row = index / channels, queries = (size_t)k->c->q_len;
-    const size_t head = row / queries, q_heads = (size_t)k->c->q_heads;
-    snprintf(text, size, "%s[%zu,%zu,%zu,%zu]", tensors_name(role), head / q_heads, head % q_heads,
-             row % queries, index % channels);
+    const struct trial_row row = trial_row_of(k->c, index / channels);
+    snprintf(text, size, "%s[%d,%" PRId64 ",%" PRId64 ",%zu]", tensors_name(role), row.sequence,
+             row.head, row.query, index % channels);
     return text;
 }
 
 /* All slices, in any order, twice: a run leaves the workspace fit for the next. */
-static rapt_status run_slices(const rapt_plan *plan, const rapt_attention_data *data, int slices,
-                              uint64_t seed, void *workspace, size_t size) {
+static rapt_status run_slices(const struct trial *k, const rapt_plan *plan,
+                              const rapt_attention_data *data, int slices, void *workspace,
+                              size_t size) {
+    uint64_t seed = k->c->seed;
     int order[SLICES_MAX];
     for (int n = 0; n < slices; n++) {
         const int at = (int)(cases_random(&seed) % (uint64_t)(n + 1));
@@ -46,8 +56,11 @@ static rapt_status run_slices(const rapt_plan *plan, const rapt_attention_data *
         order[at] = n;
     }
     rapt_status status = RAPT_OK;
-    for (int n = 0; n < 2 * slices && status == RAPT_OK; n++)
+    for (int n = 0; n < 2 * slices && status == RAPT_OK; n++) {
+        if (n == slices && k->tensors)
+            outputs_clear(k->tensors);
         status = rapt_plan_run_slice(plan, data, order[n % slices], slices, workspace, size);
+    }
     return status;
 }
 
@@ -59,9 +72,8 @@ static rapt_status run_guarded(const struct trial *k, const rapt_plan *plan,
         slices ? rapt_plan_slices_workspace_size(plan, slices) : rapt_plan_workspace_size(plan);
     if (!guard_alloc(&workspace, size, GUARD_AFTER, slices ? 0 : WORKSPACE_BYTE))
         return RAPT_OUT_OF_MEMORY;
-    const rapt_status status =
-        slices ? run_slices(plan, data, slices, k->c->seed, workspace.data, size)
-               : rapt_plan_run(plan, data, workspace.data, size);
+    const rapt_status status = slices ? run_slices(k, plan, data, slices, workspace.data, size)
+                                      : rapt_plan_run(plan, data, workspace.data, size);
     *intact = *intact && guard_intact(&workspace);
     guard_free(&workspace);
     return status;
@@ -72,18 +84,7 @@ static rapt_status run_planned(const struct trial *k, const rapt_attention_args 
     rapt_attention_args form = *args;
     for (int role = 0; role < TENSOR_COUNT; role++)
         tensors_view(&form, role)->data = NULL;
-    const rapt_attention_data data = {
-        .query = args->query.data,
-        .key = args->key.data,
-        .value = args->value.data,
-        .mask = args->mask.data,
-        .alibi = args->alibi.data,
-        .sink = args->sink.data,
-        .out = args->out.data,
-        .lse = args->lse.data,
-        .max = args->max.data,
-        .weights = args->weights.data,
-    };
+    const rapt_attention_data data = rapt_attention_data_of(args);
     rapt_plan *plan;
     rapt_status status = rapt_plan_create(&form, &plan);
     if (status == RAPT_OK)
@@ -109,9 +110,9 @@ bool trial_collect(struct trial *k, struct tensors *t, uint64_t before, const ch
                    struct outputs *outputs) {
     if (tensors_checksum(t) != before)
         trial_fail(k, "%s: an input was modified", what);
-    else if (!tensors_collect(t, outputs))
+    else if (!outputs_collect(t, outputs))
         trial_fail(k, "%s: no memory", what);
-    else if (!tensors_outputs_intact(t))
+    else if (!outputs_are_intact(t))
         trial_fail(k, "%s: wrote between or beside the elements of an output", what);
     return !k->failed;
 }
@@ -119,6 +120,9 @@ bool trial_collect(struct trial *k, struct tensors *t, uint64_t before, const ch
 bool trial_run_all(struct trial *k, struct tensors *t, const struct mode *mode,
                    struct outputs *outputs) {
     const uint64_t before = tensors_checksum(t);
-    tensors_clear_outputs(t);
-    return trial_run(k, t->args, mode) && trial_collect(k, t, before, mode->what, outputs);
+    outputs_clear(t);
+    k->tensors = t;
+    const bool done = trial_run(k, t->args, mode);
+    k->tensors = NULL;
+    return done && trial_collect(k, t, before, mode->what, outputs);
 }

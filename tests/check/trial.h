@@ -5,14 +5,15 @@
 
 #include "cases.h"
 #include "kcheck.h"
-#include "tensors.h"
+#include "outputs.h"
 
 struct trial {
     const char *isa;
     uint64_t seed;
     const struct attention_case *c;
     struct kcheck_report *report;
-    bool failed; /* and has said so */
+    bool failed;             /* and has said so */
+    struct tensors *tensors; /* of a run of all, which a second one has to write anew; or NULL */
 };
 
 /* How a run is made. */
@@ -25,6 +26,13 @@ struct mode {
 
 /* The first failure of a case is counted and printed. */
 __attribute__((format(printf, 2, 3))) void trial_fail(struct trial *k, const char *format, ...);
+
+/* Whose row of the outputs it is. */
+struct trial_row {
+    int sequence;
+    int64_t head, query;
+};
+struct trial_row trial_row_of(const struct attention_case *c, size_t row);
 
 /* The position of a dense index in an output, as "out[b,h,i,c]". */
 const char *trial_place(const struct trial *k, enum tensor_role role, size_t index, char *text,
