@@ -201,7 +201,7 @@ Test(slices, workspace_is_that_of_the_slices) {
 
 /* With few queries, less than a tenth of the size of the keys and values. */
 Test(slices, parts_are_small) {
-    const struct form form = {1, 8, 2, 1, 40000, 128, 128};
+    const struct form form = {1, 8, 2, 1, 40000, 128, 128, .lse = true};
     struct sliced few = new_sliced(&form, 8, 1);
     cr_assert_gt(few.plan->part_count, 0);
     const size_t keys = (size_t)40000 * 2 * (128 + 128) * sizeof(float);
