@@ -30,7 +30,7 @@ static struct shared {
     rapt_plan *plan;
     void *workspace;
     size_t size;
-    float out[FEW_COUNT > COUNT ? FEW_COUNT : COUNT];
+    float out[(int)FEW_COUNT > (int)COUNT ? (int)FEW_COUNT : (int)COUNT];
     const float *expected;
     size_t bytes;
 } shared[2];
