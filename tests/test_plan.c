@@ -169,7 +169,9 @@ static void expect_splits(const struct rapt_plan *plan) {
             const struct rapt_task *t = &plan->tasks[n];
             if (t->split != i)
                 continue;
+            const struct rapt_range rows = rapt_panel_rows(plan, t->batch, t->panel);
             cr_assert(t->panels == 1 && t->chunks.first < t->chunks.last);
+            cr_assert_leq(rows.last - rows.first, plan->part_width);
             for (int64_t chunk = t->chunks.first; chunk < t->chunks.last; chunk++)
                 parts[split->part + chunk - split->chunks.first]++;
             tasks++;
@@ -336,7 +338,7 @@ Test(plan, scratch_has_room_for_its_parts) {
             p.value.stride[3] == 1 || value_dim == 1 ? 0 : keys * (size_t)value_dim,
         };
         cr_assert_geq(s->panel_floats, ((size_t)head_dim + 2 * state + 4) * width);
-        cr_assert_geq(plan.part_floats, state * width);
+        cr_assert_geq(plan.part_floats, state * (size_t)plan.part_width);
         cr_assert_eq(s->panel_floats * sizeof(float) % RAPT_ALIGN, 0u);
         for (int k = 0; k < 8; k++) {
             cr_assert_eq(starts[k] * sizeof(float) % RAPT_ALIGN, 0u, "part %d", k);
@@ -370,7 +372,7 @@ Test(plan, sizes_never_wrap) {
         const __int128 floats = (n[5] + n[6] + 7) * width * plan.panels_per_task +
                                 (__int128)plan.key_block * width +
                                 (plan.stage_key ? (__int128)plan.key_block * n[5] : 0);
-        const __int128 parts = (__int128)(n[6] + 3) * width * plan.part_count;
+        const __int128 parts = (__int128)(n[6] + 3) * plan.part_width * plan.part_count;
         counted++;
         cr_assert(plan.scratch.floats >= floats);
         cr_assert((__int128)rapt_run_workspace(&plan, plan.threads) >=
