@@ -103,13 +103,26 @@ static struct store store_rows(const struct rapt_kernels *k, rapt_dtype dtype, f
     return s;
 }
 
-/* Rows of a block, and of the one after it if there is as large a one. */
+/* Rows of a block, and of the one after it if there is as large a one, padded as the kernel wants
+ * them, in arrays that the next calls but one leave alone: a block has keys and values. */
 static struct rapt_rows rows_of(const struct store *s, rapt_dtype dtype, int first, int last) {
+    enum { MOST = 96 };
+    static const void *rows[2][2][MOST];
+    static float scales[2][MOST];
+    static int turn;
+    turn = 1 - turn;
+    const bool more = 2 * last - first <= s->keys;
+    for (int i = 0; i < MOST; i++) {
+        const int at = i < last - first ? first + i : last - 1;
+        rows[turn][0][i] = s->row[at];
+        rows[turn][1][i] = more ? s->row[at + last - first] : NULL;
+        scales[turn][i] = s->scale[at];
+    }
     return (struct rapt_rows){
         .dtype = dtype,
-        .row = (const void *const *)s->row + first,
-        .next = 2 * last - first <= s->keys ? (const void *const *)s->row + last : NULL,
-        .scale = s->scale + first,
+        .row = rows[turn][0],
+        .next = more ? rows[turn][1] : NULL,
+        .scale = scales[turn],
     };
 }
 

@@ -217,6 +217,12 @@ static void add_corners(struct maker *m) {
     lowest.mask = MASK_LOWEST;
     lowest.sink = SINK_ABSENT;
     add(m, lowest, true);
+    /* Scores saturate in units of log2, also where a softcap comes before those. */
+    struct attention_case shown = features_base;
+    shown.weights_kind = RAPT_WEIGHTS_SCALED;
+    shown.softcap = 0.5f;
+    shown.fill = FILL_OVERFLOW;
+    add(m, shown, true);
     /* One key is all of the weight: out is the value, as it rounds. */
     for (int storage = 0; storage < STORAGE_COUNT; storage++) {
         struct attention_case c = features_base;
