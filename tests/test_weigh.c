@@ -160,9 +160,7 @@ Test(weigh, scores_at_the_limits) {
             h.key[1] = -1e-30f;
             float *scores = weigh(k, &h, kind);
             const float log_most = FLT_MAX * 0x1.62e43p-1f;
-            const float most = h.softcap == 0                ? log_most
-                               : kind == RAPT_WEIGHTS_SCALED ? FLT_MAX
-                                                             : 2;
+            const float most = h.softcap == 0 || kind == RAPT_WEIGHTS_SCALED ? log_most : 2;
             uint32_t bits;
             memcpy(&bits, &scores[6], sizeof bits);
             if (kind == RAPT_WEIGHTS_SOFTMAX) {
