@@ -33,6 +33,9 @@ struct rapt_panel {
     float *seen;  /* [width], 1 where the query has attended a key, else 0 */
 };
 
+/* Channels of keys that are transposed before the next are, for a few queries. */
+enum { RAPT_FEW_CHANNELS = 64 };
+
 /* A few queries, at most few_rows, one per row: the same state in another shape. */
 struct rapt_few {
     int rows;
@@ -40,7 +43,7 @@ struct rapt_few {
     float *query;            /* [rows][head_dim] */
     float *out;              /* [rows][value_dim] */
     float *max, *sum, *seen; /* [lanes], those beyond the rows are any numbers */
-    float *lanes;            /* scratch, [head_dim][panel_rows] */
+    float *lanes;            /* scratch, [RAPT_FEW_CHANNELS][panel_rows] */
 };
 
 /*

@@ -101,7 +101,7 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     TAKE(panels, s->panel_floats * (size_t)plan->panels_per_task);
     /* query and out in rows, three numbers of each, keys in lanes */
     TAKE(few, plan->has_few ? padded(few_rows * p->head_dim) + padded(few_rows * p->value_dim) +
-                                  padded(3 * kernels->lanes) + padded(width * p->head_dim)
+                                  padded(3 * kernels->lanes) + padded(width * RAPT_FEW_CHANNELS)
                             : 0);
     TAKE(scores, padded(plan->key_block * width));
     TAKE(bias, p->mask.dtype == RAPT_NONE ? 0 : padded(plan->key_block * width));
