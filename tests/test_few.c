@@ -103,27 +103,30 @@ static struct store store_rows(const struct rapt_kernels *k, rapt_dtype dtype, f
     return s;
 }
 
-/* Rows of a block, and of the one after it if there is as large a one, padded as the kernel wants
- * them, in arrays that the next calls but one leave alone: a block has keys and values. */
-static struct rapt_rows rows_of(const struct store *s, rapt_dtype dtype, int first, int last) {
-    enum { MOST = 96 };
-    static const void *rows[2][2][MOST];
-    static float scales[2][MOST];
-    static int turn;
-    turn = 1 - turn;
-    const bool more = 2 * last - first <= s->keys;
-    for (int i = 0; i < MOST; i++) {
-        const int at = i < last - first ? first + i : last - 1;
-        rows[turn][0][i] = s->row[at];
-        rows[turn][1][i] = more ? s->row[at + last - first] : NULL;
-        scales[turn][i] = s->scale[at];
+/* Rows of a block, and of the one after it if there are any; in arrays that end where whole vectors
+ * of keys do. */
+static struct rapt_rows rows_of(const struct rapt_kernels *k, const struct store *s,
+                                rapt_dtype dtype, int first, int last) {
+    const int lanes = k->lanes, width = (last - first + lanes - 1) / lanes * lanes;
+    const void **row = malloc((size_t)width * sizeof *row);
+    const void **next = last < s->keys ? malloc((size_t)width * sizeof *next) : NULL;
+    float *scale = malloc((size_t)width * sizeof *scale);
+    cr_assert(row && scale);
+    for (int i = 0; i < width; i++) {
+        const int key = first + i < last ? first + i : last - 1;
+        const int later = last + i < s->keys ? last + i : s->keys - 1;
+        row[i] = s->row[key];
+        scale[i] = s->scale[key];
+        if (next)
+            next[i] = s->row[later];
     }
-    return (struct rapt_rows){
-        .dtype = dtype,
-        .row = rows[turn][0],
-        .next = more ? rows[turn][1] : NULL,
-        .scale = scales[turn],
-    };
+    return (struct rapt_rows){dtype, row, next, scale};
+}
+
+static void free_rows(struct rapt_rows *rows) {
+    free((void *)(uintptr_t)rows->row);
+    free((void *)(uintptr_t)rows->next);
+    free((void *)(uintptr_t)rows->scale);
 }
 
 static void free_store(struct store *s) {
@@ -131,6 +134,21 @@ static void free_store(struct store *s) {
         free(s->row[i]);
     free(s->row);
     free(s->scale);
+}
+
+struct cache {
+    struct types types;
+    struct store key, value;
+};
+
+static struct cache store(const struct rapt_kernels *k, struct head *h, struct types types) {
+    return (struct cache){types, store_rows(k, types.key, h->key, h->keys, h->head_dim, 8),
+                          store_rows(k, types.value, h->value, h->keys, h->value_dim, 9)};
+}
+
+static void free_cache(struct cache *cache) {
+    free_store(&cache->key);
+    free_store(&cache->value);
 }
 
 static struct rapt_few open_few(const struct rapt_kernels *k, const struct head *h) {
@@ -154,8 +172,9 @@ static struct rapt_few open_few(const struct rapt_kernels *k, const struct head 
 
 /* Feeds keys first <= i < last; the rows of the bias have some columns more. */
 static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, const struct head *h,
-                     struct rapt_rows key, struct rapt_rows value, int first, int last,
-                     float start) {
+                     const struct cache *cache, int first, int last, float start) {
+    struct rapt_rows key = rows_of(k, &cache->key, cache->types.key, first, last);
+    struct rapt_rows value = rows_of(k, &cache->value, cache->types.value, first, last);
     const int keys = last - first, bias_row = keys + 3;
     const int width = (keys + k->lanes - 1) / k->lanes * k->lanes;
     float *bounds = exactly(4 * h->rows), *scores = exactly((int64_t)h->rows * width);
@@ -184,6 +203,8 @@ static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, c
         .start = start,
     };
     k->attend_few(few, &block, scores);
+    free_rows(&key);
+    free_rows(&value);
     free(bounds);
     free(scores);
     free(bias);
@@ -213,15 +234,12 @@ static struct result close_few(const struct rapt_kernels *k, struct rapt_few *fe
 static struct result run_few(const struct rapt_kernels *k, struct head *h, struct types types,
                              int block, float start) {
     struct rapt_few few = open_few(k, h);
-    struct store key = store_rows(k, types.key, h->key, h->keys, h->head_dim, 8);
-    struct store value = store_rows(k, types.value, h->value, h->keys, h->value_dim, 9);
+    struct cache cache = store(k, h, types);
     for (int first = 0; first < h->keys; first += block) {
         const int last = first + block < h->keys ? first + block : h->keys;
-        feed_few(k, &few, h, rows_of(&key, types.key, first, last),
-                 rows_of(&value, types.value, first, last), first, last, start);
+        feed_few(k, &few, h, &cache, first, last, start);
     }
-    free_store(&key);
-    free_store(&value);
+    free_cache(&cache);
     return close_few(k, &few, h, block);
 }
 
@@ -344,24 +362,20 @@ Test(few, masked_block_leaves_no_trace) {
                 h.value[i] = i % 2 ? NAN : INFINITY;
             for (int64_t i = 20 * h.head_dim; i < 40 * h.head_dim; i++)
                 h.key[i] = i % 2 ? NAN : FLT_MAX;
-            struct store key = store_rows(k, RAPT_F32, h.key, h.keys, h.head_dim, 8);
-            struct store value = store_rows(k, RAPT_F32, h.value, h.keys, h.value_dim, 9);
+            struct cache cache = store(k, &h, plain);
             struct rapt_few few = open_few(k, &h);
-            feed_few(k, &few, &h, rows_of(&key, RAPT_F32, 0, 20), rows_of(&value, RAPT_F32, 0, 20),
-                     0, 20, 0);
+            feed_few(k, &few, &h, &cache, 0, 20, 0);
             float *out = exactly(h.rows * h.value_dim), state[3][16];
             float *const now[] = {few.max, few.sum, few.seen};
             memcpy(out, few.out, (size_t)h.rows * channels * sizeof(float));
             for (int i = 0; i < 3; i++)
                 memcpy(state[i], now[i], (size_t)h.rows * sizeof(float));
-            feed_few(k, &few, &h, rows_of(&key, RAPT_F32, 20, 40),
-                     rows_of(&value, RAPT_F32, 20, 40), 20, 40, 0);
+            feed_few(k, &few, &h, &cache, 20, 40, 0);
             cr_expect_arr_eq(out, few.out, (size_t)h.rows * channels * sizeof(float));
             for (int i = 0; i < 3; i++)
                 cr_expect_arr_eq(state[i], now[i], (size_t)h.rows * sizeof(float));
             free(out);
-            free_store(&key);
-            free_store(&value);
+            free_cache(&cache);
             struct result result = close_few(k, &few, &h, 20);
             free_result(&result);
             free_head(&h);
