@@ -95,18 +95,21 @@ static struct interval scaled_product(const rapt_attention_args *args, const dou
     const int64_t channels = args->query.shape[3];
     const double scale = args->scale > 0 ? (double)args->scale : 1 / sqrt((double)channels);
     double sum = 0, partials = 0, size = 0, key_size = 0, query_size = 0;
+    bool is_number = true;
     for (int64_t c = 0; c < channels; c++) {
         const double product = query[c] * key[c];
         sum += product;
         partials += fabs(sum);
         size += isfinite(product) ? fabs(product) : 0;
         key_size += fabs(key[c]);
-        query_size = isfinite(query[c]) ? fmax(query_size, fabs(query[c])) : query_size;
+        query_size = fmax(query_size, fabs(query[c]));
+        is_number = is_number && !isnan(query[c]) && !isnan(key[c]);
     }
     const double most = FLT_MAX / (scale * log2_e * 1.001);
     const bool both_signs = isinf(sum) || fabs(sum) < size * (1 - 1e-12);
-    if (!isnan(sum) && (query_size > most || (size > most && both_signs)))
-        return (struct interval){-score_max, saturated(scale * sum), score_max};
+    /* Infinite queries are among those that overflow. */
+    if (is_number && (query_size > most || (!isnan(sum) && size > most && both_signs)))
+        return (struct interval){-score_max, isnan(sum) ? 0 : saturated(scale * sum), score_max};
     if (!isfinite(sum))
         return around(saturated(scale * sum), 0);
     return around(scale * sum,
