@@ -12,6 +12,8 @@ enum {
     CHUNK_BYTES = 1 << 19, /* of keys and values, a quarter of a common L2 cache */
     CHUNK_BLOCKS_MAX = 10,
     PAGE_BYTES = 4096,
+    THREADS_MAX = 4096,
+    PANELS_MAX = 1 << 28, /* what takes seconds to count takes years to compute */
 };
 
 /* A thread that does less than this costs more to wake than it helps: about 10 us of work. */
@@ -144,9 +146,9 @@ static struct rapt_range panel_keys(const struct rapt_plan *plan, int64_t b, int
 
 /* What is known of the whole problem before it is divided. */
 struct totals {
-    double flops;
-    int64_t panels, cost;
-    bool counted; /* without overflow */
+    double flops, cost;
+    int64_t panels;
+    bool counted; /* there aren't too many */
 };
 
 static struct totals sum_up(struct rapt_plan *plan) {
@@ -154,16 +156,21 @@ static struct totals sum_up(struct rapt_plan *plan) {
     struct totals t = {.counted = true};
     for (int64_t b = 0; b < p->batch; b++) {
         const int64_t panels = rapt_panels(plan, b);
-        int64_t cost, heads_cost;
-        const struct rapt_range keys = panel_keys(plan, b, 0, panels, &cost);
+        int64_t heads_panels;
+        if (__builtin_mul_overflow(panels, p->kv_heads, &heads_panels) ||
+            __builtin_add_overflow(t.panels, heads_panels, &t.panels) || t.panels > PANELS_MAX) {
+            t.counted = false;
+            break;
+        }
+        for (int64_t panel = 0; panel < panels; panel++) {
+            int64_t cost;
+            const struct rapt_range keys = panel_keys(plan, b, panel, panel + 1, &cost);
+            t.cost += (double)cost * (double)p->kv_heads;
+            plan->joins = plan->joins || keys.last > plan->chunk;
+        }
         t.flops += 2.0 * (double)(p->head_dim + p->value_dim) * (double)p->q_heads *
                    (double)rapt_q_len(p, b) * (double)rapt_kv_len(p, b);
-        plan->joins = plan->joins || keys.last > plan->chunk;
         plan->has_few = plan->has_few || (panels > 0 && rapt_is_few(plan, b));
-        if (__builtin_mul_overflow(cost, p->kv_heads, &heads_cost) ||
-            __builtin_add_overflow(t.cost, heads_cost, &t.cost) ||
-            __builtin_add_overflow(t.panels, panels * p->kv_heads, &t.panels))
-            t.counted = false;
     }
     return t;
 }
@@ -227,7 +234,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
         return too_large(p);
     if (all.flops < threads * flops_per_thread)
         threads = (int)(all.flops / flops_per_thread);
-    threads = threads < 1 ? 1 : threads;
+    threads = threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : threads;
 
     const int64_t row_bytes = (p->head_dim + p->value_dim) * (int64_t)sizeof(float);
     const int64_t shares = (int64_t)threads * TASKS_PER_THREAD;
@@ -235,7 +242,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     plan->panels_per_task = rapt_max(1, rapt_min(together, RAPT_PANELS_MAX));
     /* The weights need the softmax's result, which a split has at the end only. */
     const bool splits = threads > 1 && p->weights.dtype == RAPT_NONE;
-    plan->split_cost = splits ? rapt_max(1, all.cost / shares) : INT64_MAX;
+    plan->split_cost = splits ? rapt_max(1, (int64_t)(all.cost / (double)shares)) : INT64_MAX;
     divide(plan);
     plan->threads = (int)rapt_max(1, rapt_min(threads, plan->task_count));
 

@@ -33,9 +33,14 @@ static size_t team_bytes(const struct rapt_plan *plan) {
 }
 
 size_t rapt_run_workspace(const struct rapt_plan *plan, int slices) {
-    const size_t floats =
-        (size_t)slices * plan->scratch.floats + (size_t)plan->part_count * plan->part_floats;
-    return RAPT_ALIGN + team_bytes(plan) + floats * sizeof(float);
+    const size_t parts = (size_t)plan->part_count * plan->part_floats;
+    size_t floats, bytes;
+    if (__builtin_mul_overflow((size_t)slices, plan->scratch.floats, &floats) ||
+        __builtin_add_overflow(floats, parts, &floats) ||
+        __builtin_mul_overflow(floats, sizeof(float), &bytes) ||
+        __builtin_add_overflow(bytes, RAPT_ALIGN + team_bytes(plan), &bytes))
+        return SIZE_MAX; /* more than anyone has */
+    return bytes;
 }
 
 void rapt_enter_environment(fenv_t *callers) {

@@ -66,9 +66,9 @@ static void expect_scratch(const struct rapt_plan *plan) {
     const size_t keys = plan->panels_per_task > 1 ? (size_t)plan->chunk : block;
     const size_t starts[] = {s->panels, s->few,        s->scores,       s->bias,  s->bounds,
                              s->rows,   s->staged_key, s->staged_value, s->floats};
-    const size_t few = (few_rows * q + line - 1) / line * line +
-                       (few_rows * v + line - 1) / line * line +
-                       (3 * (size_t)plan->kernels->lanes + line - 1) / line * line + width * q;
+    const size_t few =
+        (few_rows * q + line - 1) / line * line + (few_rows * v + line - 1) / line * line +
+        (3 * (size_t)plan->kernels->lanes + line - 1) / line * line + width * RAPT_FEW_CHANNELS;
     const size_t needed[] = {
         s->panel_floats * (size_t)plan->panels_per_task,
         plan->has_few ? few : 0,
@@ -171,12 +171,11 @@ Test(scratch, workspace_of_slices) {
 Test(scratch, sizes_beyond_all_counting) {
     const int64_t most = INT32_MAX;
     const struct rapt_problem shapes[] = {
-        new_shape(1, most, 1, 1 << 16, most, 1, 1),  /* scores */
-        new_shape(1, 1 << 24, 1, 1, 32, most, most), /* scratch of as many threads as tasks */
-        new_shape(1, 1, 1, 1, most, most, most),     /* parts of a split */
+        new_shape(1, most, 1, 1 << 16, most, 1, 1), /* panels */
+        new_shape(1, 1, 1, 1, most, most, most),    /* parts of a split */
     };
-    const int threads[] = {1, INT32_MAX, 64};
-    for (int i = 0; i < 3; i++) {
+    const int threads[] = {1, 64};
+    for (int i = 0; i < 2; i++) {
         struct rapt_plan plan = {.problem = shapes[i], .kernels = &variants[4]};
         cr_expect_eq(rapt_plan_sizes(&plan, threads[i]), RAPT_INVALID_ARGUMENT, "shape %d", i);
         cr_expect(mentions(rapt_last_error(), "query") && mentions(rapt_last_error(), "expected"),
