@@ -85,7 +85,7 @@ typedef struct rapt_attention_args {
      * saturates. With cu_q the shape is (1, Hq, Sq, Skv), one row per packed query; with cu_k or
      * pages a sequence uses as many columns as it has keys.
      *
-     * mask_start, B numbers of at least 0 or NULL: the key that the mask's first column is for.
+     * mask_start, B numbers of 0 to 2^60 or NULL: the key that the mask's first column is for.
      * Earlier keys are attended whatever the mask says, later ones than it has columns for are not,
      * and it may have any number of columns, none of them counting for all. So the mask of a tree
      * of new tokens needs no columns for the past.
@@ -135,7 +135,7 @@ typedef struct rapt_attention_args {
  * - A NaN in a query, or in a key or value that it attends, reaches that query's outputs; whatever
  *   lies behind a mask doesn't. NaNs are written as the one quiet NaN 0x7fc00000.
  * - Scores saturate at +-FLT_MAX (in units of log2), so finite queries and keys always give finite
- *   weights.
+ *   weights. So do queries times scale: an infinite one counts as the largest number.
  */
 static inline rapt_attention_args rapt_attention_defaults(void) {
     rapt_attention_args args;

@@ -27,7 +27,8 @@ typedef enum rapt_dtype {
  * in this order; the layout in memory is told by the strides alone, so BHSD, BSHD, one third of a
  * packed QKV buffer and a broadcast (stride 0) are all views. Strides may be negative. The data
  * needs the alignment of its element only, and nothing outside the view is ever read. For q8_0
- * channels and strides are multiples of 32, but for that of the channel, which is 1.
+ * channels and strides are multiples of 32, but for that of the channel, which is 1, and the data
+ * needs no alignment.
  *
  * Inputs are never written, although `data` is not const: one type serves inputs and outputs.
  */

@@ -70,29 +70,127 @@ static rapt_tensor next_tensor(struct input *in, rapt_dtype dtype, int64_t b, in
     if (odd > 248)
         t.shape[at] = next_number(in);
     else if (odd > 240)
-        t.dtype = (rapt_dtype)(next_byte(in) % 5);
+        t.dtype = (rapt_dtype)(next_byte(in) % 8);
     return t;
 }
 
-static rapt_attention_args next_args(struct input *in, int64_t numbers[2][2]) {
+enum { SEQUENCES = 2, COLUMNS = 6 };
+
+/* What args point to, beside tensors. */
+struct lists {
+    int64_t q_offset[SEQUENCES], kv_len[SEQUENCES], mask_start[SEQUENCES];
+    int64_t cu_q[SEQUENCES + 1], cu_k[SEQUENCES + 1];
+    int32_t table[SEQUENCES * COLUMNS];
+};
+
+/* Sizes of the problem that tensors are made for. */
+struct sizes {
+    int64_t batch, kv_heads, group, q_len, kv_len, head_dim, value_dim;
+};
+
+/* Mostly a number of 0 to most. */
+static int64_t next_within(struct input *in, int64_t most) {
+    const int64_t number = next_number(in);
+    return number >= 0 && number < 36 && most >= 0 ? number % (most + 1) : number;
+}
+
+/* Mostly lengths of 0 to each, cumulated. */
+static const int64_t *next_lengths(struct input *in, int64_t *cu, int64_t each) {
+    cu[0] = next_byte(in) > 250;
+    for (int b = 0; b < SEQUENCES; b++)
+        cu[b + 1] = (int64_t)((uint64_t)cu[b] + (uint64_t)next_within(in, each));
+    return cu;
+}
+
+/* Queries, keys and values end to end or in pages, and the numbers that say where. */
+static void next_sequences(struct input *in, const struct sizes *n, rapt_attention_args *args,
+                           struct lists *lists) {
+    const uint8_t form = next_byte(in);
+    if (form & 1) {
+        args->sequences = n->batch;
+        args->cu_q = next_lengths(in, lists->cu_q, n->q_len);
+    }
+    if (form & 2)
+        args->sequences = n->batch;
+    if ((form & 12) == 4) {
+        args->cu_k = next_lengths(in, lists->cu_k, n->kv_len);
+        args->kv_len = form & 240 ? NULL : lists->kv_len;
+    }
+    if ((form & 12) == 8) {
+        for (int i = 0; i < SEQUENCES * COLUMNS; i++)
+            lists->table[i] = (int32_t)next_within(in, 4);
+        args->block_table = lists->table;
+        args->block_table_stride = next_byte(in) > 250 ? next_number(in) % COLUMNS : COLUMNS;
+        args->kv_len = form & 240 ? lists->kv_len : NULL;
+    }
+}
+
+static void next_tensors(struct input *in, const struct sizes *n, rapt_attention_args *args) {
+    static const rapt_dtype dtypes[] = {RAPT_F32, RAPT_F16,  RAPT_BF16, RAPT_I8,
+                                        RAPT_I8,  RAPT_Q8_0, RAPT_F32,  RAPT_F32};
+    const int64_t q_heads = (int64_t)((uint64_t)n->kv_heads * (uint64_t)n->group);
+    const int64_t qb = args->cu_q ? 1 : n->batch, kb = args->cu_k ? 1 : n->batch;
+    const int64_t qs = (int64_t)((uint64_t)n->q_len * (args->cu_q ? SEQUENCES : 1));
+    const int64_t ks = (int64_t)((uint64_t)n->kv_len * (args->cu_k ? SEQUENCES : 1));
+    const int64_t columns = args->block_table ? (int64_t)((uint64_t)ks * COLUMNS) : n->kv_len;
+    const int64_t pages = args->block_table ? 5 : kb;
+    const rapt_dtype key = dtypes[next_byte(in) % 8], value = dtypes[next_byte(in) % 8];
+    const uint8_t options = next_byte(in), more = next_byte(in);
+    args->query = next_tensor(in, dtypes[more % 3], qb, q_heads, qs, n->head_dim);
+    args->key = next_tensor(in, key, pages, n->kv_heads, ks, n->head_dim);
+    args->value = next_tensor(in, value, pages, n->kv_heads, ks, n->value_dim);
+    args->out = next_tensor(in, dtypes[more / 3 % 3], qb, q_heads, qs, n->value_dim);
+    if (key == RAPT_I8)
+        args->key_scale = next_tensor(in, RAPT_F32, pages, n->kv_heads, ks, 1);
+    if (value == RAPT_I8)
+        args->value_scale = next_tensor(in, RAPT_F32, pages, n->kv_heads, ks, 1);
+    if (options & 1)
+        args->mask = next_tensor(in, options & 2 ? RAPT_BOOL : RAPT_F32, qb, q_heads, qs, columns);
+    if (options & 4)
+        args->lse = next_tensor(in, RAPT_F32, qb, q_heads, qs, 1);
+    if (options & 8)
+        args->max = next_tensor(in, RAPT_F32, qb, q_heads, qs, 1);
+    if (options & 16)
+        args->alibi = next_tensor(in, RAPT_F32, n->batch, q_heads, 1, 1);
+    if (options & 32)
+        args->sink = next_tensor(in, RAPT_F32, 1, q_heads, 1, 1);
+    if ((options & 192) == 192) {
+        args->weights = next_tensor(in, RAPT_F32, qb, q_heads, qs, columns);
+        args->weights_kind = (rapt_weights_kind)(next_byte(in) % 5);
+    }
+}
+
+static rapt_attention_args next_args(struct input *in, struct lists *lists) {
+    static const char *const names[] = {"scalar", "avx2", "avx512", "neon", "", NULL};
     rapt_attention_args args = rapt_attention_defaults();
     int64_t n[7];
     for (int i = 0; i < 7; i++) {
         const uint8_t wish = next_byte(in);
-        n[i] = wish < 250 ? wish % (i < 3 ? 3 : 50) + 1 : next_number(in);
+        n[i] = wish >= 250             ? next_number(in)
+               : i >= 5 && wish >= 200 ? 32
+                                       : wish % (i < 3 ? 3 : 50) + 1;
     }
-    const int64_t q_heads = (int64_t)((uint64_t)n[1] * (uint64_t)n[2]);
     const uint8_t options = next_byte(in);
-    args.query = next_tensor(in, RAPT_F32, n[0], q_heads, n[3], n[5]);
-    args.key = next_tensor(in, RAPT_F32, n[0], n[1], n[4], n[5]);
-    args.value = next_tensor(in, RAPT_F32, n[0], n[1], n[4], n[6]);
-    args.out = next_tensor(in, RAPT_F32, n[0], q_heads, n[3], n[6]);
-    if (options & 1)
-        args.mask = next_tensor(in, options & 2 ? RAPT_BOOL : RAPT_F32, n[0], q_heads, n[3], n[4]);
-    if (options & 4)
-        args.lse = next_tensor(in, RAPT_F32, n[0], q_heads, n[3], 1);
-    if (options & 8)
-        args.weights = next_tensor(in, RAPT_F32, n[0], q_heads, n[3], n[4]);
+    for (int b = 0; b < SEQUENCES; b++) {
+        lists->q_offset[b] = next_number(in);
+        lists->kv_len[b] = next_within(in, n[4]);
+        lists->mask_start[b] = next_within(in, n[4]);
+    }
+    const bool listed = n[0] >= 1 && n[0] <= SEQUENCES;
+    if (listed) {
+        args.q_offset = options & 1 ? lists->q_offset : NULL;
+        args.kv_len = options & 2 ? lists->kv_len : NULL;
+        args.mask_start = (options & 12) == 12 ? lists->mask_start : NULL;
+    }
+    const struct sizes sizes = {n[0], n[1], n[2], n[3], n[4], n[5], n[6]};
+    if (listed && options & 64)
+        next_sequences(in, &sizes, &args, lists);
+    next_tensors(in, &sizes, &args);
+    /* Then the lists would be too short. */
+    if (args.query.shape[0] > SEQUENCES) {
+        args.q_offset = args.kv_len = args.mask_start = args.cu_q = args.cu_k = NULL;
+        args.block_table = NULL;
+    }
     if (options & 16) {
         args.causal = next_byte(in) & 1;
         args.window_left = next_number(in);
@@ -101,17 +199,6 @@ static rapt_attention_args next_args(struct input *in, int64_t numbers[2][2]) {
         args.softcap = next_float(in);
         args.threads = (int)next_number(in);
     }
-    for (int i = 0; i < 2; i++)
-        for (int b = 0; b < 2; b++)
-            numbers[i][b] = next_number(in);
-    for (int b = 0; b < 2 && n[4] > 0 && n[4] < 1000; b++) /* mostly a length that there is */
-        if (numbers[1][b] >= 0 && numbers[1][b] < 35)
-            numbers[1][b] %= n[4] + 1;
-    if (n[0] >= 1 && n[0] <= 2 && args.query.shape[0] <= 2) {
-        args.q_offset = options & 32 ? numbers[0] : NULL;
-        args.kv_len = options & 64 ? numbers[1] : NULL;
-    }
-    static const char *const names[] = {"scalar", "avx2", "avx512", "neon", "", NULL};
     if (options & 128)
         args.isa = names[next_byte(in) % 6];
     return args;
@@ -141,11 +228,13 @@ static void *back(struct input *in, rapt_tensor *t) {
 }
 
 static void run(struct input *in, rapt_attention_args *args, const rapt_plan *plan) {
-    rapt_tensor *tensors[] = {&args->query, &args->key, &args->value,  &args->mask,
-                              &args->out,   &args->lse, &args->weights};
-    void *memory[7] = {NULL};
+    rapt_tensor *tensors[] = {&args->query, &args->key,  &args->value,     &args->mask,
+                              &args->out,   &args->lse,  &args->weights,   &args->max,
+                              &args->alibi, &args->sink, &args->key_scale, &args->value_scale};
+    enum { TENSORS = sizeof tensors / sizeof *tensors };
+    void *memory[TENSORS] = {NULL};
     int backed = 0;
-    for (int i = 0; i < 7; i++, backed++) {
+    for (int i = 0; i < TENSORS; i++, backed++) {
         if (tensors[i]->dtype == RAPT_NONE)
             continue;
         memory[i] = back(in, tensors[i]);
@@ -154,7 +243,7 @@ static void run(struct input *in, rapt_attention_args *args, const rapt_plan *pl
     }
     const double scores = (double)args->query.shape[0] * (double)args->query.shape[1] *
                           (double)args->query.shape[2] * (double)args->key.shape[2];
-    if (backed == 7 && scores < 1e5) {
+    if (backed == TENSORS && scores < 1e5) {
         const rapt_attention_data data = rapt_attention_data_of(args);
         const size_t size = rapt_plan_workspace_size(plan);
         void *workspace = size < 1 << 26 ? malloc(size) : NULL;
@@ -162,14 +251,14 @@ static void run(struct input *in, rapt_attention_args *args, const rapt_plan *pl
             abort();
         free(workspace);
     }
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < TENSORS; i++)
         free(memory[i]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct input in = {bytes, size};
-    int64_t numbers[2][2];
-    rapt_attention_args args = next_args(&in, numbers);
+    struct lists lists;
+    rapt_attention_args args = next_args(&in, &lists);
     rapt_plan *plan = NULL;
     if (is_large(&args))
         return 0;
