@@ -3,15 +3,8 @@
 #include <float.h>
 
 #include "cpu.h"
-#include "dispatch.h"
 #include "panels.h"
-
-#define FOR_EACH_VARIANT(k)                                                                        \
-    int count_;                                                                                    \
-    const struct rapt_variant *list_ = rapt_variants(&count_);                                     \
-    for (int at_ = 0; at_ < count_; at_++)                                                         \
-        for (const struct rapt_kernels *k = list_[at_].available ? list_[at_].kernels : NULL; k;   \
-             k = NULL)
+#include "variants.h"
 
 /* One row in double precision: weights of all keys, and the LSE. */
 static double naive_row(const struct head *h, int row, double *weights) {

@@ -2,15 +2,8 @@
 /* The parts of the kernel table one by one: gather, scatter, scale, clear, join, finish, probes. */
 #include <float.h>
 
-#include "dispatch.h"
 #include "panels.h"
-
-#define FOR_EACH_VARIANT(k)                                                                        \
-    int count_;                                                                                    \
-    const struct rapt_variant *list_ = rapt_variants(&count_);                                     \
-    for (int at_ = 0; at_ < count_; at_++)                                                         \
-        for (const struct rapt_kernels *k = list_[at_].available ? list_[at_].kernels : NULL; k;   \
-             k = NULL)
+#include "variants.h"
 
 enum { N_MAX = 40, STEP_MAX = 5 };
 

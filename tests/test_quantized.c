@@ -3,16 +3,9 @@
 #include <float.h>
 #include <math.h>
 
-#include "dispatch.h"
 #include "helpers.h"
 #include "kernels.h"
-
-#define FOR_EACH_VARIANT(k)                                                                        \
-    int count_;                                                                                    \
-    const struct rapt_variant *list_ = rapt_variants(&count_);                                     \
-    for (int at_ = 0; at_ < count_; at_++)                                                         \
-        for (const struct rapt_kernels *k = list_[at_].available ? list_[at_].kernels : NULL; k;   \
-             k = NULL)
+#include "variants.h"
 
 enum { BLOCK = 32, BLOCK_BYTES = 34 };
 

@@ -2,15 +2,8 @@
 /* Rotary embedding against its definition in double, in every layout, storage and variant. */
 #include <fenv.h>
 
-#include "dispatch.h"
 #include "helpers.h"
-
-#define FOR_EACH_VARIANT(k)                                                                        \
-    int count_;                                                                                    \
-    const struct rapt_variant *list_ = rapt_variants(&count_);                                     \
-    for (int at_ = 0; at_ < count_; at_++)                                                         \
-        for (const struct rapt_kernels *k = list_[at_].available ? list_[at_].kernels : NULL; k;   \
-             k = NULL)
+#include "variants.h"
 
 static rapt_rope *new_rope(const rapt_rope_args *args) {
     rapt_rope *rope;

@@ -3,15 +3,8 @@
 #include <float.h>
 
 #include "cpu.h"
-#include "dispatch.h"
 #include "panels.h"
-
-#define FOR_EACH_VARIANT(k)                                                                        \
-    int count_;                                                                                    \
-    const struct rapt_variant *list_ = rapt_variants(&count_);                                     \
-    for (int at_ = 0; at_ < count_; at_++)                                                         \
-        for (const struct rapt_kernels *k = list_[at_].available ? list_[at_].kernels : NULL; k;   \
-             k = NULL)
+#include "variants.h"
 
 enum { KINDS = 4, BIAS = 1, BOUNDS = 2, SOFTCAP = 4, ALIBI = 8, OPTIONS = 16 };
 
