@@ -66,9 +66,11 @@ static rapt_status fill_plan(struct rapt_plan *plan, const rapt_attention_args *
     if (!keep_numbers(plan))
         return rapt_fail(RAPT_OUT_OF_MEMORY, "plan: no memory for the numbers of %lld sequences",
                          (long long)plan->problem.batch);
-    status = rapt_plan_sizes(plan, rapt_run_threads(args->threads));
+    /* Divided for as many threads as the caller says, who may have some without OpenMP. */
+    status = rapt_plan_sizes(plan, args->threads ? args->threads : rapt_run_threads(0));
     if (status != RAPT_OK)
         return status;
+    plan->threads = rapt_run_threads(plan->threads);
     plan->tasks = reallocarray(NULL, (size_t)plan->task_count + 1, sizeof *plan->tasks);
     plan->splits = reallocarray(NULL, (size_t)plan->split_count + 1, sizeof *plan->splits);
     if (!plan->tasks || !plan->splits)
