@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command `rapt bench`: reads its options and measures cases by instruction set and threads. */
+/* The command `rapt bench`: measures cases by instruction set and threads. */
 #include "bench.h"
 
 #include <inttypes.h>
@@ -14,9 +14,8 @@
 #include "cmd.h"
 #include "dispatch.h"
 #include "outputs.h"
+#include "options.h"
 #include "select.h"
-
-enum { MAX_THREADS = 4096 };
 
 /* One line on a terminal that is written over and over; nothing elsewhere. */
 static void progress(const struct selection *s, size_t done, const char *isa, int threads,
@@ -156,7 +155,8 @@ static bool conclude(const struct bench_result *results, size_t count) {
     if (fewer)
         printf("Some runs used fewer threads than they had; their peak is still that of all.\n");
     if (cut)
-        printf("* only so many of the case's queries, with all of its keys: it's a slow variant\n");
+        printf("* only so many of the case's queries, with all of its keys: more would take too "
+               "long\n");
     return correct;
 }
 
@@ -195,83 +195,9 @@ static int run(const struct selection *s, struct outputs *outputs) {
     return code;
 }
 
-/* Reads the options into a request that holds the defaults; returns what args_parse() does. */
-static int read_request(struct request *r, int argc, char **argv) {
-    const struct args_option options[] = {
-        {.name = "threads",
-         .kind = ARGS_INTS,
-         .to = &r->threads,
-         .metavar = "N,...",
-         .least = 1,
-         .most = MAX_THREADS,
-         .help = "Thread counts (default 1 and the number of usable CPUs)"},
-        {.name = "isa",
-         .kind = ARGS_STRING,
-         .to = &r->isa,
-         .metavar = "all|NAME",
-         .help = "Instruction sets (default all that the machine has)"},
-        {.name = "case",
-         .kind = ARGS_STRING,
-         .to = &r->cases,
-         .metavar = "NAME,...",
-         .help = "Cases, or the start of their names (default those with * below)"},
-        {.name = "shape",
-         .kind = ARGS_STRING,
-         .to = &r->shape,
-         .metavar = "SHAPE",
-         .help = "A case of your own: B,Hq,Hkv,Sq,Skv,D[,causal] for batches, query and key "
-                 "heads, queries, keys and channels; causal aligns the last query with the last "
-                 "key"},
-        {.name = "quick",
-         .kind = ARGS_ON,
-         .to = &r->quick,
-         .help = "Fewer cases and repetitions: seconds instead of minutes"},
-        {.name = "time",
-         .kind = ARGS_POSITIVE,
-         .to = &r->seconds,
-         .metavar = "SECONDS",
-         .help = "How long to repeat each measurement (default 1, quick 0.1)"},
-        {.name = "json",
-         .kind = ARGS_STRING,
-         .to = &r->json,
-         .metavar = "FILE",
-         .help = "Write the results there too"},
-    };
-    const struct args_command command = {
-        .name = "bench",
-        .about = "Times attention for each instruction set and thread count, next to what this "
-                 "machine reaches at the same time: the peak of fused multiply-adds or, for few "
-                 "queries, the bandwidth of reading their keys and values. Every result is checked "
-                 "before it is timed. A variant too slow for a case, such as scalar, is timed on "
-                 "fewer of its queries.",
-        .options = options,
-        .option_count = sizeof options / sizeof *options,
-        .notes =
-            "Cases; without --case those with *, with --quick those with **:\n"
-            "  prefill-2048-d128, -d64, -d32 **  8 heads, 2048 queries and keys\n"
-            "  prefill-2048-d128-causal **, -d64-causal *, -d32-causal *\n"
-            "  prefill-ragged, prefill-equal     8 sequences end to end, causal; as much work in\n"
-            "                                    equal lengths\n"
-            "  mixed-ragged, mixed-equal         3 prefills and 8 decodes in one call; likewise\n"
-            "  decode-4k-f32, -bf16, -int8 **    1 query, 32 heads on 8 key heads, 4096 keys that\n"
-            "                                    come from memory\n"
-            "  decode-32k-TYPE                   32768 keys\n"
-            "  decode-4k-b8-TYPE, decode-32k-b8-TYPE  8 sequences\n"
-            "  decode-4k-warm-TYPE               the same keys again and again\n"
-            "  decode-4k-paged-bf16              keys in pages of 16\n"
-            "The start of names up to a dash stands for them all, such as decode-4k or mixed.\n",
-        .examples = "rapt bench --quick\n"
-                    "rapt bench --isa avx2 --threads 1,2,4 --json bench.json\n"
-                    "rapt bench --case decode-4k,mixed\n"
-                    "rapt bench --shape 1,32,8,512,4096,128,causal\n",
-        .failure = "a result was wrong",
-    };
-    return args_parse(&command, argc, argv);
-}
-
 int cmd_bench(int argc, char **argv) {
-    struct request request = {.isa = "all"};
-    int code = read_request(&request, argc, argv);
+    struct request request;
+    int code = options_read(&request, argc, argv);
     if (code != ARGS_GO_ON)
         return code;
     struct selection selection = {0};

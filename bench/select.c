@@ -43,15 +43,33 @@ static bool add_words(struct selection *s, const char *words, const struct bench
     for (const char *at = words;;) {
         const size_t length = strcspn(at, ",");
         if (!add_word(s, at, length, list, count)) {
-            args_fail_value(
-                "bench", "case", words,
-                "names of cases, or all, prefill, decode or mixed; see rapt bench --help");
+            args_fail_value("bench", "case", words,
+                            "names of cases or their beginnings, or all; see rapt bench --help");
             return false;
         }
         if (!at[length])
             return true;
         at += length + 1;
     }
+}
+
+/* Whether a suite has the case. */
+static bool suite_has(enum suite suite, const struct bench_case *c) {
+    switch (suite) {
+    case SUITE_QUICK:
+        return c->use == BENCH_QUICK;
+    case SUITE_PREFILL:
+        return c->suite == BENCH_PREFILL;
+    case SUITE_DECODE:
+        return c->suite == BENCH_DECODE;
+    case SUITE_ENCODER:
+        return c->suite == BENCH_ENCODER;
+    case SUITE_ALL:
+        return true;
+    case SUITE_NONE:
+        break;
+    }
+    return false;
 }
 
 static bool select_cases(const struct request *request, struct selection *s) {
@@ -64,6 +82,9 @@ static bool select_cases(const struct request *request, struct selection *s) {
     }
     if (request->cases && !add_words(s, request->cases, list, count))
         return false;
+    for (size_t i = 0; i < count; i++)
+        if (suite_has((enum suite)request->suite, &list[i]))
+            add_case(s, &list[i]);
     if (request->shape) {
         struct bench_case c;
         char expected[128];
@@ -73,7 +94,8 @@ static bool select_cases(const struct request *request, struct selection *s) {
         }
         add_case(s, &c);
     }
-    for (size_t i = 0; !request->cases && !request->shape && i < count; i++)
+    const bool usual = !request->cases && !request->shape && request->suite == SUITE_NONE;
+    for (size_t i = 0; usual && i < count; i++)
         if (list[i].use >= (request->quick ? BENCH_QUICK : BENCH_USUAL))
             add_case(s, &list[i]);
     return true;

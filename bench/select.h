@@ -5,14 +5,7 @@
 
 #include "args.h"
 #include "bench.h"
-
-/* The options. */
-struct request {
-    struct args_ints threads;
-    const char *isa, *cases, *shape, *json;
-    float seconds; /* 0: not given */
-    bool quick;
-};
+#include "options.h"
 
 struct selection {
     struct bench_case *cases;

@@ -219,6 +219,9 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
                                "--case decode,no-such-case",
                                "--shape 1,2,3",
                                "--shape 1,3,2,1,1,1",
+                               "--shape 1,1,1,1,1,1,window=0",
+                               "--suite no-such-suite",
+                               "--suite quick,decode",
                                "--shape 2147483647,1,1,2147483647,2147483647,2147483647",
                                "--time 0",
                                "--time -1",
@@ -244,7 +247,7 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
 }
 
 Test(bench, help_names_every_option, .init = make_directory, .fini = remove_directory) {
-    const char *const names[] = {"--threads", "--isa",  "--case", "--shape",
+    const char *const names[] = {"--threads", "--isa",  "--case", "--suite", "--shape",
                                  "--quick",   "--time", "--json", "--help"};
     cr_expect_eq(run_command("--help"), 0);
     char *out = read_file("out");
