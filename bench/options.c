@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
+#include <string.h>
+
 enum { MAX_THREADS = 4096 };
 
 static const char notes[] =
@@ -45,11 +47,13 @@ static const char examples[] = "rapt bench --quick\n"
                                "rapt bench --isa avx2 --threads 1,2,4 --json bench.json\n"
                                "rapt bench --case decode-4k,mixed,bert\n"
                                "rapt bench --suite encoder\n"
+                               "rapt bench scaling --case llama3-8b-2048,decode-4k-bf16\n"
+                               "rapt bench isa --quick --compare bench.json\n"
                                "rapt bench --shape 1,32,8,512,4096,128,causal,bf16\n";
 
 int options_read(struct request *r, int argc, char **argv) {
     static const char *const suites[] = {"quick", "prefill", "decode", "encoder", "all", NULL};
-    *r = (struct request){.isa = "all", .suite = SUITE_NONE};
+    *r = (struct request){.suite = SUITE_NONE};
     const struct args_option options[] = {
         {.name = "threads",
          .kind = ARGS_INTS,
@@ -57,12 +61,13 @@ int options_read(struct request *r, int argc, char **argv) {
          .metavar = "N,...",
          .least = 1,
          .most = MAX_THREADS,
-         .help = "Thread counts (default 1 and the number of usable CPUs)"},
+         .help = "Thread counts (default 1 and the number of usable CPUs; isa: that number; "
+                 "scaling: from 1 to it)"},
         {.name = "isa",
          .kind = ARGS_STRING,
          .to = &r->isa,
          .metavar = "all|NAME",
-         .help = "Instruction sets (default all that the machine has)"},
+         .help = "Instruction sets (default all that the machine has; scaling: the best)"},
         {.name = "case",
          .kind = ARGS_STRING,
          .to = &r->cases,
@@ -94,6 +99,17 @@ int options_read(struct request *r, int argc, char **argv) {
          .to = &r->json,
          .metavar = "FILE",
          .help = "Write the results there too"},
+        {.name = "csv",
+         .kind = ARGS_STRING,
+         .to = &r->csv,
+         .metavar = "FILE",
+         .help = "Write them there as comma-separated values, a line for each run"},
+        {.name = "compare",
+         .kind = ARGS_STRING,
+         .to = &r->compare,
+         .metavar = "OLD.json",
+         .help = "Say what got slower or faster since that report of --json, beyond the spreads "
+                 "of both runs"},
     };
     const struct args_command command = {
         .name = "bench",
@@ -101,12 +117,20 @@ int options_read(struct request *r, int argc, char **argv) {
                  "machine reaches at the same time: the peak of fused multiply-adds or, for few "
                  "queries, the bandwidth of reading their keys and values. Every result is checked "
                  "before it is timed. A variant too slow for a case, such as scalar, is timed on "
-                 "fewer of its queries.",
+                 "fewer of its queries.\n"
+                 "rapt bench isa: instruction sets side by side, each beside its own peak.\n"
+                 "rapt bench scaling: from one thread to all, with the peak and the bandwidth of "
+                 "each count.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .notes = notes,
         .examples = examples,
-        .failure = "a result was wrong",
+        .failure = "a result was wrong, or something got slower than --compare says it was",
     };
-    return args_parse(&command, argc, argv);
+    if (argc > 1 && strcmp(argv[1], "isa") == 0)
+        r->view = VIEW_ISA;
+    if (argc > 1 && strcmp(argv[1], "scaling") == 0)
+        r->view = VIEW_SCALING;
+    const int words = r->view != VIEW_TABLES;
+    return args_parse(&command, argc - words, argv + words);
 }

@@ -8,10 +8,15 @@
 /* The values of --suite, in the order of their names. */
 enum suite { SUITE_NONE = -1, SUITE_QUICK, SUITE_PREFILL, SUITE_DECODE, SUITE_ENCODER, SUITE_ALL };
 
+/* What is shown: a table for each group of runs; instruction sets or threads side by side. */
+enum view { VIEW_TABLES, VIEW_ISA, VIEW_SCALING };
+
 /* The options as they are written. */
 struct request {
+    enum view view;
     struct args_ints threads;
-    const char *isa, *cases, *shape, *json;
+    const char *isa, *cases, *shape; /* NULL: not given */
+    const char *json, *csv, *compare;
     int suite;     /* enum suite */
     float seconds; /* 0: not given */
     bool quick;

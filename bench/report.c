@@ -62,6 +62,7 @@ static bool add_figures(cJSON *json, const struct bench_result *r) {
         {r->of->memory ? "gbps" : "gflops", r->rate},
         {r->of->memory ? "bandwidth_gbps" : "peak_gflops", r->limit.median},
         {"share", r->share},
+        {"limit_spread", r->limit.spread},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         if (!(r->correct ? cJSON_AddNumberToObject(json, figures[i].key, figures[i].value)

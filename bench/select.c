@@ -109,9 +109,11 @@ static bool select_isas(const struct request *request, struct selection *s) {
         args_fail("bench", "no memory for the list of instruction sets");
         return false;
     }
-    if (strcmp(request->isa, "all") != 0) {
+    const char *all = request->view == VIEW_SCALING ? NULL : "all";
+    const char *isa = request->isa ? request->isa : all;
+    if (!isa || strcmp(isa, "all") != 0) {
         s->isa_count = 1;
-        if (rapt_isa_choose(request->isa, &s->isas[0]) == RAPT_OK)
+        if (rapt_isa_choose(isa, &s->isas[0]) == RAPT_OK)
             return true;
         args_fail("bench", "--%s", rapt_last_error()); /* it starts with "isa: " */
         return false;
@@ -122,10 +124,29 @@ static bool select_isas(const struct request *request, struct selection *s) {
     return true;
 }
 
+/* Whether a curve of many threads should have this one: 2^n or 3 * 2^n, and all up to 8. */
+static bool on_curve(int threads) {
+    int odd = threads;
+    while (odd % 2 == 0)
+        odd /= 2;
+    return threads <= 8 || odd == 1 || odd == 3;
+}
+
+static struct args_ints usual_threads(enum view view) {
+    const int cpus = bench_cpus_usable(), cores = bench_cores_usable();
+    struct args_ints threads = {.value = {1, cpus}, .count = 2};
+    if (view == VIEW_TABLES)
+        return threads;
+    threads.count = 0;
+    for (int t = view == VIEW_ISA ? cpus : 1; t <= cpus; t++)
+        if (t == cpus || t == cores || on_curve(t))
+            threads.value[threads.count++] = t;
+    return threads;
+}
+
 static void select_threads(const struct request *request, struct selection *s) {
-    struct args_ints wanted = request->threads;
-    if (!wanted.count)
-        wanted = (struct args_ints){.value = {1, bench_cpus_usable()}, .count = 2};
+    const struct args_ints wanted =
+        request->threads.count ? request->threads : usual_threads(request->view);
     for (int i = 0; i < wanted.count; i++) {
         bool seen = false;
         for (int j = 0; j < s->threads.count; j++)
@@ -151,6 +172,7 @@ static void drop_large(struct selection *s) {
 }
 
 bool select_make(const struct request *request, struct selection *s) {
+    s->view = request->view;
     s->effort = request->quick ? (struct bench_effort){0.1, 3, 2} : (struct bench_effort){1, 5, 5};
     if (request->seconds > 0)
         s->effort.seconds = (double)request->seconds;

@@ -8,6 +8,7 @@
 #include "options.h"
 
 struct selection {
+    enum view view;
     struct bench_case *cases;
     size_t case_count;
     const struct rapt_isa **isas;
