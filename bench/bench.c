@@ -14,6 +14,7 @@
 #include "cmd.h"
 #include "compare.h"
 #include "dispatch.h"
+#include "html.h"
 #include "outputs.h"
 #include "options.h"
 #include "select.h"
@@ -131,13 +132,15 @@ static bool all_correct(const struct bench_result *results, size_t count) {
     return correct;
 }
 
-/* Writes the reports that were asked for. */
+/* Writes the reports that were asked for, in the order in which they were added. */
 static bool write_reports(const struct request *request, struct outputs *outputs,
-                          const struct bench_result *results, size_t count, double others) {
+                          const struct summary *summary, size_t count, double others) {
     const struct output *output = outputs->list;
-    if (request->json && !bench_json_write(output++->file, results, count, others))
+    if (request->json && !bench_json_write(output++->file, summary->results, count, others))
         return outputs_fail(outputs, output - 1);
-    if (request->csv && !bench_csv_write(output->file, results, count))
+    if (request->csv && !bench_csv_write(output++->file, summary->results, count))
+        return outputs_fail(outputs, output - 1);
+    if (request->html && !html_write(output->file, summary, others))
         return outputs_fail(outputs, output);
     return outputs_commit(outputs);
 }
@@ -157,7 +160,7 @@ static int conclude(const struct request *request, const struct selection *s,
         code = ARGS_FAILED;
     fflush(stdout);
     bench_warn_after(results, count, s->case_count, others);
-    return write_reports(request, outputs, results, count, others) ? code : ARGS_ERROR;
+    return write_reports(request, outputs, &summary, count, others) ? code : ARGS_ERROR;
 }
 
 /* Measures it all. */
@@ -212,6 +215,7 @@ int cmd_bench(int argc, char **argv) {
         select_make(&request, &selection) &&
         (!request.json || outputs_add(&outputs, "json", request.json)) &&
         (!request.csv || outputs_add(&outputs, "csv", request.csv)) &&
+        (!request.html || outputs_add(&outputs, "html", request.html)) &&
         (!compare || (outputs_check_input(&outputs, "compare", compare) &&
                       compare_read(&old, compare) && check_overlap(&selection, &old, compare)));
     code = ready ? run(&request, &selection, &outputs, &old) : ARGS_ERROR;

@@ -43,13 +43,14 @@ static const char notes[] =
     "  bloom-560m-2048                   ALiBi\n"
     "The start of names up to a dash stands for them all, such as decode-4k or llama3-8b.\n";
 
-static const char examples[] = "rapt bench --quick\n"
-                               "rapt bench --isa avx2 --threads 1,2,4 --json bench.json\n"
-                               "rapt bench --case decode-4k,mixed,bert\n"
-                               "rapt bench --suite encoder\n"
-                               "rapt bench scaling --case llama3-8b-2048,decode-4k-bf16\n"
-                               "rapt bench isa --quick --compare bench.json\n"
-                               "rapt bench --shape 1,32,8,512,4096,128,causal,bf16\n";
+static const char examples[] =
+    "rapt bench --quick\n"
+    "rapt bench --isa avx2 --threads 1,2,4 --json bench.json\n"
+    "rapt bench --case decode-4k,mixed,bert\n"
+    "rapt bench --suite encoder\n"
+    "rapt bench scaling --case llama3-8b-2048,decode-4k-bf16 --html bench.html\n"
+    "rapt bench isa --quick --compare bench.json\n"
+    "rapt bench --shape 1,32,8,512,4096,128,causal,bf16\n";
 
 int options_read(struct request *r, int argc, char **argv) {
     static const char *const suites[] = {"quick", "prefill", "decode", "encoder", "all", NULL};
@@ -104,6 +105,11 @@ int options_read(struct request *r, int argc, char **argv) {
          .to = &r->csv,
          .metavar = "FILE",
          .help = "Write them there as comma-separated values, a line for each run"},
+        {.name = "html",
+         .kind = ARGS_STRING,
+         .to = &r->html,
+         .metavar = "FILE",
+         .help = "Write a page with charts, which needs no network"},
         {.name = "compare",
          .kind = ARGS_STRING,
          .to = &r->compare,

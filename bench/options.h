@@ -16,7 +16,7 @@ struct request {
     enum view view;
     struct args_ints threads;
     const char *isa, *cases, *shape; /* NULL: not given */
-    const char *json, *csv, *compare;
+    const char *json, *csv, *html, *compare;
     int suite;     /* enum suite */
     float seconds; /* 0: not given */
     bool quick;

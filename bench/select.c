@@ -144,6 +144,11 @@ static struct args_ints usual_threads(enum view view) {
     return threads;
 }
 
+static int compare_threads(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
 static void select_threads(const struct request *request, struct selection *s) {
     const struct args_ints wanted =
         request->threads.count ? request->threads : usual_threads(request->view);
@@ -154,6 +159,7 @@ static void select_threads(const struct request *request, struct selection *s) {
         if (!seen)
             s->threads.value[s->threads.count++] = wanted.value[i];
     }
+    qsort(s->threads.value, (size_t)s->threads.count, sizeof *s->threads.value, compare_threads);
 }
 
 /* Leaves out what the memory is too short for, but not all. */

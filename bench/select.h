@@ -13,7 +13,7 @@ struct selection {
     size_t case_count;
     const struct rapt_isa **isas;
     size_t isa_count;
-    struct args_ints threads;
+    struct args_ints threads; /* fewest first, each once */
     struct bench_effort effort;
 };
 

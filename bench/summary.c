@@ -10,14 +10,9 @@ const struct bench_result *summary_at(const struct summary *s, size_t isa, int t
                        case_index];
 }
 
-double summary_speedup(const struct summary *s, size_t isa, int threads, size_t case_index,
-                       int *from) {
-    int fewest = 0;
-    for (int t = 1; t < s->threads.count; t++)
-        fewest = s->threads.value[t] < s->threads.value[fewest] ? t : fewest;
+double summary_speedup(const struct summary *s, size_t isa, int threads, size_t case_index) {
     const struct bench_result *r = summary_at(s, isa, threads, case_index),
-                              *base = summary_at(s, isa, fewest, case_index);
-    *from = base->threads;
+                              *base = summary_at(s, isa, 0, case_index);
     return r->correct && base->correct ? r->rate / base->rate : 0;
 }
 
@@ -69,14 +64,14 @@ static const char *place(int threads, int cores, int cpus) {
 
 static void scaling_row(const struct summary *s, size_t isa, int t, size_t c, const char *on) {
     const struct bench_result *r = summary_at(s, isa, t, c);
-    int from;
-    const double speedup = summary_speedup(s, isa, t, c, &from);
+    const double speedup = summary_speedup(s, isa, t, c);
     printf("%7d %-6s", r->threads, on);
     if (!r->correct) {
         printf(" WRONG: %s\n", r->failure);
         return;
     }
-    const double ideal = (double)r->threads / from, ms = 1e3 * r->time.median;
+    const double ideal = (double)r->threads / (double)s->threads.value[0],
+                 ms = 1e3 * r->time.median;
     printf(" %8.*f%c %7.1f ", ms < 10 ? 3 : 2, ms, r->cut ? '*' : ' ', r->rate);
     if (speedup > 0)
         printf("%8.2f %6.2f %9.1f%%", speedup, ideal, 100 * speedup / ideal);

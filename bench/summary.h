@@ -10,7 +10,7 @@
 struct summary {
     const struct bench_result *results;
     size_t case_count, isa_count;
-    struct args_ints threads;
+    struct args_ints threads; /* fewest first */
 };
 
 /* One table for each number of threads, in it a column for each instruction set. */
@@ -23,8 +23,7 @@ void summary_scaling(const struct summary *summary);
 const struct bench_result *summary_at(const struct summary *summary, size_t isa, int threads,
                                       size_t case_index);
 
-/* How many times the rate with the fewest threads, which are `from`; 0 if either was wrong. */
-double summary_speedup(const struct summary *summary, size_t isa, int threads, size_t case_index,
-                       int *from);
+/* How many times the rate with the fewest threads; 0 if either result was wrong. */
+double summary_speedup(const struct summary *summary, size_t isa, int threads, size_t case_index);
 
 #endif

@@ -218,7 +218,8 @@ Test(bench, views_show_each_run_once, .init = make_directory, .fini = remove_dir
     char line[256];
     int rows;
     cJSON *report = NULL;
-    snprintf(line, sizeof line, "scaling --threads 3,1,2 --csv runs.csv %s", shape);
+    snprintf(line, sizeof line, "scaling --threads 3,1,2 --csv runs.csv --html page.html %s",
+             shape);
     report = run_report(line);
     const cJSON *runs = cJSON_GetObjectItemCaseSensitive(report, "runs");
     cr_expect_eq(cJSON_GetArraySize(runs), 3, "one instruction set");
@@ -229,6 +230,9 @@ Test(bench, views_show_each_run_once, .init = make_directory, .fini = remove_dir
     cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(run, "sinks")));
     cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(run, "alibi")));
     char *out = read_file("out"), *csv = read_file("runs.csv");
+    char *page = read_file("page.html");
+    cr_expect_not_null(strstr(page, "</html>"));
+    free(page);
     count_lines(out, "1.00   1.00     100.0%", &rows);
     cr_expect_eq(rows, 1, "one thread is its own ideal: %s", out);
     cr_expect_eq(count_lines(csv, "\"1,2,1,20,30,8,window=5,softcap=9,sinks,alibi,int8\",", &rows),
@@ -314,6 +318,8 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
                                "--time",
                                "--json /no/such/directory/report.json",
                                "--csv /no/such/directory/report.csv",
+                               "--html /no/such/directory/page.html",
+                               "--json x --html x",
                                "--compare /no/such/report.json",
                                "--compare .",
                                "--compare out",
@@ -339,11 +345,10 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
 }
 
 Test(bench, help_names_every_option, .init = make_directory, .fini = remove_directory) {
-    const char *const names[] = {"--threads", "--isa",          "--case",
-                                 "--suite",   "--shape",        "--csv",
-                                 "--compare", "rapt bench isa", "rapt bench scaling",
-                                 "--quick",   "--time",         "--json",
-                                 "--help"};
+    const char *const names[] = {
+        "--threads", "--isa",  "--case",    "--suite",        "--shape",
+        "--csv",     "--html", "--compare", "rapt bench isa", "rapt bench scaling",
+        "--quick",   "--time", "--json",    "--help"};
     cr_expect_eq(run_command("--help"), 0);
     char *out = read_file("out");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
