@@ -12,7 +12,7 @@
 
 #include "args.h"
 #include "cmd.h"
-#include "compare.h"
+#include "changes.h"
 #include "dispatch.h"
 #include "html.h"
 #include "outputs.h"
@@ -147,7 +147,7 @@ static bool write_reports(const struct request *request, struct outputs *outputs
 
 /* Shows what was measured and writes it down; returns the exit code. */
 static int conclude(const struct request *request, const struct selection *s,
-                    struct outputs *outputs, const struct compare *old,
+                    struct outputs *outputs, const struct old_report *old,
                     const struct bench_result *results, size_t count, double others) {
     const struct summary summary = {results, s->case_count, s->isa_count, s->threads};
     int code = all_correct(results, count) ? ARGS_OK : ARGS_FAILED;
@@ -156,7 +156,7 @@ static int conclude(const struct request *request, const struct selection *s,
     if (s->view == VIEW_SCALING)
         summary_scaling(&summary);
     explain(s, results, count);
-    if (request->compare && compare_print(old, results, count) > 0)
+    if (request->compare && changes_print(old, results, count) > 0)
         code = ARGS_FAILED;
     fflush(stdout);
     bench_warn_after(results, count, s->case_count, others);
@@ -165,7 +165,7 @@ static int conclude(const struct request *request, const struct selection *s,
 
 /* Measures it all. */
 static int run(const struct request *request, const struct selection *s, struct outputs *outputs,
-               const struct compare *old) {
+               const struct old_report *old) {
     const size_t count = s->case_count * s->isa_count * (size_t)s->threads.count;
     struct bench_data data;
     struct bench_result *results = calloc(count, sizeof *results);
@@ -189,11 +189,12 @@ static int run(const struct request *request, const struct selection *s, struct 
 }
 
 /* Whether something that will be measured is in the old report. */
-static bool check_overlap(const struct selection *s, const struct compare *old, const char *path) {
+static bool check_overlap(const struct selection *s, const struct old_report *old,
+                          const char *path) {
     for (size_t i = 0; i < s->case_count; i++)
         for (size_t k = 0; k < s->isa_count; k++)
             for (int t = 0; t < s->threads.count; t++)
-                if (compare_has(old, s->cases[i].name, s->isas[k]->name, (int)s->threads.value[t]))
+                if (changes_has(old, s->cases[i].name, s->isas[k]->name, (int)s->threads.value[t]))
                     return true;
     args_fail("bench",
               "--compare: %s has none of the runs asked for (the same case, instruction set and "
@@ -209,7 +210,7 @@ int cmd_bench(int argc, char **argv) {
         return code;
     struct selection selection = {0};
     struct outputs outputs = {.command = "bench"};
-    struct compare old = {0};
+    struct old_report old = {0};
     const char *compare = request.compare;
     const bool ready =
         select_make(&request, &selection) &&
@@ -217,9 +218,9 @@ int cmd_bench(int argc, char **argv) {
         (!request.csv || outputs_add(&outputs, "csv", request.csv)) &&
         (!request.html || outputs_add(&outputs, "html", request.html)) &&
         (!compare || (outputs_check_input(&outputs, "compare", compare) &&
-                      compare_read(&old, compare) && check_overlap(&selection, &old, compare)));
+                      changes_read(&old, compare) && check_overlap(&selection, &old, compare)));
     code = ready ? run(&request, &selection, &outputs, &old) : ARGS_ERROR;
-    compare_free(&old);
+    changes_free(&old);
     outputs_close(&outputs);
     select_free(&selection);
     return code;

@@ -98,7 +98,7 @@ static void draw_axes(FILE *file, const struct axes *a, const struct summary *s)
         fprintf(file,
                 "<path class=\"grid\" d=\"M%.1f %dV%d\"/>"
                 "<text class=\"soft\" x=\"%.1f\" y=\"%d\">%s</text>",
-                at_x(a, cores), PLOT_TOP, PLOT_BOTTOM, at_x(a, cores) + 4, PLOT_BOTTOM - 6,
+                at_x(a, cores), PLOT_TOP, PLOT_BOTTOM, at_x(a, cores) + 4, PLOT_TOP + 10,
                 cores < bench_cpus_usable() ? "SMT" : "shared");
 }
 

@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
+#include <string.h>
 
 #include "charts.h"
 
@@ -20,7 +21,9 @@ static const char head[] =
     "body{margin:0 auto;padding:24px 16px 48px;max-width:1160px;background:var(--page);"
     "color:var(--ink);font:15px/1.5 system-ui,sans-serif}\n"
     "h1{font-size:26px;margin:0}h2{font-size:19px;margin:36px 0 4px}\n"
-    "p{margin:4px 0;max-width:76ch}.soft{color:var(--soft);font-weight:400}\n"
+    "h3{font-size:15px;margin:22px 0 0}\n"
+    "p{margin:4px "
+    "0;max-width:76ch}.fact{display:inline-block}.soft{color:var(--soft);font-weight:400}\n"
     ".grid-of{display:grid;gap:14px;margin-top:14px;"
     "grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr))}\n"
     "figure{margin:0;padding:14px;background:var(--card);border:1px solid var(--line);"
@@ -63,8 +66,10 @@ static bool write_machine(FILE *file, double others) {
     fprintf(file, "<p class=\"soft\">");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (i)
-            fprintf(file, " · %s", i == 3 ? "rapt " : "");
+            fprintf(file, " · ");
+        fprintf(file, "<span class=\"fact\">%s", strcmp(keys[i], "rapt") == 0 ? "rapt " : "");
         write_text(file, cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(machine, keys[i])));
+        fprintf(file, "</span>");
     }
     fprintf(file,
             "</p>\n<p class=\"soft\">%d CPUs of %d cores; others took %.0f%% of the CPU "
@@ -94,15 +99,14 @@ static double find_most(const struct summary *s, int t, bool memory) {
 }
 
 static void write_bars(FILE *file, const struct summary *s) {
+    fprintf(file, "<h2>Instruction sets</h2>\n<p>Each bar lies on a track as long as the "
+                  "instruction set's own limit, measured in the same run: the peak of fused "
+                  "multiply-adds or, in GB/s, the bandwidth of reading the same memory.</p>\n");
+    write_legend(file, s);
     for (int t = 0; t < s->threads.count; t++) {
         const int threads = (int)s->threads.value[t];
-        fprintf(file,
-                "<h2>%d thread%s</h2>\n<p>Each bar lies on a track as long as the instruction "
-                "set's own limit, measured in the same run: the peak of fused multiply-adds or, in "
-                "GB/s, the bandwidth of reading the same memory.</p>\n",
-                threads, threads == 1 ? "" : "s");
-        write_legend(file, s);
-        fprintf(file, "<div class=\"grid-of\">\n");
+        fprintf(file, "<h3>%d thread%s</h3>\n<div class=\"grid-of\">\n", threads,
+                threads == 1 ? "" : "s");
         for (size_t c = 0; c < s->case_count; c++)
             chart_bars(file, s, t, c, find_most(s, t, summary_at(s, 0, t, c)->of->memory));
         fprintf(file, "</div>\n");

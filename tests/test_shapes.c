@@ -239,40 +239,37 @@ Test(shapes, ragged_shapes_count_each_sequence) {
 }
 
 Test(shapes, shapes_that_are_none) {
-    const char *const texts[] = {
-        "",
-        "1",
-        "1,2,3",
-        "1,1,1,1,1",
-        "1,1,1,1,1,1,",
-        "1,1,1,1,1,1,1",
-        "1,1,1,1,1,1,causa",
-        "1,1,1,1,1,1,causal,",
-        "1,1,1,1,1,1,causalbf16",
-        "1,1,1,1,1,1,window",
-        "1,1,1,1,1,1,window=",
-        "1,1,1,1,1,1,window=0",
-        "1,1,1,1,1,1,window=-1",
-        "1,1,1,1,1,1,softcap=",
-        "1,1,1,1,1,1,softcap=0",
-        "1,1,1,1,1,1,softcap=1e99",
-        "1,1,1,1,1,1,softcap=nan",
-        "1,1,1,1,1,1,bf16,int8",
-        "1,1,1,1,1,1,,causal",
-        "1,1,1,1,1,1,softcap=1.00000000000000000000000000000000000000000000000000"
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "1,1,1,1,1,1 ",
-        "0,1,1,1,1,1",
-        "-1,1,1,1,1,1",
-        " 1,1,1,1,1,1",
-        "1,1,1,1,1,x",
-        "1,1,1,1,1,1.5",
-        "1,1,1,1,1,0x10",
-        "1,,1,1,1,1",
-        "1,3,2,1,1,1",
-        "1,1,2,1,1,1",
-        "1,1,1,4294967297,1,1",
-        "1,1,1,99999999999999999999999999,1,1"};
+    const char *const texts[] = {"",
+                                 "1",
+                                 "1,2,3",
+                                 "1,1,1,1,1",
+                                 "1,1,1,1,1,1,",
+                                 "1,1,1,1,1,1,1",
+                                 "1,1,1,1,1,1,causa",
+                                 "1,1,1,1,1,1,causal,",
+                                 "1,1,1,1,1,1,causalbf16",
+                                 "1,1,1,1,1,1,window",
+                                 "1,1,1,1,1,1,window=",
+                                 "1,1,1,1,1,1,window=0",
+                                 "1,1,1,1,1,1,window=-1",
+                                 "1,1,1,1,1,1,softcap=",
+                                 "1,1,1,1,1,1,softcap=0",
+                                 "1,1,1,1,1,1,softcap=1e99",
+                                 "1,1,1,1,1,1,softcap=nan",
+                                 "1,1,1,1,1,1,bf16,int8",
+                                 "1,1,1,1,1,1,,causal",
+                                 "1,1,1,1,1,1 ",
+                                 "0,1,1,1,1,1",
+                                 "-1,1,1,1,1,1",
+                                 " 1,1,1,1,1,1",
+                                 "1,1,1,1,1,x",
+                                 "1,1,1,1,1,1.5",
+                                 "1,1,1,1,1,0x10",
+                                 "1,,1,1,1,1",
+                                 "1,3,2,1,1,1",
+                                 "1,1,2,1,1,1",
+                                 "1,1,1,4294967297,1,1",
+                                 "1,1,1,99999999999999999999999999,1,1"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct bench_case c;
         char expected[128] = "";
@@ -280,6 +277,15 @@ Test(shapes, shapes_that_are_none) {
                       texts[i]);
         cr_expect_neq(expected[0], '\0', "\"%s\"", texts[i]);
     }
+    /* One digit more than a name has room for. */
+    struct bench_case c;
+    char text[sizeof c.name + 1] = "1,1,1,1,1,1,softcap=1.", expected[128] = "";
+    memset(text + strlen(text), '0', sizeof c.name - strlen(text));
+    cr_expect_not(bench_case_parse(text, &c, expected, sizeof expected));
+    cr_expect_neq(expected[0], '\0');
+    text[sizeof c.name - 1] = '\0';
+    cr_expect(bench_case_parse(text, &c, expected, sizeof expected));
+    cr_expect_str_eq(c.name, text);
 }
 
 static atomic_int calls;

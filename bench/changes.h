@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Results against those of an earlier report. */
-#ifndef RAPT_BENCH_COMPARE_H
-#define RAPT_BENCH_COMPARE_H
+#ifndef RAPT_BENCH_CHANGES_H
+#define RAPT_BENCH_CHANGES_H
 
 #include "bench.h"
 
-struct compare {
+struct old_report {
     struct cJSON *report;
     const char *path;
 };
 
 /* Reads a report that --json wrote. False with the reason on stderr; to be freed in any case. */
-bool compare_read(struct compare *old, const char *path);
-void compare_free(struct compare *old);
+bool changes_read(struct old_report *old, const char *path);
+void changes_free(struct old_report *old);
 
 /* Whether the report has a correct result of that run. */
-bool compare_has(const struct compare *old, const char *name, const char *isa, int threads);
+bool changes_has(const struct old_report *old, const char *name, const char *isa, int threads);
 
-enum compare_verdict { COMPARE_SAME, COMPARE_SLOWER, COMPARE_FASTER };
+enum changes_verdict { CHANGES_SAME, CHANGES_SLOWER, CHANGES_FASTER };
 
 /* The figures of a run: GFLOP/s or GB/s, its share of the limit, and how far each scatters. */
-struct compare_figures {
+struct changes_figures {
     double rate, share, spread, limit_spread;
 };
 
@@ -29,10 +29,11 @@ struct compare_figures {
  * that way by more than the noise: so a machine that is faster today isn't taken for progress. The
  * noise is half the spreads of both runs, and 3 % at least.
  */
-enum compare_verdict compare_judge(const struct compare_figures *before,
-                                   const struct compare_figures *now, double *noise);
+enum changes_verdict changes_judge(const struct changes_figures *before,
+                                   const struct changes_figures *now, double *noise);
 
 /* Prints what changed, and returns how many runs are slower. */
-size_t compare_print(const struct compare *old, const struct bench_result *results, size_t count);
+size_t changes_print(const struct old_report *old, const struct bench_result *results,
+                     size_t count);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "compare.h"
+#include "changes.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -53,14 +53,14 @@ static const char *read_string(const cJSON *object, const char *key) {
 }
 
 /* The figures of a run; false if it has none, as one whose result was wrong. */
-static bool read_figures(const cJSON *run, struct compare_figures *f) {
+static bool read_figures(const cJSON *run, struct changes_figures *f) {
     const bool rated = read_number(run, "gflops", &f->rate) || read_number(run, "gbps", &f->rate);
     read_number(run, "limit_spread", &f->limit_spread); /* 0 in reports from before it was there */
     return rated && read_number(run, "share", &f->share) &&
            read_number(run, "spread", &f->spread) && f->rate > 0 && f->share > 0 && f->spread >= 0;
 }
 
-bool compare_read(struct compare *old, const char *path) {
+bool changes_read(struct old_report *old, const char *path) {
     size_t size;
     char *text = read_text(path, &size);
     if (!text) {
@@ -76,13 +76,13 @@ bool compare_read(struct compare *old, const char *path) {
     return false;
 }
 
-void compare_free(struct compare *old) {
+void changes_free(struct old_report *old) {
     cJSON_Delete(old->report);
 }
 
 /* Finds a run; false if the report has none with figures. */
-static bool find(const struct compare *old, const char *name, const char *isa, int threads,
-                 struct compare_figures *figures) {
+static bool find(const struct old_report *old, const char *name, const char *isa, int threads,
+                 struct changes_figures *figures) {
     const cJSON *run;
     cJSON_ArrayForEach(run, cJSON_GetObjectItemCaseSensitive(old->report, "runs")) {
         const char *run_name = read_string(run, "case"), *run_isa = read_string(run, "isa");
@@ -94,35 +94,36 @@ static bool find(const struct compare *old, const char *name, const char *isa, i
     return false;
 }
 
-bool compare_has(const struct compare *old, const char *name, const char *isa, int threads) {
-    struct compare_figures figures;
+bool changes_has(const struct old_report *old, const char *name, const char *isa, int threads) {
+    struct changes_figures figures;
     return find(old, name, isa, threads, &figures);
 }
 
-enum compare_verdict compare_judge(const struct compare_figures *before,
-                                   const struct compare_figures *now, double *noise) {
+enum changes_verdict changes_judge(const struct changes_figures *before,
+                                   const struct changes_figures *now, double *noise) {
     *noise = fmax((before->spread + now->spread) / 2, least_noise);
     const double limit_noise = *noise + (before->limit_spread + now->limit_spread) / 2;
     const double rate = now->rate / before->rate, share = now->share / before->share;
     if (rate * (1 + *noise) < 1 && share * (1 + limit_noise) < 1)
-        return COMPARE_SLOWER;
+        return CHANGES_SLOWER;
     if (rate > 1 + *noise && share > 1 + limit_noise)
-        return COMPARE_FASTER;
-    return COMPARE_SAME;
+        return CHANGES_FASTER;
+    return CHANGES_SAME;
 }
 
-static void print_change(const struct bench_result *r, const struct compare_figures *before,
-                         const struct compare_figures *now, enum compare_verdict verdict,
+static void print_change(const struct bench_result *r, const struct changes_figures *before,
+                         const struct changes_figures *now, enum changes_verdict verdict,
                          double noise) {
     printf("%s: %s, %s, %d thread%s: %.1f to %.1f %s (%+.1f%%), %.1f%% to %.1f%% of the limit; "
            "noise %.1f%%\n",
-           verdict == COMPARE_SLOWER ? "slower" : "faster", r->of->name, r->isa, r->threads,
+           verdict == CHANGES_SLOWER ? "slower" : "faster", r->of->name, r->isa, r->threads,
            r->threads == 1 ? "" : "s", before->rate, now->rate, r->of->memory ? "GB/s" : "GFLOP/s",
            100 * (now->rate / before->rate - 1), 100 * before->share, 100 * now->share,
            100 * noise);
 }
 
-size_t compare_print(const struct compare *old, const struct bench_result *results, size_t count) {
+size_t changes_print(const struct old_report *old, const struct bench_result *results,
+                     size_t count) {
     const cJSON *machine = cJSON_GetObjectItemCaseSensitive(old->report, "machine");
     const char *old_cpu = read_string(machine, "cpu"), *date = read_string(machine, "date");
     char cpu[256];
@@ -133,22 +134,22 @@ size_t compare_print(const struct compare *old, const struct bench_result *resul
         printf("It's from another machine: %s\n", old_cpu);
     for (size_t i = 0; i < count; i++) {
         const struct bench_result *r = &results[i];
-        const struct compare_figures now = {r->rate, r->share, r->time.spread, r->limit.spread};
-        struct compare_figures before;
+        const struct changes_figures now = {r->rate, r->share, r->time.spread, r->limit.spread};
+        struct changes_figures before;
         double noise;
         if (!r->correct || !find(old, r->of->name, r->isa, r->threads, &before)) {
             missing++;
             continue;
         }
-        const enum compare_verdict verdict = compare_judge(&before, &now, &noise);
+        const enum changes_verdict verdict = changes_judge(&before, &now, &noise);
         counts[verdict]++;
-        if (verdict != COMPARE_SAME)
+        if (verdict != CHANGES_SAME)
             print_change(r, &before, &now, verdict, noise);
     }
-    printf("%zu slower, %zu faster, %zu the same within the noise", counts[COMPARE_SLOWER],
-           counts[COMPARE_FASTER], counts[COMPARE_SAME]);
+    printf("%zu slower, %zu faster, %zu the same within the noise", counts[CHANGES_SLOWER],
+           counts[CHANGES_FASTER], counts[CHANGES_SAME]);
     if (missing)
         printf(", %zu not in both", missing);
     printf("\n");
-    return counts[COMPARE_SLOWER];
+    return counts[CHANGES_SLOWER];
 }
