@@ -223,6 +223,8 @@ Test(bench, views_show_each_run_once, .init = make_directory, .fini = remove_dir
     report = run_report(line);
     const cJSON *runs = cJSON_GetObjectItemCaseSensitive(report, "runs");
     cr_expect_eq(cJSON_GetArraySize(runs), 3, "one instruction set");
+    for (int i = 0; i < 3; i++)
+        cr_expect_eq(number(cJSON_GetArrayItem(runs, i), "threads"), i + 1);
     const cJSON *run = cJSON_GetArrayItem(runs, 0);
     cr_expect_eq(number(run, "window"), 5);
     cr_expect_eq(number(run, "softcap"), 9);
