@@ -44,8 +44,10 @@ static size_t turns(const struct bench_case *cases, size_t count) {
 
 /* All cases on one instruction set with one number of threads. False if that isn't possible. */
 static bool run_group(const struct selection *s, const struct bench_data *data,
-                      const struct rapt_isa *isa, int threads, int name_width,
+                      const struct rapt_isa *isa, int t, int name_width,
                       struct bench_result *results, size_t done) {
+    const int threads = (int)s->threads.value[t];
+    const struct bench_case *all = select_cases_of(s, t);
     const struct rapt_kernels *kernels = rapt_kernels_find(isa->name);
     const struct bench_limits limits = {bench_probe_create(kernels->probe_fma, threads),
                                         kernels->probe_read};
@@ -54,7 +56,7 @@ static bool run_group(const struct selection *s, const struct bench_data *data,
     if (tables)
         bench_table_title(isa->name, threads);
     for (size_t i = 0, n; i < s->case_count; i += n) {
-        const struct bench_case *cases = &s->cases[i];
+        const struct bench_case *cases = &all[i];
         n = turns(cases, s->case_count - i);
         fflush(stdout);
         progress(s, done + i, isa->name, threads, cases->name);
@@ -90,8 +92,7 @@ static bool run_groups(const struct selection *s, const struct bench_data *data,
            bench_cores_usable());
     for (size_t i = 0; i < s->isa_count; i++)
         for (int t = 0; t < s->threads.count; t++, done += s->case_count)
-            if (!run_group(s, data, s->isas[i], (int)s->threads.value[t], name_width, results,
-                           done))
+            if (!run_group(s, data, s->isas[i], t, name_width, results, done))
                 return false;
     return true;
 }
@@ -115,9 +116,10 @@ static void explain(const struct selection *s, const struct bench_result *result
         printf("spread: (slowest - fastest) / median, the outer tenths left out;\n"
                "error: the largest against the oracle\n");
     if (s->view == VIEW_SCALING)
-        printf("speed-up: over the fewest threads; ideal: if each thread added as much;\n"
+        printf("%sspeed-up: over the fewest threads; ideal: if each thread added as much;\n"
                "on: cores while each thread can have its own, SMT where cores run two or more,\n"
-               "shared beyond the CPUs\n");
+               "shared beyond the CPUs\n",
+               s->weak ? "weak: as many times the batch as there are threads;\n" : "");
     if (fewer)
         printf("Some runs used fewer threads than they had; their peak is still that of all.\n");
     if (cut)
@@ -167,12 +169,13 @@ static int conclude(const struct request *request, const struct selection *s,
 static int run(const struct request *request, const struct selection *s, struct outputs *outputs,
                const struct old_report *old) {
     const size_t count = s->case_count * s->isa_count * (size_t)s->threads.count;
+    const size_t case_total = select_case_total(s);
     struct bench_data data;
     struct bench_result *results = calloc(count, sizeof *results);
     if (!results)
         return args_fail("bench", "no memory for the results");
-    const double bytes = bench_data_size(s->cases, s->case_count);
-    if (bytes >= bench_memory_available() || !bench_data_create(&data, s->cases, s->case_count)) {
+    const double bytes = bench_data_size(s->cases, case_total);
+    if (bytes >= bench_memory_available() || !bench_data_create(&data, s->cases, case_total)) {
         free(results);
         return args_fail("bench", "no memory for tensors of %.0f bytes", bytes);
     }

@@ -52,91 +52,106 @@ static const char examples[] =
     "rapt bench isa --quick --compare bench.json\n"
     "rapt bench --shape 1,32,8,512,4096,128,causal,bf16\n";
 
-int options_read(struct request *r, int argc, char **argv) {
-    static const char *const suites[] = {"quick", "prefill", "decode", "encoder", "all", NULL};
-    *r = (struct request){.suite = SUITE_NONE};
-    const struct args_option options[] = {
-        {.name = "threads",
-         .kind = ARGS_INTS,
-         .to = &r->threads,
-         .metavar = "N,...",
-         .least = 1,
-         .most = MAX_THREADS,
-         .help = "Thread counts (default 1 and the number of usable CPUs; isa: that number; "
-                 "scaling: from 1 to it)"},
-        {.name = "isa",
-         .kind = ARGS_STRING,
-         .to = &r->isa,
-         .metavar = "all|NAME",
-         .help = "Instruction sets (default all that the machine has; scaling: the best)"},
-        {.name = "case",
-         .kind = ARGS_STRING,
-         .to = &r->cases,
-         .metavar = "NAME,...",
-         .help = "Cases, or the start of their names (default those with * below)"},
-        {.name = "suite",
-         .kind = ARGS_CHOICE,
-         .to = &r->suite,
-         .metavar = "NAME",
-         .choices = suites,
-         .help = "Cases of a kind: quick, prefill, decode, encoder or all"},
-        {.name = "shape",
-         .kind = ARGS_STRING,
-         .to = &r->shape,
-         .metavar = "SHAPE",
-         .help = "A case of your own: B,Hq,Hkv,Sq,Skv,D[,flags] for batches, query and key "
-                 "heads, queries, keys and channels; flags are below"},
-        {.name = "quick",
-         .kind = ARGS_ON,
-         .to = &r->quick,
-         .help = "Fewer cases and repetitions: seconds instead of minutes"},
-        {.name = "time",
-         .kind = ARGS_POSITIVE,
-         .to = &r->seconds,
-         .metavar = "SECONDS",
-         .help = "How long to repeat each measurement (default 1, quick 0.1)"},
-        {.name = "json",
-         .kind = ARGS_STRING,
-         .to = &r->json,
-         .metavar = "FILE",
-         .help = "Write the results there too"},
-        {.name = "csv",
-         .kind = ARGS_STRING,
-         .to = &r->csv,
-         .metavar = "FILE",
-         .help = "Write them there as comma-separated values, a line for each run"},
-        {.name = "html",
-         .kind = ARGS_STRING,
-         .to = &r->html,
-         .metavar = "FILE",
-         .help = "Write a page with charts, which needs no network"},
-        {.name = "compare",
-         .kind = ARGS_STRING,
-         .to = &r->compare,
-         .metavar = "OLD.json",
-         .help = "Say what got slower or faster since that report of --json, beyond the spreads "
-                 "of both runs"},
-    };
-    const struct args_command command = {
-        .name = "bench",
-        .about = "Times attention for each instruction set and thread count, next to what this "
-                 "machine reaches at the same time: the peak of fused multiply-adds or, for few "
-                 "queries, the bandwidth of reading their keys and values. Every result is checked "
-                 "before it is timed. A variant too slow for a case, such as scalar, is timed on "
-                 "fewer of its queries.\n"
-                 "rapt bench isa: instruction sets side by side, each beside its own peak.\n"
-                 "rapt bench scaling: from one thread to all, with the peak and the bandwidth of "
-                 "each count.",
-        .options = options,
-        .option_count = sizeof options / sizeof *options,
-        .notes = notes,
-        .examples = examples,
-        .failure = "a result was wrong, or something got slower than --compare says it was",
-    };
+/* What the options are read into. */
+static struct request given;
+
+static const char *const suites[] = {"quick", "prefill", "decode", "encoder", "all", NULL};
+
+static const struct args_option options[] = {
+    {.name = "threads",
+     .kind = ARGS_INTS,
+     .to = &given.threads,
+     .metavar = "N,...",
+     .least = 1,
+     .most = MAX_THREADS,
+     .help = "Thread counts (default 1 and the number of usable CPUs; isa: that number; "
+             "scaling: from 1 to it)"},
+    {.name = "isa",
+     .kind = ARGS_STRING,
+     .to = &given.isa,
+     .metavar = "all|NAME",
+     .help = "Instruction sets (default all that the machine has; scaling: the best)"},
+    {.name = "case",
+     .kind = ARGS_STRING,
+     .to = &given.cases,
+     .metavar = "NAME,...",
+     .help = "Cases, or the start of their names (default those with * below)"},
+    {.name = "suite",
+     .kind = ARGS_CHOICE,
+     .to = &given.suite,
+     .metavar = "NAME",
+     .choices = suites,
+     .help = "Cases of a kind: quick, prefill, decode, encoder or all"},
+    {.name = "shape",
+     .kind = ARGS_STRING,
+     .to = &given.shape,
+     .metavar = "SHAPE",
+     .help = "A case of your own: B,Hq,Hkv,Sq,Skv,D[,flags] for batches, query and key "
+             "heads, queries, keys and channels; flags are below"},
+    {.name = "weak",
+     .kind = ARGS_ON,
+     .to = &given.weak,
+     .help = "With scaling: as many times the batch as there are threads (weak scaling), "
+             "rather than the same work for all of them (strong scaling); without ragged cases"},
+    {.name = "quick",
+     .kind = ARGS_ON,
+     .to = &given.quick,
+     .help = "Fewer cases and repetitions: seconds instead of minutes"},
+    {.name = "time",
+     .kind = ARGS_POSITIVE,
+     .to = &given.seconds,
+     .metavar = "SECONDS",
+     .help = "How long to repeat each measurement (default 1, quick 0.1)"},
+    {.name = "json",
+     .kind = ARGS_STRING,
+     .to = &given.json,
+     .metavar = "FILE",
+     .help = "Write the results there too, as JSON"},
+    {.name = "csv",
+     .kind = ARGS_STRING,
+     .to = &given.csv,
+     .metavar = "FILE",
+     .help = "Write them there as comma-separated values, a line for each run"},
+    {.name = "html",
+     .kind = ARGS_STRING,
+     .to = &given.html,
+     .metavar = "FILE",
+     .help = "Write a page with charts, which needs no network"},
+    {.name = "compare",
+     .kind = ARGS_STRING,
+     .to = &given.compare,
+     .metavar = "OLD.json",
+     .help = "Say what got slower or faster since that report of --json, beyond the spreads "
+             "of both runs"},
+};
+
+static const struct args_command command = {
+    .name = "bench",
+    .about = "Times attention for each instruction set and thread count, next to what this "
+             "machine reaches at the same time: the peak of fused multiply-adds or, for few "
+             "queries, the bandwidth of reading their keys and values. Every result is checked "
+             "before it is timed. A variant too slow for a case, such as scalar, is timed on "
+             "fewer of its queries.\n"
+             "rapt bench isa: instruction sets side by side, each beside its own peak.\n"
+             "rapt bench scaling: from one thread to all, with the peak and the bandwidth of "
+             "each count.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .notes = notes,
+    .examples = examples,
+    .failure = "a result was wrong, or something got slower than --compare says it was",
+};
+
+int options_read(struct request *request, int argc, char **argv) {
+    given = (struct request){.suite = SUITE_NONE};
     if (argc > 1 && strcmp(argv[1], "isa") == 0)
-        r->view = VIEW_ISA;
+        given.view = VIEW_ISA;
     if (argc > 1 && strcmp(argv[1], "scaling") == 0)
-        r->view = VIEW_SCALING;
-    const int words = r->view != VIEW_TABLES;
-    return args_parse(&command, argc - words, argv + words);
+        given.view = VIEW_SCALING;
+    const int words = given.view != VIEW_TABLES;
+    const int code = args_parse(&command, argc - words, argv + words);
+    *request = given;
+    if (code == ARGS_GO_ON && given.weak && given.view != VIEW_SCALING)
+        return args_fail("bench", "--weak is for rapt bench scaling alone");
+    return code;
 }

@@ -19,7 +19,7 @@ struct request {
     const char *json, *csv, *html, *compare;
     int suite;     /* enum suite */
     float seconds; /* 0: not given */
-    bool quick;
+    bool quick, weak;
 };
 
 /* Reads them into a request with the defaults; returns what args_parse() does. */

@@ -162,12 +162,34 @@ static void select_threads(const struct request *request, struct selection *s) {
     qsort(s->threads.value, (size_t)s->threads.count, sizeof *s->threads.value, compare_threads);
 }
 
+/* As many times the batch, under a name of its own. */
+static struct bench_case times_batch(struct bench_case c, int64_t times) {
+    c.shape.batch *= times;
+    strncat(c.name, "-weak", sizeof c.name - strlen(c.name) - 1);
+    c.base = NULL;
+    return c;
+}
+
+/* Leaves out batches that can't be multiplied. False if those are all. */
+static bool drop_ragged(struct selection *s) {
+    size_t kept = 0;
+    for (size_t i = 0; i < s->case_count; i++)
+        if (!s->cases[i].shape.lengths)
+            s->cases[kept++] = s->cases[i];
+    s->case_count = kept;
+    if (!kept)
+        args_fail("bench", "--weak: all cases have sequences of several lengths, expected others");
+    return kept > 0;
+}
+
 /* Leaves out what the memory is too short for, but not all. */
 static void drop_large(struct selection *s) {
     const double available = bench_memory_available();
+    const int64_t times = s->weak ? s->threads.value[s->threads.count - 1] : 1;
     size_t kept = 0;
     for (size_t i = 0; i < s->case_count; i++) {
-        const double size = bench_data_size(&s->cases[i], 1);
+        const struct bench_case largest = times_batch(s->cases[i], times);
+        const double size = bench_data_size(&largest, 1);
         if (size < available || (i + 1 == s->case_count && !kept))
             s->cases[kept++] = s->cases[i];
         else
@@ -177,16 +199,40 @@ static void drop_large(struct selection *s) {
     s->case_count = kept;
 }
 
+/* Makes the list one for each number of threads. */
+static bool make_weak(struct selection *s) {
+    struct bench_case *cases = calloc(s->case_count * (size_t)s->threads.count, sizeof *cases);
+    if (!cases) {
+        args_fail("bench", "no memory for the list of cases");
+        return false;
+    }
+    for (int t = 0; t < s->threads.count; t++)
+        for (size_t i = 0; i < s->case_count; i++)
+            cases[(size_t)t * s->case_count + i] = times_batch(s->cases[i], s->threads.value[t]);
+    free(s->cases);
+    s->cases = cases;
+    return true;
+}
+
+const struct bench_case *select_cases_of(const struct selection *s, int threads) {
+    return s->weak ? s->cases + (size_t)threads * s->case_count : s->cases;
+}
+
+size_t select_case_total(const struct selection *s) {
+    return s->weak ? s->case_count * (size_t)s->threads.count : s->case_count;
+}
+
 bool select_make(const struct request *request, struct selection *s) {
     s->view = request->view;
+    s->weak = request->weak;
     s->effort = request->quick ? (struct bench_effort){0.1, 3, 2} : (struct bench_effort){1, 5, 5};
     if (request->seconds > 0)
         s->effort.seconds = (double)request->seconds;
     select_threads(request, s);
-    if (!select_cases(request, s) || !select_isas(request, s))
+    if (!select_cases(request, s) || !select_isas(request, s) || (s->weak && !drop_ragged(s)))
         return false;
     drop_large(s);
-    return true;
+    return !s->weak || make_weak(s);
 }
 
 void select_free(struct selection *s) {

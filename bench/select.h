@@ -9,7 +9,8 @@
 
 struct selection {
     enum view view;
-    struct bench_case *cases;
+    bool weak;                /* the batch grows with the threads */
+    struct bench_case *cases; /* case_count, if weak so many for each number of threads */
     size_t case_count;
     const struct rapt_isa **isas;
     size_t isa_count;
@@ -20,6 +21,11 @@ struct selection {
 /* False with the reason on stderr; to be freed in any case. Leaves out cases that memory is too
  * short for, with a note on stderr, unless that would be all. */
 bool select_make(const struct request *request, struct selection *selection);
+
+/* The cases for one of the numbers of threads, and how many there are for all of them. */
+const struct bench_case *select_cases_of(const struct selection *selection, int threads);
+size_t select_case_total(const struct selection *selection);
+
 void select_free(struct selection *selection);
 
 #endif

@@ -327,6 +327,9 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
                                "--compare out",
                                "scalin",
                                "isa --threads 0",
+                               "--weak",
+                               "isa --weak",
+                               "scaling --weak --case mixed",
                                "scaling scaling",
                                "isa --isa no-such-isa",
                                "--json .",
@@ -350,7 +353,7 @@ Test(bench, help_names_every_option, .init = make_directory, .fini = remove_dire
     const char *const names[] = {
         "--threads", "--isa",  "--case",    "--suite",        "--shape",
         "--csv",     "--html", "--compare", "rapt bench isa", "rapt bench scaling",
-        "--quick",   "--time", "--json",    "--help"};
+        "--quick",   "--weak", "--time",    "--json",         "--help"};
     cr_expect_eq(run_command("--help"), 0);
     char *out = read_file("out");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

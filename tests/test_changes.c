@@ -214,3 +214,31 @@ Test(changes, scaling_goes_from_one_thread_to_all) {
     cr_expect(s.threads.count == 1 && s.threads.value[0] == cpus);
     select_free(&s);
 }
+
+Test(changes, weak_scaling_gives_each_thread_as_much, .init = cr_redirect_stderr) {
+    const struct request request = {.view = VIEW_SCALING,
+                                    .suite = SUITE_NONE,
+                                    .weak = true,
+                                    .cases = "mixed-ragged,bert-base-b8-128,whisper-cross",
+                                    .threads = {.value = {3, 1, 5, 3}, .count = 4}};
+    const int64_t threads[] = {1, 3, 5};
+    struct selection s = {0};
+    cr_assert(select_make(&request, &s));
+    cr_assert_eq(s.case_count, 2); /* the ragged batch is left out */
+    cr_assert_eq(s.threads.count, 3);
+    cr_expect_eq(select_case_total(&s), 6);
+    for (int t = 0; t < 3; t++) {
+        const struct bench_case *cases = select_cases_of(&s, t);
+        cr_expect_eq(s.threads.value[t], threads[t]);
+        cr_expect_str_eq(cases[0].name, "bert-base-b8-128-weak");
+        cr_expect_eq(cases[0].shape.batch, 8 * threads[t]);
+        cr_expect_str_eq(cases[1].name, "whisper-cross-weak");
+        cr_expect_eq(cases[1].shape.batch, threads[t]);
+    }
+    select_free(&s);
+    s = (struct selection){0};
+    const struct request ragged = {
+        .view = VIEW_SCALING, .suite = SUITE_NONE, .weak = true, .cases = "mixed-ragged"};
+    cr_expect_not(select_make(&ragged, &s));
+    select_free(&s);
+}
