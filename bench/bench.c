@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command `rapt bench`: reads its options and measures cases by instruction set and threads. */
+/* The command `rapt bench`: measures cases by instruction set and threads. */
 #include "bench.h"
 
 #include <inttypes.h>
@@ -12,11 +12,13 @@
 
 #include "args.h"
 #include "cmd.h"
+#include "changes.h"
 #include "dispatch.h"
+#include "html.h"
 #include "outputs.h"
+#include "options.h"
 #include "select.h"
-
-enum { MAX_THREADS = 4096 };
+#include "summary.h"
 
 /* One line on a terminal that is written over and over; nothing elsewhere. */
 static void progress(const struct selection *s, size_t done, const char *isa, int threads,
@@ -31,55 +33,6 @@ static void progress(const struct selection *s, size_t done, const char *isa, in
     fflush(stderr);
 }
 
-/* How far the limits of one kind lie apart, on one instruction set with one number of threads. */
-struct drift {
-    const struct bench_result *run; /* one of them */
-    double low, high;
-};
-
-static void include_limits(struct drift *drift, const struct bench_result *r) {
-    drift->low = drift->low > 0 && drift->low < r->limit.min ? drift->low : r->limit.min;
-    drift->high = drift->high > r->limit.max ? drift->high : r->limit.max;
-}
-
-/* Looks for the limits that moved most: peaks in a group, bandwidths in a case. */
-static struct drift worst_drift(const struct bench_result *results, size_t count,
-                                size_t group_size) {
-    struct drift worst = {results, 1, 1};
-    for (size_t i = 0; i < count; i++) {
-        const struct bench_result *r = &results[i], *group = &results[i - i % group_size];
-        struct drift drift = {r, 0, 0};
-        if (!r->correct)
-            continue;
-        include_limits(&drift, r);
-        for (size_t j = 0; !r->of->memory && j < group_size; j++)
-            if (group[j].correct && !group[j].of->memory)
-                include_limits(&drift, &group[j]);
-        if (drift.low * worst.high < worst.low * drift.high)
-            worst = drift;
-    }
-    return worst;
-}
-
-/* Warns if the machine was busy, or was not the same all the time. */
-static void warn(const struct bench_result *results, size_t count, size_t group_size,
-                 double others) {
-    const struct drift drift = worst_drift(results, count, group_size);
-    const bool memory = drift.run->of->memory;
-    if (drift.low < 0.9 * drift.high)
-        fprintf(stderr,
-                "rapt bench: warning: the %s of %s with %d thread%s moved between %.1f and %.1f "
-                "%s; trust the shares rather than the times\n",
-                memory ? "bandwidth" : "peak", drift.run->isa, drift.run->threads,
-                drift.run->threads == 1 ? "" : "s", drift.low, drift.high,
-                memory ? "GB/s" : "GFLOP/s");
-    if (others > 0.05)
-        fprintf(stderr,
-                "rapt bench: warning: others took %.0f%% of the machine's CPU time; expect better "
-                "figures when it's idle\n",
-                100 * others);
-}
-
 /* How many of the cases from the first on are timed in turns. */
 static size_t turns(const struct bench_case *cases, size_t count) {
     size_t n = 1;
@@ -91,15 +44,19 @@ static size_t turns(const struct bench_case *cases, size_t count) {
 
 /* All cases on one instruction set with one number of threads. False if that isn't possible. */
 static bool run_group(const struct selection *s, const struct bench_data *data,
-                      const struct rapt_isa *isa, int threads, int name_width,
+                      const struct rapt_isa *isa, int t, int name_width,
                       struct bench_result *results, size_t done) {
+    const int threads = (int)s->threads.value[t];
+    const struct bench_case *all = select_cases_of(s, t);
     const struct rapt_kernels *kernels = rapt_kernels_find(isa->name);
     const struct bench_limits limits = {bench_probe_create(kernels->probe_fma, threads),
                                         kernels->probe_read};
     struct bench_result *group = results + done;
-    bench_table_title(isa->name, threads);
+    const bool tables = s->view == VIEW_TABLES;
+    if (tables)
+        bench_table_title(isa->name, threads);
     for (size_t i = 0, n; i < s->case_count; i += n) {
-        const struct bench_case *cases = &s->cases[i];
+        const struct bench_case *cases = &all[i];
         n = turns(cases, s->case_count - i);
         fflush(stdout);
         progress(s, done + i, isa->name, threads, cases->name);
@@ -108,38 +65,42 @@ static bool run_group(const struct selection *s, const struct bench_data *data,
         progress(s, done + i, NULL, 0, NULL);
         if (!measured)
             return false;
-        if (i == 0 || cases->memory != cases[-1].memory)
+        if (tables && (i == 0 || cases->memory != cases[-1].memory))
             bench_table_head(cases->memory, name_width);
-        for (size_t k = 0; k < n; k++)
+        for (size_t k = 0; tables && k < n; k++)
             bench_table_row(&group[i + k], name_width);
     }
     return true;
 }
 
+static int longest_name(const struct selection *s) {
+    int longest = 0;
+    for (size_t i = 0; i < s->case_count; i++) {
+        const int width = (int)strlen(s->cases[i].name);
+        longest = width > longest ? width : longest;
+    }
+    return longest;
+}
+
 static bool run_groups(const struct selection *s, const struct bench_data *data,
                        struct bench_result *results) {
     char cpu[128];
-    int name_width = 0;
+    const int name_width = longest_name(s);
     size_t done = 0;
-    for (size_t i = 0; i < s->case_count; i++) {
-        const int width = (int)strlen(s->cases[i].name);
-        name_width = width > name_width ? width : name_width;
-    }
     bench_cpu_model(cpu, sizeof cpu);
-    printf("rapt %s on %s, %d CPUs\n", rapt_version(), cpu, bench_cpus_usable());
+    printf("rapt %s on %s, %d CPUs of %d cores\n", rapt_version(), cpu, bench_cpus_usable(),
+           bench_cores_usable());
     for (size_t i = 0; i < s->isa_count; i++)
         for (int t = 0; t < s->threads.count; t++, done += s->case_count)
-            if (!run_group(s, data, s->isas[i], (int)s->threads.value[t], name_width, results,
-                           done))
+            if (!run_group(s, data, s->isas[i], t, name_width, results, done))
                 return false;
     return true;
 }
 
-/* What the reader of the table should know. Returns whether every result was right. */
-static bool conclude(const struct bench_result *results, size_t count) {
-    bool correct = true, cut = false, fewer = false, flops = false, memory = false;
+/* What the reader of the tables should know. */
+static void explain(const struct selection *s, const struct bench_result *results, size_t count) {
+    bool cut = false, fewer = false, flops = false, memory = false;
     for (size_t i = 0; i < count; i++) {
-        correct = correct && results[i].correct;
         cut = cut || results[i].cut;
         fewer = fewer || results[i].threads_used < results[i].threads;
         flops = flops || !results[i].of->memory;
@@ -151,134 +112,118 @@ static bool conclude(const struct bench_result *results, size_t count) {
     if (memory)
         printf(
             "limit: of reading the same memory, measured between the runs; share: GB/s of it;\n");
-    printf("spread: (slowest - fastest) / median, the outer tenths left out;\n"
-           "error: the largest against the oracle\n");
+    if (s->view == VIEW_TABLES)
+        printf("spread: (slowest - fastest) / median, the outer tenths left out;\n"
+               "error: the largest against the oracle\n");
+    if (s->view == VIEW_SCALING)
+        printf("%sspeed-up: over the fewest threads; ideal: if each thread added as much;\n"
+               "on: cores while each thread can have its own, SMT where cores run two or more,\n"
+               "shared beyond the CPUs\n",
+               s->weak ? "weak: as many times the batch as there are threads;\n" : "");
     if (fewer)
         printf("Some runs used fewer threads than they had; their peak is still that of all.\n");
     if (cut)
-        printf("* only so many of the case's queries, with all of its keys: it's a slow variant\n");
+        printf("* only so many of the case's queries, with all of its keys: more would take too "
+               "long\n");
+}
+
+static bool all_correct(const struct bench_result *results, size_t count) {
+    bool correct = true;
+    for (size_t i = 0; i < count; i++)
+        correct = correct && results[i].correct;
     return correct;
 }
 
-static bool write_report(struct outputs *outputs, const struct bench_result *results, size_t count,
-                         double others) {
-    const struct output *output = &outputs->list[0];
-    if (!bench_json_write(output->file, results, count, others))
+/* Writes the reports that were asked for, in the order in which they were added. */
+static bool write_reports(const struct request *request, struct outputs *outputs,
+                          const struct summary *summary, size_t count, double others) {
+    const struct output *output = outputs->list;
+    if (request->json && !bench_json_write(output++->file, summary->results, count, others))
+        return outputs_fail(outputs, output - 1);
+    if (request->csv && !bench_csv_write(output++->file, summary->results, count))
+        return outputs_fail(outputs, output - 1);
+    if (request->html && !html_write(output->file, summary, others))
         return outputs_fail(outputs, output);
     return outputs_commit(outputs);
 }
 
-/* Measures it all, and writes the report if there is a place for it. */
-static int run(const struct selection *s, struct outputs *outputs) {
+/* Shows what was measured and writes it down; returns the exit code. */
+static int conclude(const struct request *request, const struct selection *s,
+                    struct outputs *outputs, const struct old_report *old,
+                    const struct bench_result *results, size_t count, double others) {
+    const struct summary summary = {results, s->case_count, s->isa_count, s->threads};
+    int code = all_correct(results, count) ? ARGS_OK : ARGS_FAILED;
+    if (s->view == VIEW_ISA)
+        summary_isa(&summary);
+    if (s->view == VIEW_SCALING)
+        summary_scaling(&summary);
+    explain(s, results, count);
+    if (request->compare && changes_print(old, results, count) > 0)
+        code = ARGS_FAILED;
+    fflush(stdout);
+    bench_warn_after(results, count, s->case_count, others);
+    return write_reports(request, outputs, &summary, count, others) ? code : ARGS_ERROR;
+}
+
+/* Measures it all. */
+static int run(const struct request *request, const struct selection *s, struct outputs *outputs,
+               const struct old_report *old) {
     const size_t count = s->case_count * s->isa_count * (size_t)s->threads.count;
+    const size_t case_total = select_case_total(s);
     struct bench_data data;
     struct bench_result *results = calloc(count, sizeof *results);
     if (!results)
         return args_fail("bench", "no memory for the results");
-    const double bytes = bench_data_size(s->cases, s->case_count);
-    if (bytes >= bench_memory_available() || !bench_data_create(&data, s->cases, s->case_count)) {
+    const double bytes = bench_data_size(s->cases, case_total);
+    if (bytes >= bench_memory_available() || !bench_data_create(&data, s->cases, case_total)) {
         free(results);
         return args_fail("bench", "no memory for tensors of %.0f bytes", bytes);
     }
-    const struct bench_load before = bench_load_now();
     int code = ARGS_ERROR;
+    bench_warn_before();
+    const struct bench_load before = bench_load_now();
     if (run_groups(s, &data, results)) {
         const double others = bench_load_others(before, bench_load_now());
-        code = conclude(results, count) ? ARGS_OK : ARGS_FAILED;
-        fflush(stdout);
-        warn(results, count, s->case_count, others);
-        if (outputs->count && !write_report(outputs, results, count, others))
-            code = ARGS_ERROR;
+        code = conclude(request, s, outputs, old, results, count, others);
     }
     bench_data_destroy(&data);
     free(results);
     return code;
 }
 
-/* Reads the options into a request that holds the defaults; returns what args_parse() does. */
-static int read_request(struct request *r, int argc, char **argv) {
-    const struct args_option options[] = {
-        {.name = "threads",
-         .kind = ARGS_INTS,
-         .to = &r->threads,
-         .metavar = "N,...",
-         .least = 1,
-         .most = MAX_THREADS,
-         .help = "Thread counts (default 1 and the number of usable CPUs)"},
-        {.name = "isa",
-         .kind = ARGS_STRING,
-         .to = &r->isa,
-         .metavar = "all|NAME",
-         .help = "Instruction sets (default all that the machine has)"},
-        {.name = "case",
-         .kind = ARGS_STRING,
-         .to = &r->cases,
-         .metavar = "NAME,...",
-         .help = "Cases, or the start of their names (default those with * below)"},
-        {.name = "shape",
-         .kind = ARGS_STRING,
-         .to = &r->shape,
-         .metavar = "SHAPE",
-         .help = "A case of your own: B,Hq,Hkv,Sq,Skv,D[,causal] for batches, query and key "
-                 "heads, queries, keys and channels; causal aligns the last query with the last "
-                 "key"},
-        {.name = "quick",
-         .kind = ARGS_ON,
-         .to = &r->quick,
-         .help = "Fewer cases and repetitions: seconds instead of minutes"},
-        {.name = "time",
-         .kind = ARGS_POSITIVE,
-         .to = &r->seconds,
-         .metavar = "SECONDS",
-         .help = "How long to repeat each measurement (default 1, quick 0.1)"},
-        {.name = "json",
-         .kind = ARGS_STRING,
-         .to = &r->json,
-         .metavar = "FILE",
-         .help = "Write the results there too"},
-    };
-    const struct args_command command = {
-        .name = "bench",
-        .about = "Times attention for each instruction set and thread count, next to what this "
-                 "machine reaches at the same time: the peak of fused multiply-adds or, for few "
-                 "queries, the bandwidth of reading their keys and values. Every result is checked "
-                 "before it is timed. A variant too slow for a case, such as scalar, is timed on "
-                 "fewer of its queries.",
-        .options = options,
-        .option_count = sizeof options / sizeof *options,
-        .notes =
-            "Cases; without --case those with *, with --quick those with **:\n"
-            "  prefill-2048-d128, -d64, -d32 **  8 heads, 2048 queries and keys\n"
-            "  prefill-2048-d128-causal **, -d64-causal *, -d32-causal *\n"
-            "  prefill-ragged, prefill-equal     8 sequences end to end, causal; as much work in\n"
-            "                                    equal lengths\n"
-            "  mixed-ragged, mixed-equal         3 prefills and 8 decodes in one call; likewise\n"
-            "  decode-4k-f32, -bf16, -int8 **    1 query, 32 heads on 8 key heads, 4096 keys that\n"
-            "                                    come from memory\n"
-            "  decode-32k-TYPE                   32768 keys\n"
-            "  decode-4k-b8-TYPE, decode-32k-b8-TYPE  8 sequences\n"
-            "  decode-4k-warm-TYPE               the same keys again and again\n"
-            "  decode-4k-paged-bf16              keys in pages of 16\n"
-            "The start of names up to a dash stands for them all, such as decode-4k or mixed.\n",
-        .examples = "rapt bench --quick\n"
-                    "rapt bench --isa avx2 --threads 1,2,4 --json bench.json\n"
-                    "rapt bench --case decode-4k,mixed\n"
-                    "rapt bench --shape 1,32,8,512,4096,128,causal\n",
-        .failure = "a result was wrong",
-    };
-    return args_parse(&command, argc, argv);
+/* Whether something that will be measured is in the old report. */
+static bool check_overlap(const struct selection *s, const struct old_report *old,
+                          const char *path) {
+    for (size_t i = 0; i < s->case_count; i++)
+        for (size_t k = 0; k < s->isa_count; k++)
+            for (int t = 0; t < s->threads.count; t++)
+                if (changes_has(old, s->cases[i].name, s->isas[k]->name, (int)s->threads.value[t]))
+                    return true;
+    args_fail("bench",
+              "--compare: %s has none of the runs asked for (the same case, instruction set and "
+              "threads)",
+              path);
+    return false;
 }
 
 int cmd_bench(int argc, char **argv) {
-    struct request request = {.isa = "all"};
-    int code = read_request(&request, argc, argv);
+    struct request request;
+    int code = options_read(&request, argc, argv);
     if (code != ARGS_GO_ON)
         return code;
     struct selection selection = {0};
     struct outputs outputs = {.command = "bench"};
-    const bool ready = select_make(&request, &selection) &&
-                       (!request.json || outputs_add(&outputs, "json", request.json));
-    code = ready ? run(&selection, &outputs) : ARGS_ERROR;
+    struct old_report old = {0};
+    const char *compare = request.compare;
+    const bool ready =
+        select_make(&request, &selection) &&
+        (!request.json || outputs_add(&outputs, "json", request.json)) &&
+        (!request.csv || outputs_add(&outputs, "csv", request.csv)) &&
+        (!request.html || outputs_add(&outputs, "html", request.html)) &&
+        (!compare || (outputs_check_input(&outputs, "compare", compare) &&
+                      changes_read(&old, compare) && check_overlap(&selection, &old, compare)));
+    code = ready ? run(&request, &selection, &outputs, &old) : ARGS_ERROR;
+    changes_free(&old);
     outputs_close(&outputs);
     select_free(&selection);
     return code;

@@ -66,6 +66,9 @@ void bench_table_row(const struct bench_result *result, int name_width);
 int bench_cpus_usable(void);
 int bench_cpus_online(void);
 
+/* The cores that the usable processors belong to: fewer where a core is two of them (SMT). */
+int bench_cores_usable(void);
+
 /* Bytes that the machine can still give, and those of the last-level cache, 0 if not known. */
 double bench_memory_available(void);
 double bench_cache_size(void);
@@ -86,7 +89,15 @@ void bench_cpu_model(char *text, size_t size);
 struct cJSON;
 struct cJSON *bench_machine(double others);
 
-/* Writes the report. False if that fails, with errno set. */
+/* Warns on stderr of a machine that has been busy. */
+void bench_warn_before(void);
+
+/* Warns of one that was, or whose peak or bandwidth moved within a group of results. */
+void bench_warn_after(const struct bench_result *results, size_t count, size_t group_size,
+                      double others);
+
+/* Writes the report, or one line for each result. False if that fails, with errno set. */
 bool bench_json_write(FILE *file, const struct bench_result *results, size_t count, double others);
+bool bench_csv_write(FILE *file, const struct bench_result *results, size_t count);
 
 #endif

@@ -2,6 +2,7 @@
 #include "job.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include <rapt/rapt.h>
@@ -71,6 +72,28 @@ static bool set_pages(struct bench_job *job) {
     return table != NULL;
 }
 
+/*
+ * ALiBi's slopes are those of its paper, from 2^(-8/heads) to 2^-8. A sink's logit is about that of
+ * a random key, so that it takes some of the weight but not all.
+ */
+static bool set_heads(struct bench_job *job) {
+    const struct bench_shape *s = &job->shape;
+    rapt_attention_args *a = &job->args;
+    float *slope = job->heads = malloc(2 * (size_t)s->q_heads * sizeof *slope);
+    float *sink = slope + s->q_heads;
+    if (!slope)
+        return false;
+    for (int64_t h = 0; h < s->q_heads; h++) {
+        slope[h] = exp2f(-8 * (float)(h + 1) / (float)s->q_heads);
+        sink[h] = (float)(h % 5 - 2) / 2;
+    }
+    if (s->alibi)
+        a->alibi = rapt_tensor_bhsd(slope, RAPT_F32, 1, s->q_heads, 1, 1);
+    if (s->sinks)
+        a->sink = rapt_tensor_bhsd(sink, RAPT_F32, 1, s->q_heads, 1, 1);
+    return true;
+}
+
 static void set_tensors(struct bench_job *job, const struct bench_data *data) {
     const struct bench_shape *s = &job->shape;
     rapt_attention_args *a = &job->args;
@@ -97,10 +120,13 @@ bool bench_job_create(struct bench_job *job, const struct bench_case *bench_case
                               .scales = (size_t)copies.scales,
                               .copies = (int64_t)copies.count};
     job->args.causal = shape->causal;
+    job->args.window_left = shape->window ? shape->window - 1 : -1;
+    job->args.softcap = shape->softcap;
     job->args.threads = threads;
     job->args.isa = isa;
-    if (!set_numbers(job) || !set_pages(job)) {
-        args_fail("bench", "no memory for %" PRId64 " lengths", shape->batch);
+    if (!set_numbers(job) || !set_pages(job) || !set_heads(job)) {
+        args_fail("bench", "no memory for %" PRId64 " lengths and %" PRId64 " heads", shape->batch,
+                  shape->q_heads);
         return false;
     }
     set_tensors(job, data);
@@ -119,6 +145,7 @@ bool bench_job_create(struct bench_job *job, const struct bench_case *bench_case
 void bench_job_destroy(struct bench_job *job) {
     free(job->numbers);
     free(job->block_table);
+    free(job->heads);
     free(job->workspace);
     rapt_plan_destroy(job->plan);
 }

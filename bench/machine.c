@@ -3,7 +3,6 @@
 #include "bench.h"
 
 #include <cjson/cJSON.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,27 +12,6 @@
 #include <unistd.h>
 
 #include <rapt/version.h>
-
-int bench_cpus_online(void) {
-    const long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
-}
-
-int bench_cpus_usable(void) {
-#if defined(__linux__)
-    /* The kernel refuses a mask smaller than its own, and doesn't tell how large that is. */
-    for (int bits = 1024; bits <= 1 << 20; bits *= 2) {
-        cpu_set_t *set = CPU_ALLOC(bits);
-        const size_t size = CPU_ALLOC_SIZE(bits);
-        const bool known = set && sched_getaffinity(0, size, set) == 0;
-        const int n = known ? CPU_COUNT_S(size, set) : 0;
-        CPU_FREE(set);
-        if (n > 0)
-            return n;
-    }
-#endif
-    return bench_cpus_online();
-}
 
 struct bench_load bench_load_now(void) {
     struct bench_load load = {0};
@@ -134,6 +112,7 @@ struct cJSON *bench_machine(double others) {
                           cJSON_AddStringToObject(json, "features", rapt_cpu_features()) &&
                           cJSON_AddNumberToObject(json, "cpus", bench_cpus_online()) &&
                           cJSON_AddNumberToObject(json, "threads", bench_cpus_usable()) &&
+                          cJSON_AddNumberToObject(json, "cores", bench_cores_usable()) &&
                           cJSON_AddStringToObject(json, "compiler", compiler()) &&
                           cJSON_AddStringToObject(json, "os", os) &&
                           cJSON_AddStringToObject(json, "rapt", rapt_version()) &&

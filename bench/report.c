@@ -43,6 +43,10 @@ static bool add_shape(cJSON *json, const struct bench_shape *s) {
            cJSON_AddNumberToObject(json, "head_dim", (double)s->head_dim) &&
            cJSON_AddBoolToObject(json, "causal", s->causal) &&
            cJSON_AddNumberToObject(json, "q_offset", (double)s->q_offset) &&
+           cJSON_AddNumberToObject(json, "window", (double)s->window) &&
+           cJSON_AddNumberToObject(json, "softcap", (double)s->softcap) &&
+           cJSON_AddBoolToObject(json, "sinks", s->sinks) &&
+           cJSON_AddBoolToObject(json, "alibi", s->alibi) &&
            cJSON_AddNumberToObject(json, "page_size", s->form == BENCH_PAGED ? BENCH_PAGE_SIZE : 0);
 }
 
@@ -58,6 +62,7 @@ static bool add_figures(cJSON *json, const struct bench_result *r) {
         {r->of->memory ? "gbps" : "gflops", r->rate},
         {r->of->memory ? "bandwidth_gbps" : "peak_gflops", r->limit.median},
         {"share", r->share},
+        {"limit_spread", r->limit.spread},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         if (!(r->correct ? cJSON_AddNumberToObject(json, figures[i].key, figures[i].value)

@@ -43,15 +43,33 @@ static bool add_words(struct selection *s, const char *words, const struct bench
     for (const char *at = words;;) {
         const size_t length = strcspn(at, ",");
         if (!add_word(s, at, length, list, count)) {
-            args_fail_value(
-                "bench", "case", words,
-                "names of cases, or all, prefill, decode or mixed; see rapt bench --help");
+            args_fail_value("bench", "case", words,
+                            "names of cases or their beginnings, or all; see rapt bench --help");
             return false;
         }
         if (!at[length])
             return true;
         at += length + 1;
     }
+}
+
+/* Whether a suite has the case. */
+static bool suite_has(enum suite suite, const struct bench_case *c) {
+    switch (suite) {
+    case SUITE_QUICK:
+        return c->use == BENCH_QUICK;
+    case SUITE_PREFILL:
+        return c->suite == BENCH_PREFILL;
+    case SUITE_DECODE:
+        return c->suite == BENCH_DECODE;
+    case SUITE_ENCODER:
+        return c->suite == BENCH_ENCODER;
+    case SUITE_ALL:
+        return true;
+    case SUITE_NONE:
+        break;
+    }
+    return false;
 }
 
 static bool select_cases(const struct request *request, struct selection *s) {
@@ -64,6 +82,9 @@ static bool select_cases(const struct request *request, struct selection *s) {
     }
     if (request->cases && !add_words(s, request->cases, list, count))
         return false;
+    for (size_t i = 0; i < count; i++)
+        if (suite_has((enum suite)request->suite, &list[i]))
+            add_case(s, &list[i]);
     if (request->shape) {
         struct bench_case c;
         char expected[128];
@@ -73,7 +94,8 @@ static bool select_cases(const struct request *request, struct selection *s) {
         }
         add_case(s, &c);
     }
-    for (size_t i = 0; !request->cases && !request->shape && i < count; i++)
+    const bool usual = !request->cases && !request->shape && request->suite == SUITE_NONE;
+    for (size_t i = 0; usual && i < count; i++)
         if (list[i].use >= (request->quick ? BENCH_QUICK : BENCH_USUAL))
             add_case(s, &list[i]);
     return true;
@@ -87,9 +109,11 @@ static bool select_isas(const struct request *request, struct selection *s) {
         args_fail("bench", "no memory for the list of instruction sets");
         return false;
     }
-    if (strcmp(request->isa, "all") != 0) {
+    const char *all = request->view == VIEW_SCALING ? NULL : "all";
+    const char *isa = request->isa ? request->isa : all;
+    if (!isa || strcmp(isa, "all") != 0) {
         s->isa_count = 1;
-        if (rapt_isa_choose(request->isa, &s->isas[0]) == RAPT_OK)
+        if (rapt_isa_choose(isa, &s->isas[0]) == RAPT_OK)
             return true;
         args_fail("bench", "--%s", rapt_last_error()); /* it starts with "isa: " */
         return false;
@@ -100,10 +124,34 @@ static bool select_isas(const struct request *request, struct selection *s) {
     return true;
 }
 
+/* Whether a curve of many threads should have this one: 2^n or 3 * 2^n, and all up to 8. */
+static bool on_curve(int threads) {
+    int odd = threads;
+    while (odd % 2 == 0)
+        odd /= 2;
+    return threads <= 8 || odd == 1 || odd == 3;
+}
+
+static struct args_ints usual_threads(enum view view) {
+    const int cpus = bench_cpus_usable(), cores = bench_cores_usable();
+    struct args_ints threads = {.value = {1, cpus}, .count = 2};
+    if (view == VIEW_TABLES)
+        return threads;
+    threads.count = 0;
+    for (int t = view == VIEW_ISA ? cpus : 1; t <= cpus; t++)
+        if (t == cpus || t == cores || on_curve(t))
+            threads.value[threads.count++] = t;
+    return threads;
+}
+
+static int compare_threads(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
 static void select_threads(const struct request *request, struct selection *s) {
-    struct args_ints wanted = request->threads;
-    if (!wanted.count)
-        wanted = (struct args_ints){.value = {1, bench_cpus_usable()}, .count = 2};
+    const struct args_ints wanted =
+        request->threads.count ? request->threads : usual_threads(request->view);
     for (int i = 0; i < wanted.count; i++) {
         bool seen = false;
         for (int j = 0; j < s->threads.count; j++)
@@ -111,14 +159,37 @@ static void select_threads(const struct request *request, struct selection *s) {
         if (!seen)
             s->threads.value[s->threads.count++] = wanted.value[i];
     }
+    qsort(s->threads.value, (size_t)s->threads.count, sizeof *s->threads.value, compare_threads);
+}
+
+/* As many times the batch, under a name of its own. */
+static struct bench_case times_batch(struct bench_case c, int64_t times) {
+    c.shape.batch *= times;
+    strncat(c.name, "-weak", sizeof c.name - strlen(c.name) - 1);
+    c.base = NULL;
+    return c;
+}
+
+/* Leaves out batches that can't be multiplied. False if those are all. */
+static bool drop_ragged(struct selection *s) {
+    size_t kept = 0;
+    for (size_t i = 0; i < s->case_count; i++)
+        if (!s->cases[i].shape.lengths)
+            s->cases[kept++] = s->cases[i];
+    s->case_count = kept;
+    if (!kept)
+        args_fail("bench", "--weak: all cases have sequences of several lengths, expected others");
+    return kept > 0;
 }
 
 /* Leaves out what the memory is too short for, but not all. */
 static void drop_large(struct selection *s) {
     const double available = bench_memory_available();
+    const int64_t times = s->weak ? s->threads.value[s->threads.count - 1] : 1;
     size_t kept = 0;
     for (size_t i = 0; i < s->case_count; i++) {
-        const double size = bench_data_size(&s->cases[i], 1);
+        const struct bench_case largest = times_batch(s->cases[i], times);
+        const double size = bench_data_size(&largest, 1);
         if (size < available || (i + 1 == s->case_count && !kept))
             s->cases[kept++] = s->cases[i];
         else
@@ -128,15 +199,40 @@ static void drop_large(struct selection *s) {
     s->case_count = kept;
 }
 
+/* Makes the list one for each number of threads. */
+static bool make_weak(struct selection *s) {
+    struct bench_case *cases = calloc(s->case_count * (size_t)s->threads.count, sizeof *cases);
+    if (!cases) {
+        args_fail("bench", "no memory for the list of cases");
+        return false;
+    }
+    for (int t = 0; t < s->threads.count; t++)
+        for (size_t i = 0; i < s->case_count; i++)
+            cases[(size_t)t * s->case_count + i] = times_batch(s->cases[i], s->threads.value[t]);
+    free(s->cases);
+    s->cases = cases;
+    return true;
+}
+
+const struct bench_case *select_cases_of(const struct selection *s, int threads) {
+    return s->weak ? s->cases + (size_t)threads * s->case_count : s->cases;
+}
+
+size_t select_case_total(const struct selection *s) {
+    return s->weak ? s->case_count * (size_t)s->threads.count : s->case_count;
+}
+
 bool select_make(const struct request *request, struct selection *s) {
+    s->view = request->view;
+    s->weak = request->weak;
     s->effort = request->quick ? (struct bench_effort){0.1, 3, 2} : (struct bench_effort){1, 5, 5};
     if (request->seconds > 0)
         s->effort.seconds = (double)request->seconds;
     select_threads(request, s);
-    if (!select_cases(request, s) || !select_isas(request, s))
+    if (!select_cases(request, s) || !select_isas(request, s) || (s->weak && !drop_ragged(s)))
         return false;
     drop_large(s);
-    return true;
+    return !s->weak || make_weak(s);
 }
 
 void select_free(struct selection *s) {

@@ -26,7 +26,10 @@ struct bench_length {
 struct bench_shape {
     int64_t batch, q_heads, kv_heads, q_len, kv_len, head_dim;
     bool causal;
-    int64_t q_offset;   /* position of the first query, for causal */
+    int64_t q_offset; /* position of the first query, for causal */
+    int64_t window;   /* a causal query's own key and those before it, together; 0 for all */
+    float softcap;    /* 0 for none */
+    bool sinks, alibi;
     rapt_dtype kv_type; /* of keys and values; all else is f32 */
     enum bench_form form;
     const struct bench_length *lengths; /* [batch], where q_len and kv_len are only the largest, and
@@ -40,9 +43,13 @@ enum bench_use {
     BENCH_QUICK, /* even if it has to be quick */
 };
 
+/* What a case is an example of. */
+enum bench_suite { BENCH_PREFILL, BENCH_DECODE, BENCH_ENCODER };
+
 struct bench_case {
-    char name[96];
+    char name[128];
     struct bench_shape shape;
+    enum bench_suite suite;
     enum bench_use use;
     bool memory;      /* the limit is the memory's bandwidth, not the FMA peak */
     bool warm;        /* a bound by memory reads the same keys again and again */
@@ -53,14 +60,16 @@ struct bench_case {
 size_t bench_case_list(const struct bench_case **list);
 
 /*
- * Reads "B,Hq,Hkv,Sq,Skv,D[,causal]" and makes it a case of that name; causal aligns the last query
- * with the last key. False if the text is no such shape, with what was `expected`.
+ * Reads "B,Hq,Hkv,Sq,Skv,D[,flags]" and makes it a case of that name; causal aligns the last query
+ * with the last key, and a window is causal. False if the text is no such shape, with what was
+ * `expected`.
  */
 bool bench_case_parse(const char *text, struct bench_case *out, char *expected, size_t size);
 
 /*
  * The shape with only its middle q_len queries. Causal queries in the middle see as many keys as
- * all of them on average, so the work per query stays what it was. For dense shapes.
+ * all of them on average, so the work per query stays what it was; it's at most as much more as
+ * the first queries of a window lack. For dense shapes.
  */
 struct bench_shape bench_shape_cut(struct bench_shape shape, int64_t q_len);
 

@@ -36,6 +36,8 @@ static bool sample_create(struct sample *s, const struct bench_shape *shape) {
     s->value = s->key + tensor;
     s->bound = s->expected + dim;
     s->args.causal = shape->causal;
+    s->args.window_left = shape->window ? shape->window - 1 : -1;
+    s->args.softcap = shape->softcap;
     s->args.q_offset = &s->position;
     return true;
 }
@@ -77,6 +79,10 @@ static void sample_take(struct sample *s, const struct bench_job *job, int64_t b
     s->args.key = rapt_tensor_bhsd(s->key, RAPT_F32, 1, 1, keys, dim);
     s->args.value = rapt_tensor_bhsd(s->value, RAPT_F32, 1, 1, keys, dim);
     s->args.out = rapt_tensor_bhsd(NULL, RAPT_F32, 1, 1, 1, dim);
+    if (shape->alibi)
+        s->args.alibi = rapt_tensor_bhsd(&job->heads[h], RAPT_F32, 1, 1, 1, 1);
+    if (shape->sinks)
+        s->args.sink = rapt_tensor_bhsd(&job->heads[shape->q_heads + h], RAPT_F32, 1, 1, 1, 1);
 }
 
 /* Holds query i against the oracle. False if there's no memory. */

@@ -202,6 +202,96 @@ Test(bench, words_choose_cases, .init = make_directory, .fini = remove_directory
     cJSON_Delete(report);
 }
 
+/* The number of lines, and of those that hold the word. */
+static int count_lines(const char *text, const char *word, int *with_word) {
+    int count = 0;
+    *with_word = 0;
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1, count++) {
+        const char *found = strstr(line, word);
+        *with_word += found && found < line + strcspn(line, "\n");
+    }
+    return count;
+}
+
+Test(bench, views_show_each_run_once, .init = make_directory, .fini = remove_directory) {
+    static const char shape[] = "--shape 1,2,1,20,30,8,window=5,softcap=9,sinks,alibi,int8";
+    char line[256];
+    int rows;
+    cJSON *report = NULL;
+    snprintf(line, sizeof line, "scaling --threads 3,1,2 --csv runs.csv --html page.html %s",
+             shape);
+    report = run_report(line);
+    const cJSON *runs = cJSON_GetObjectItemCaseSensitive(report, "runs");
+    cr_expect_eq(cJSON_GetArraySize(runs), 3, "one instruction set");
+    for (int i = 0; i < 3; i++)
+        cr_expect_eq(number(cJSON_GetArrayItem(runs, i), "threads"), i + 1);
+    const cJSON *run = cJSON_GetArrayItem(runs, 0);
+    cr_expect_eq(number(run, "window"), 5);
+    cr_expect_eq(number(run, "softcap"), 9);
+    cr_expect_str_eq(string(run, "dtype"), "int8");
+    cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(run, "sinks")));
+    cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(run, "alibi")));
+    char *out = read_file("out"), *csv = read_file("runs.csv");
+    char *page = read_file("page.html");
+    cr_expect_not_null(strstr(page, "</html>"));
+    free(page);
+    count_lines(out, "1.00   1.00     100.0%", &rows);
+    cr_expect_eq(rows, 1, "one thread is its own ideal: %s", out);
+    cr_expect_eq(count_lines(csv, "\"1,2,1,20,30,8,window=5,softcap=9,sinks,alibi,int8\",", &rows),
+                 4);
+    cr_expect_eq(rows, 3, "%s", csv);
+    free(csv);
+    free(out);
+    cJSON_Delete(report);
+
+    snprintf(line, sizeof line, "isa --threads 1 %s", shape);
+    report = run_report(line);
+    out = read_file("out");
+    count_lines(out, "1,2,1,20,30,8,window", &rows);
+    cr_expect_eq(rows, 1, "%s", out);
+    cJSON_Delete(report);
+    free(out);
+}
+
+/* Multiplies every rate and share in report.json, which becomes old.json. */
+static void write_old(cJSON *report, double factor) {
+    cJSON *run;
+    char path[PATH_MAX];
+    cJSON_ArrayForEach(run, cJSON_GetObjectItemCaseSensitive(report, "runs")) {
+        cJSON *rate = cJSON_GetObjectItemCaseSensitive(run, "gflops"),
+              *share = cJSON_GetObjectItemCaseSensitive(run, "share");
+        cJSON_SetNumberValue(rate, factor * rate->valuedouble);
+        cJSON_SetNumberValue(share, factor * share->valuedouble);
+    }
+    char *text = cJSON_Print(report);
+    cr_assert_not_null(text);
+    snprintf(path, sizeof path, "%s/old.json", directory);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fputs(text, file);
+    fclose(file);
+    cJSON_free(text);
+}
+
+Test(bench, comparisons_set_the_exit_code, .init = make_directory, .fini = remove_directory) {
+    static const char options[] = "--shape 1,2,1,20,30,8 --threads 1 --quick --time 0.001";
+    char line[256];
+    cJSON *report = run_report("--shape 1,2,1,20,30,8 --threads 1");
+    const char *const verdicts[] = {"faster: ", "slower: "};
+    snprintf(line, sizeof line, "%s --compare old.json", options);
+    for (int slower = 0; slower < 2; slower++) {
+        write_old(report, slower ? 1e12 : 1e-6);
+        cr_expect_eq(run_command(line), slower);
+        char *out = read_file("out");
+        cr_expect_not_null(strstr(out, verdicts[slower]), "%s", out);
+        cr_expect_null(strstr(out, verdicts[!slower]), "%s", out);
+        free(out);
+    }
+    cr_expect_eq(run_command("--shape 1,2,1,20,30,9 --threads 1 --compare old.json"), 2);
+    cr_expect_eq(run_command("--compare old.json --json old.json"), 2);
+    cJSON_Delete(report);
+}
+
 Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_directory) {
     const char *const bad[] = {"--isa no-such-isa",
                                "--isa ''",
@@ -219,6 +309,9 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
                                "--case decode,no-such-case",
                                "--shape 1,2,3",
                                "--shape 1,3,2,1,1,1",
+                               "--shape 1,1,1,1,1,1,window=0",
+                               "--suite no-such-suite",
+                               "--suite quick,decode",
                                "--shape 2147483647,1,1,2147483647,2147483647,2147483647",
                                "--time 0",
                                "--time -1",
@@ -226,6 +319,19 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
                                "--time inf",
                                "--time",
                                "--json /no/such/directory/report.json",
+                               "--csv /no/such/directory/report.csv",
+                               "--html /no/such/directory/page.html",
+                               "--json x --html x",
+                               "--compare /no/such/report.json",
+                               "--compare .",
+                               "--compare out",
+                               "scalin",
+                               "isa --threads 0",
+                               "--weak",
+                               "isa --weak",
+                               "scaling --weak --case mixed",
+                               "scaling scaling",
+                               "isa --isa no-such-isa",
                                "--json .",
                                "--json /dev/null",
                                "--no-such-option",
@@ -244,8 +350,10 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
 }
 
 Test(bench, help_names_every_option, .init = make_directory, .fini = remove_directory) {
-    const char *const names[] = {"--threads", "--isa",  "--case", "--shape",
-                                 "--quick",   "--time", "--json", "--help"};
+    const char *const names[] = {
+        "--threads", "--isa",  "--case",    "--suite",        "--shape",
+        "--csv",     "--html", "--compare", "rapt bench isa", "rapt bench scaling",
+        "--quick",   "--weak", "--time",    "--json",         "--help"};
     cr_expect_eq(run_command("--help"), 0);
     char *out = read_file("out");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +142,33 @@ Test(measure, wrong_rows_are_found) {
         bench_job_destroy(&job);
     }
     bench_data_destroy(&data);
+}
+
+/* The oracle has to know each flag, or it finds what the run did with it wrong. */
+Test(measure, flags_of_a_shape_are_run_and_checked) {
+    const char *const flags[] = {"window=9", "softcap=0.25", "sinks", "alibi"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        struct bench_case c;
+        struct bench_data data;
+        struct bench_job job;
+        struct bench_result r = {0};
+        char text[64], expected[128];
+        snprintf(text, sizeof text, "2,4,2,21,40,24,causal,%s", flags[i]);
+        cr_assert(bench_case_parse(text, &c, expected, sizeof expected));
+        cr_assert(bench_data_create(&data, &c, 1));
+        create_job(&job, &c, &data);
+        cr_assert(bench_job_run(&job));
+        cr_expect(bench_verify(&job, &r));
+        cr_expect(r.correct, "%s: %s", text, r.failure);
+        job.shape.window = 0;
+        job.shape.softcap = 0;
+        job.shape.sinks = job.shape.alibi = false;
+        r = (struct bench_result){0};
+        cr_expect(bench_verify(&job, &r));
+        cr_expect_not(r.correct, "%s", text);
+        bench_job_destroy(&job);
+        bench_data_destroy(&data);
+    }
 }
 
 Test(measure, cold_cases_exceed_the_caches) {

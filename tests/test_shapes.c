@@ -44,14 +44,17 @@ static double count_flops(const struct bench_shape *s) {
     double scores = 0;
     for (int64_t i = 0; i < s->q_len; i++)
         for (int64_t key = 0; key < s->kv_len; key++)
-            scores += !s->causal || key <= s->q_offset + i;
+            scores += !s->causal ||
+                      (key <= s->q_offset + i && (!s->window || key > s->q_offset + i - s->window));
     return 4.0 * (double)(s->batch * s->q_heads * s->head_dim) * scores;
 }
 
 Test(shapes, flops_are_those_of_the_scores_that_exist) {
     const char *const shapes[] = {"1,1,1,1,1,1",           "2,6,3,5,9,7",
                                   "1,4,2,48,48,16,causal", "3,2,1,5,11,4,causal",
-                                  "1,1,1,13,5,2,causal",   "1,8,8,1,300,64,causal"};
+                                  "1,1,1,13,5,2,causal",   "1,8,8,1,300,64,causal",
+                                  "1,1,1,13,9,2,window=3", "2,4,2,30,50,8,window=7",
+                                  "1,1,1,9,9,1,window=1",  "1,1,1,9,9,1,window=99"};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct bench_case c;
         char expected[128];
@@ -64,6 +67,73 @@ Test(shapes, flops_are_those_of_the_scores_that_exist) {
             cr_expect_eq(bench_shape_flops(&cut), count_flops(&cut), "%s, %d queries", shapes[i],
                          (int)q_len);
         }
+    }
+}
+
+/* The case of that name. */
+static const struct bench_case *find_case(const char *name) {
+    const struct bench_case *list;
+    const size_t count = bench_case_list(&list);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return &list[i];
+    cr_assert_fail("no case %s", name);
+    return NULL;
+}
+
+static struct bench_case parse(const char *text) {
+    struct bench_case c;
+    char expected[128];
+    cr_assert(bench_case_parse(text, &c, expected, sizeof expected), "%s: %s", text, expected);
+    return c;
+}
+
+Test(shapes, flags_are_read) {
+    const struct bench_case plain = parse("1,2,1,3,5,4"), c = parse("1,2,1,3,5,4,window=7"),
+                            d = parse("1,2,1,3,5,4,softcap=2.5,bf16,sinks"),
+                            e = parse("1,2,1,3,5,4,int8,alibi,causal");
+    const struct bench_shape *s = &plain.shape;
+    cr_expect(!s->causal && !s->window && !(s->softcap > 0) && !s->sinks && !s->alibi);
+    cr_expect_eq(s->kv_type, RAPT_F32);
+    cr_expect(c.shape.causal && c.shape.window == 7 && c.shape.q_offset == 2);
+    cr_expect_eq(d.shape.softcap, 2.5f);
+    cr_expect(d.shape.sinks && !d.shape.alibi && !d.shape.causal);
+    cr_expect_eq(d.shape.kv_type, RAPT_BF16);
+    cr_expect(e.shape.alibi && !e.shape.sinks && e.shape.causal);
+    cr_expect_eq(e.shape.kv_type, RAPT_I8);
+    cr_expect_str_eq(d.name, "1,2,1,3,5,4,softcap=2.5,bf16,sinks");
+}
+
+Test(shapes, models_have_their_heads) {
+    const struct {
+        const char *name;
+        enum bench_suite suite;
+        const char *shape;
+    } models[] = {
+        {"minilm-b32-128", BENCH_ENCODER, "32,12,12,128,128,32"},
+        {"vit-siglip-729", BENCH_ENCODER, "1,16,16,729,729,72"},
+        {"sd15-256-d160", BENCH_ENCODER, "2,8,8,256,256,160"},
+        {"whisper-cross", BENCH_DECODE, "1,20,20,1,1500,64"},
+        {"gpt2-xl-1024", BENCH_PREFILL, "1,25,25,1024,1024,64,causal"},
+        {"llama3-8b-decode-32k", BENCH_DECODE, "1,32,8,1,32768,128,bf16"},
+        {"mistral-8192-window", BENCH_PREFILL, "1,32,8,8192,8192,128,window=4096"},
+        {"gpt-oss-4096-window", BENCH_PREFILL, "1,64,8,4096,4096,64,window=128,sinks"},
+        {"qwen2.5-0.5b-2048", BENCH_PREFILL, "1,14,2,2048,2048,64,causal"},
+        {"gemma2-2b-2048", BENCH_PREFILL, "1,8,4,2048,2048,256,causal,softcap=50"},
+        {"bloom-560m-2048", BENCH_PREFILL, "1,16,16,2048,2048,64,causal,alibi"},
+    };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        const struct bench_case *c = find_case(models[i].name), d = parse(models[i].shape);
+        const struct bench_shape *s = &c->shape, *t = &d.shape;
+        cr_expect_eq(c->suite, models[i].suite, "%s", c->name);
+        cr_expect_eq(c->memory, c->suite == BENCH_DECODE, "%s", c->name);
+        cr_expect(s->batch == t->batch && s->q_heads == t->q_heads && s->kv_heads == t->kv_heads &&
+                      s->q_len == t->q_len && s->kv_len == t->kv_len &&
+                      s->head_dim == t->head_dim && s->causal == t->causal &&
+                      s->q_offset == t->q_offset && s->window == t->window &&
+                      s->softcap == t->softcap && s->sinks == t->sinks && s->alibi == t->alibi &&
+                      s->kv_type == t->kv_type,
+                  "%s", c->name);
     }
 }
 
@@ -80,17 +150,6 @@ Test(shapes, a_cut_keeps_the_work_per_query) {
         cr_expect_eq(bench_shape_flops(&cut) / (double)q_len,
                      bench_shape_flops(&whole) / (double)whole.q_len);
     }
-}
-
-/* The case of that name. */
-static const struct bench_case *find_case(const char *name) {
-    const struct bench_case *list;
-    const size_t count = bench_case_list(&list);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(list[i].name, name) == 0)
-            return &list[i];
-    cr_assert_fail("no case %s", name);
-    return NULL;
 }
 
 Test(shapes, the_usual_cases_are_the_documented_ones) {
@@ -188,6 +247,17 @@ Test(shapes, shapes_that_are_none) {
                                  "1,1,1,1,1,1,1",
                                  "1,1,1,1,1,1,causa",
                                  "1,1,1,1,1,1,causal,",
+                                 "1,1,1,1,1,1,causalbf16",
+                                 "1,1,1,1,1,1,window",
+                                 "1,1,1,1,1,1,window=",
+                                 "1,1,1,1,1,1,window=0",
+                                 "1,1,1,1,1,1,window=-1",
+                                 "1,1,1,1,1,1,softcap=",
+                                 "1,1,1,1,1,1,softcap=0",
+                                 "1,1,1,1,1,1,softcap=1e99",
+                                 "1,1,1,1,1,1,softcap=nan",
+                                 "1,1,1,1,1,1,bf16,int8",
+                                 "1,1,1,1,1,1,,causal",
                                  "1,1,1,1,1,1 ",
                                  "0,1,1,1,1,1",
                                  "-1,1,1,1,1,1",
@@ -207,6 +277,15 @@ Test(shapes, shapes_that_are_none) {
                       texts[i]);
         cr_expect_neq(expected[0], '\0', "\"%s\"", texts[i]);
     }
+    /* One digit more than a name has room for. */
+    struct bench_case c;
+    char text[sizeof c.name + 1] = "1,1,1,1,1,1,softcap=1.", expected[128] = "";
+    memset(text + strlen(text), '0', sizeof c.name - strlen(text));
+    cr_expect_not(bench_case_parse(text, &c, expected, sizeof expected));
+    cr_expect_neq(expected[0], '\0');
+    text[sizeof c.name - 1] = '\0';
+    cr_expect(bench_case_parse(text, &c, expected, sizeof expected));
+    cr_expect_str_eq(c.name, text);
 }
 
 static atomic_int calls;

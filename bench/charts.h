@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Charts of results as inline SVG. Colours are the page's: the classes i0, i1, ... are those of the
+ * instruction sets. */
+#ifndef RAPT_BENCH_CHARTS_H
+#define RAPT_BENCH_CHARTS_H
+
+#include <stdio.h>
+
+#include "summary.h"
+
+/* A bar for each instruction set: its rate, on a track as long as its own limit. `most` is at the
+ * right end, so that bars of several charts can be compared. */
+void chart_bars(FILE *file, const struct summary *summary, int threads, size_t case_index,
+                double most);
+
+/* A curve for each instruction set: the speed-up by threads, next to that of the limit and to the
+ * ideal. */
+void chart_scaling(FILE *file, const struct summary *summary, size_t case_index);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The results as comma-separated values (RFC 4180): a line of names, then one for each run. */
+#include "bench.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static bool write_run(FILE *file, const struct bench_result *r) {
+    const struct bench_shape *s = &r->shape;
+    fprintf(file, "\"%s\",%s,%d,%d,%s,", r->of->name, r->isa, r->threads, r->threads_used,
+            bench_type_name(s->kv_type));
+    fprintf(file,
+            "%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%d,%" PRId64
+            ",%g,%d,%d,%d,",
+            s->batch, s->q_heads, s->kv_heads, s->q_len, s->kv_len, s->head_dim, s->causal,
+            s->window, (double)s->softcap, s->sinks, s->alibi, r->correct);
+    if (r->correct)
+        fprintf(file, "%.9g,%.9g,%.6g,%.9g,%s,%.9g,%.6g,%.6g,%d,%.3g\r\n", 1e3 * r->time.median,
+                1e3 * r->time.min, r->time.spread, r->rate, r->of->memory ? "GB/s" : "GFLOP/s",
+                r->limit.median, r->limit.spread, r->share, r->time.count, r->max_error);
+    else
+        fprintf(file, ",,,,,,,,,%.3g\r\n", r->max_error);
+    return !ferror(file);
+}
+
+bool bench_csv_write(FILE *file, const struct bench_result *results, size_t count) {
+    bool written = fputs("case,isa,threads,threads_used,dtype,batch,q_heads,kv_heads,q_len,kv_len,"
+                         "head_dim,causal,window,softcap,sinks,alibi,correct,ms,min_ms,spread,rate,"
+                         "unit,limit,limit_spread,share,repetitions,max_error\r\n",
+                         file) >= 0;
+    for (size_t i = 0; written && i < count; i++)
+        written = write_run(file, &results[i]);
+    return written;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "html.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "charts.h"
+
+static const char head[] =
+    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+    "<title>rapt bench</title>\n<style>\n"
+    ":root{color-scheme:light dark;--page:#fafaf8;--card:#fff;--ink:#1d1d1b;--soft:#666660;"
+    "--line:#e4e4de;--track:#e9e9e4;--c0:#2a6fd0;--c1:#c9570f;--c2:#12866f;--c3:#7d4fc4}\n"
+    "@media(prefers-color-scheme:dark){:root{--page:#161615;--card:#20201f;--ink:#f0f0ec;"
+    "--soft:#a3a39c;--line:#363633;--track:#373734;--c0:#5c9bf0;--c1:#ee8648;--c2:#36b99c;"
+    "--c3:#a983e8}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0 auto;padding:24px 16px 48px;max-width:1160px;background:var(--page);"
+    "color:var(--ink);font:15px/1.5 system-ui,sans-serif}\n"
+    "h1{font-size:26px;margin:0}h2{font-size:19px;margin:36px 0 4px}\n"
+    "h3{font-size:15px;margin:22px 0 0}\n"
+    "p{margin:4px "
+    "0;max-width:76ch}.fact{display:inline-block}.soft{color:var(--soft);font-weight:400}\n"
+    ".grid-of{display:grid;gap:14px;margin-top:14px;"
+    "grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr))}\n"
+    "figure{margin:0;padding:14px;background:var(--card);border:1px solid var(--line);"
+    "border-radius:10px}figcaption{font-weight:600;font-size:14px;margin-bottom:6px;"
+    "overflow-wrap:anywhere}\n"
+    "svg{display:block;width:100%;height:auto}\n"
+    "text{font:12px system-ui,sans-serif;fill:var(--ink);font-variant-numeric:tabular-nums}\n"
+    "text.soft,tspan.soft{fill:var(--soft)}.end{text-anchor:end}.middle{text-anchor:middle}\n"
+    ".track{fill:var(--track)}.grid{stroke:var(--line)}\n"
+    ".ideal{stroke:var(--soft);stroke-dasharray:5 4;fill:none}\n"
+    ".i0{--c:var(--c0)}.i1{--c:var(--c1)}.i2{--c:var(--c2)}.i3{--c:var(--c3)}\n"
+    "rect,circle,.key{fill:var(--c)}rect.track{fill:var(--track)}\n"
+    "circle{stroke:var(--card);stroke-width:1.5}\n"
+    "path.curve{stroke:var(--c);stroke-width:2;fill:none}\n"
+    "path.limit{stroke:var(--c);stroke-width:1.5;stroke-dasharray:1 4;stroke-linecap:round;"
+    "fill:none}\n"
+    ".key{display:inline-block;width:11px;height:11px;border-radius:3px;background:var(--c);"
+    "margin:0 5px 0 12px}.key:first-child{margin-left:0}\n"
+    ".wide{overflow-x:auto;margin-top:14px}\n"
+    "table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;"
+    "white-space:nowrap}th,td{padding:4px 12px 4px 0;text-align:right;"
+    "border-bottom:1px solid var(--line)}th{color:var(--soft);font-weight:500}\n"
+    "th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}\n"
+    "</style></head><body>\n<h1>rapt bench</h1>\n";
+
+static void write_text(FILE *file, const char *text) {
+    for (; *text; text++)
+        if (*text == '<' || *text == '&')
+            fprintf(file, "&#%d;", *text);
+        else
+            putc(*text, file);
+}
+
+/* What was measured, on what and when. False if there is no memory. */
+static bool write_machine(FILE *file, double others) {
+    static const char *const keys[] = {"cpu", "os", "compiler", "rapt", "date"};
+    cJSON *machine = bench_machine(others);
+    if (!machine)
+        return false;
+    fprintf(file, "<p class=\"soft\">");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (i)
+            fprintf(file, " · ");
+        fprintf(file, "<span class=\"fact\">%s", strcmp(keys[i], "rapt") == 0 ? "rapt " : "");
+        write_text(file, cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(machine, keys[i])));
+        fprintf(file, "</span>");
+    }
+    fprintf(file,
+            "</p>\n<p class=\"soft\">%d CPUs of %d cores; others took %.0f%% of the CPU "
+            "time</p>\n",
+            bench_cpus_usable(), bench_cores_usable(), 100 * others);
+    cJSON_Delete(machine);
+    return true;
+}
+
+static void write_legend(FILE *file, const struct summary *s) {
+    fprintf(file, "<p>");
+    for (size_t i = 0; i < s->isa_count; i++)
+        fprintf(file, "<span class=\"key i%zu\"></span>%s", i, summary_at(s, i, 0, 0)->isa);
+    fprintf(file, "</p>\n");
+}
+
+/* The largest rate or limit of one unit with so many threads. */
+static double find_most(const struct summary *s, int t, bool memory) {
+    double most = 0;
+    for (size_t i = 0; i < s->isa_count; i++)
+        for (size_t c = 0; c < s->case_count; c++) {
+            const struct bench_result *r = summary_at(s, i, t, c);
+            if (r->correct && r->of->memory == memory)
+                most = fmax(most, fmax(r->rate, r->limit.median));
+        }
+    return most;
+}
+
+static void write_bars(FILE *file, const struct summary *s) {
+    fprintf(file, "<h2>Instruction sets</h2>\n<p>Each bar lies on a track as long as the "
+                  "instruction set's own limit, measured in the same run: the peak of fused "
+                  "multiply-adds or, in GB/s, the bandwidth of reading the same memory.</p>\n");
+    write_legend(file, s);
+    for (int t = 0; t < s->threads.count; t++) {
+        const int threads = (int)s->threads.value[t];
+        fprintf(file, "<h3>%d thread%s</h3>\n<div class=\"grid-of\">\n", threads,
+                threads == 1 ? "" : "s");
+        for (size_t c = 0; c < s->case_count; c++)
+            chart_bars(file, s, t, c, find_most(s, t, summary_at(s, 0, t, c)->of->memory));
+        fprintf(file, "</div>\n");
+    }
+}
+
+static void write_scaling(FILE *file, const struct summary *s) {
+    if (s->threads.count < 2)
+        return;
+    fprintf(file, "<h2>Scaling</h2>\n<p>Solid: attention. Dotted: the limit with as many threads. "
+                  "Dashed: if each thread added as much as the first.</p>\n");
+    write_legend(file, s);
+    fprintf(file, "<div class=\"grid-of\">\n");
+    for (size_t c = 0; c < s->case_count; c++)
+        chart_scaling(file, s, c);
+    fprintf(file, "</div>\n");
+}
+
+static void write_row(FILE *file, const struct bench_result *r) {
+    fprintf(file, "<tr><td>%s%s</td><td>%s</td><td>%d</td>", r->of->name, r->cut ? " *" : "",
+            r->isa, r->threads);
+    if (r->correct)
+        fprintf(file,
+                "<td>%.3f</td><td>%.1f%%</td><td>%.1f %s</td><td>%.1f</td><td>%.1f%%</td>"
+                "<td>%.0e</td></tr>\n",
+                1e3 * r->time.median, 100 * r->time.spread, r->rate,
+                r->of->memory ? "GB/s" : "GFLOP/s", r->limit.median, 100 * r->share, r->max_error);
+    else
+        fprintf(file, "<td colspan=\"6\">wrong result</td></tr>\n");
+}
+
+static void write_table(FILE *file, const struct summary *s) {
+    bool cut = false;
+    fprintf(file, "<h2>All runs</h2>\n<div class=\"wide\"><table><thead><tr><th>case</th>"
+                  "<th>ISA</th><th>threads</th><th>ms</th><th>spread</th><th>rate</th>"
+                  "<th>limit</th><th>share</th><th>error</th></tr></thead><tbody>\n");
+    for (size_t i = 0; i < s->isa_count; i++)
+        for (int t = 0; t < s->threads.count; t++)
+            for (size_t c = 0; c < s->case_count; c++) {
+                write_row(file, summary_at(s, i, t, c));
+                cut = cut || summary_at(s, i, t, c)->cut;
+            }
+    fprintf(file,
+            "</tbody></table></div>\n<p class=\"soft\">ms: median; spread: (slowest - fastest) / "
+            "median, the outer tenths left out; error: the largest against the oracle.%s</p>\n",
+            cut ? " * only some of the case's queries, with all of its keys." : "");
+}
+
+bool html_write(FILE *file, const struct summary *s, double others) {
+    fputs(head, file);
+    if (!write_machine(file, others)) {
+        errno = ENOMEM;
+        return false;
+    }
+    write_scaling(file, s);
+    write_bars(file, s);
+    write_table(file, s);
+    fprintf(file, "</body></html>\n");
+    return !ferror(file);
+}

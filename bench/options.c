@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include <string.h>
+
+enum { MAX_THREADS = 4096 };
+
+static const char notes[] =
+    "Flags of --shape:\n"
+    "  causal                            the last query is aligned with the last key\n"
+    "  window=N                          causal, and a query sees its last N keys alone\n"
+    "  softcap=X, sinks, alibi           as gemma2, gpt-oss and bloom below have them\n"
+    "  bf16, int8                        the type of keys and values\n"
+    "\n"
+    "Cases; without --case, --suite and --shape those with *, with --quick those with **:\n"
+    "  prefill-2048-d128, -d64, -d32 **  8 heads, 2048 queries and keys\n"
+    "  prefill-2048-d128-causal **, -d64-causal *, -d32-causal *\n"
+    "  prefill-ragged, prefill-equal     8 sequences end to end, causal; as much work in\n"
+    "                                    equal lengths\n"
+    "  mixed-ragged, mixed-equal         3 prefills and 8 decodes in one call; likewise\n"
+    "  decode-4k-f32, -bf16, -int8 **    1 query, 32 heads on 8 key heads, 4096 keys that\n"
+    "                                    come from memory\n"
+    "  decode-32k-TYPE                   32768 keys\n"
+    "  decode-4k-b8-TYPE, decode-32k-b8-TYPE  8 sequences\n"
+    "  decode-4k-warm-TYPE               the same keys again and again\n"
+    "  decode-4k-paged-bf16              keys in pages of 16\n"
+    "Models, encoders first; a number is that of tokens, b8 a batch of 8:\n"
+    "  minilm-32, -128, -256, -b32-128   12 heads of 32\n"
+    "  bert-base-128, -384, -512, -b8-128, bert-large-384\n"
+    "  vit-b16-197, vit-l14-257, vit-siglip-729\n"
+    "  sd15-4096-d40, -1024-d80, -256-d160, -cross-d40, sdxl-4096\n"
+    "                                    Stable Diffusion; cross: 77 keys\n"
+    "  whisper-1500, whisper-cross       the encoder; a token's look at its output\n"
+    "  gpt2-xl-1024                      25 heads, causal as all that follow\n"
+    "  llama3-8b-512, -2048, -8192; -decode-1k, -4k, -8k, -32k in bf16\n"
+    "  mistral-8192-window               4096 keys of 8192\n"
+    "  gpt-oss-4096, gpt-oss-4096-window sinks; 128 keys\n"
+    "  qwen2.5-0.5b-2048, -decode-8k     7 query heads on a key head\n"
+    "  qwen2.5-1.5b-2048, -decode-8k     6 query heads on a key head\n"
+    "  gemma2-2b-2048                    head_dim 256, softcap 50\n"
+    "  phi3-mini-2048                    head_dim 96\n"
+    "  falcon-7b-2048                    71 query heads on one key head\n"
+    "  bloom-560m-2048                   ALiBi\n"
+    "The start of names up to a dash stands for them all, such as decode-4k or llama3-8b.\n";
+
+static const char examples[] =
+    "rapt bench --quick\n"
+    "rapt bench --isa avx2 --threads 1,2,4 --json bench.json\n"
+    "rapt bench --case decode-4k,mixed,bert\n"
+    "rapt bench --suite encoder\n"
+    "rapt bench scaling --case llama3-8b-2048,decode-4k-bf16 --html bench.html\n"
+    "rapt bench isa --quick --compare bench.json\n"
+    "rapt bench --shape 1,32,8,512,4096,128,causal,bf16\n";
+
+/* What the options are read into. */
+static struct request given;
+
+static const char *const suites[] = {"quick", "prefill", "decode", "encoder", "all", NULL};
+
+static const struct args_option options[] = {
+    {.name = "threads",
+     .kind = ARGS_INTS,
+     .to = &given.threads,
+     .metavar = "N,...",
+     .least = 1,
+     .most = MAX_THREADS,
+     .help = "Thread counts (default 1 and the number of usable CPUs; isa: that number; "
+             "scaling: from 1 to it)"},
+    {.name = "isa",
+     .kind = ARGS_STRING,
+     .to = &given.isa,
+     .metavar = "all|NAME",
+     .help = "Instruction sets (default all that the machine has; scaling: the best)"},
+    {.name = "case",
+     .kind = ARGS_STRING,
+     .to = &given.cases,
+     .metavar = "NAME,...",
+     .help = "Cases, or the start of their names (default those with * below)"},
+    {.name = "suite",
+     .kind = ARGS_CHOICE,
+     .to = &given.suite,
+     .metavar = "NAME",
+     .choices = suites,
+     .help = "Cases of a kind: quick, prefill, decode, encoder or all"},
+    {.name = "shape",
+     .kind = ARGS_STRING,
+     .to = &given.shape,
+     .metavar = "SHAPE",
+     .help = "A case of your own: B,Hq,Hkv,Sq,Skv,D[,flags] for batches, query and key "
+             "heads, queries, keys and channels; flags are below"},
+    {.name = "weak",
+     .kind = ARGS_ON,
+     .to = &given.weak,
+     .help = "With scaling: as many times the batch as there are threads (weak scaling), "
+             "rather than the same work for all of them (strong scaling); without ragged cases"},
+    {.name = "quick",
+     .kind = ARGS_ON,
+     .to = &given.quick,
+     .help = "Fewer cases and repetitions: seconds instead of minutes"},
+    {.name = "time",
+     .kind = ARGS_POSITIVE,
+     .to = &given.seconds,
+     .metavar = "SECONDS",
+     .help = "How long to repeat each measurement (default 1, quick 0.1)"},
+    {.name = "json",
+     .kind = ARGS_STRING,
+     .to = &given.json,
+     .metavar = "FILE",
+     .help = "Write the results there too, as JSON"},
+    {.name = "csv",
+     .kind = ARGS_STRING,
+     .to = &given.csv,
+     .metavar = "FILE",
+     .help = "Write them there as comma-separated values, a line for each run"},
+    {.name = "html",
+     .kind = ARGS_STRING,
+     .to = &given.html,
+     .metavar = "FILE",
+     .help = "Write a page with charts, which needs no network"},
+    {.name = "compare",
+     .kind = ARGS_STRING,
+     .to = &given.compare,
+     .metavar = "OLD.json",
+     .help = "Say what got slower or faster since that report of --json, beyond the spreads "
+             "of both runs"},
+};
+
+static const struct args_command command = {
+    .name = "bench",
+    .about = "Times attention for each instruction set and thread count, next to what this "
+             "machine reaches at the same time: the peak of fused multiply-adds or, for few "
+             "queries, the bandwidth of reading their keys and values. Every result is checked "
+             "before it is timed. A variant too slow for a case, such as scalar, is timed on "
+             "fewer of its queries.\n"
+             "rapt bench isa: instruction sets side by side, each beside its own peak.\n"
+             "rapt bench scaling: from one thread to all, with the peak and the bandwidth of "
+             "each count.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .notes = notes,
+    .examples = examples,
+    .failure = "a result was wrong, or something got slower than --compare says it was",
+};
+
+int options_read(struct request *request, int argc, char **argv) {
+    given = (struct request){.suite = SUITE_NONE};
+    if (argc > 1 && strcmp(argv[1], "isa") == 0)
+        given.view = VIEW_ISA;
+    if (argc > 1 && strcmp(argv[1], "scaling") == 0)
+        given.view = VIEW_SCALING;
+    const int words = given.view != VIEW_TABLES;
+    const int code = args_parse(&command, argc - words, argv + words);
+    *request = given;
+    if (code == ARGS_GO_ON && given.weak && given.view != VIEW_SCALING)
+        return args_fail("bench", "--weak is for rapt bench scaling alone");
+    return code;
+}
