@@ -132,6 +132,14 @@ struct rapt_kernels {
 
     /* Reads n floats as fast as memory gives them; the largest, -inf if there's none. */
     double (*probe_read)(const float *data, int64_t n);
+
+    /*
+     * out[i][lane] = bias[i] + sum over c of weight[i][c] * x[c][lane] for i < rows: a chain of
+     * fused multiply-adds over the channels from zero, then the bias. x is [channels][width], out
+     * [rows][width], weight_row the floats from one row of weights to the next; bias may be NULL.
+     */
+    void (*project)(float *out, const float *x, int width, int64_t channels, const float *weight,
+                    ptrdiff_t weight_row, const float *bias, int rows);
 };
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys and values of growing sequences: the pool says where, this file what. */
-#include <rapt/cache.h>
+#include "cache.h"
 
 #include <fenv.h>
 #include <inttypes.h>
@@ -329,6 +329,10 @@ int64_t rapt_cache_length(const rapt_cache *cache, int64_t sequence) {
     if (!cache || sequence < 0 || sequence >= cache->pool.sequences)
         return -1;
     return cache->pool.length[sequence];
+}
+
+const rapt_rope *rapt_cache_rope(const rapt_cache *cache) {
+    return cache->rope;
 }
 
 int64_t rapt_cache_pages_free(const rapt_cache *cache) {

@@ -2,7 +2,6 @@
 #include "plan.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "status.h"
 
@@ -28,6 +27,12 @@ int64_t rapt_chunk(int64_t head_dim, int64_t value_dim) {
     const int64_t block = rapt_key_block(head_dim, value_dim);
     const int64_t bytes = block * (head_dim + value_dim) * (int64_t)sizeof(float);
     return block * rapt_min(CHUNK_BLOCKS_MAX, rapt_max(1, CHUNK_BYTES / bytes));
+}
+
+int rapt_threads_for(double flops, int most) {
+    if (flops < most * flops_per_thread)
+        most = (int)(flops / flops_per_thread);
+    return most < 1 ? 1 : most > THREADS_MAX ? THREADS_MAX : most;
 }
 
 static int64_t divide_up(int64_t a, int64_t b) {
@@ -232,9 +237,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     const struct totals all = sum_up(plan);
     if (!all.counted)
         return too_large(p);
-    if (all.flops < threads * flops_per_thread)
-        threads = (int)(all.flops / flops_per_thread);
-    threads = threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : threads;
+    threads = rapt_threads_for(all.flops, threads);
 
     const int64_t row_bytes = (p->head_dim + p->value_dim) * (int64_t)sizeof(float);
     const int64_t shares = (int64_t)threads * TASKS_PER_THREAD;
@@ -257,20 +260,42 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     return RAPT_OK;
 }
 
-static int heavier_first(const void *a, const void *b) {
-    const struct rapt_task *x = a, *y = b;
+static bool is_heavier(const struct rapt_task *x, const struct rapt_task *y) {
     if (x->cost != y->cost)
-        return x->cost > y->cost ? -1 : 1;
+        return x->cost > y->cost;
     if (x->batch != y->batch)
-        return x->batch < y->batch ? -1 : 1;
+        return x->batch < y->batch;
     if (x->kv_head != y->kv_head)
-        return x->kv_head < y->kv_head ? -1 : 1;
+        return x->kv_head < y->kv_head;
     if (x->panel != y->panel)
-        return x->panel < y->panel ? -1 : 1;
-    return (x->chunks.first > y->chunks.first) - (x->chunks.first < y->chunks.first);
+        return x->panel < y->panel;
+    return x->chunks.first < y->chunks.first;
 }
 
+/* Lets a task sink in a heap of n that has the lightest on top. */
+static void sink(struct rapt_task *tasks, int64_t at, int64_t n) {
+    const struct rapt_task task = tasks[at];
+    for (int64_t child = 2 * at + 1; child < n; child = 2 * at + 1) {
+        if (child + 1 < n && is_heavier(&tasks[child], &tasks[child + 1]))
+            child++;
+        if (!is_heavier(&task, &tasks[child]))
+            break;
+        tasks[at] = tasks[child];
+        at = child;
+    }
+    tasks[at] = task;
+}
+
+/* Heaviest first; in place, for qsort() may allocate. */
 void rapt_plan_tasks(struct rapt_plan *plan) {
+    struct rapt_task *tasks = plan->tasks;
     divide(plan);
-    qsort(plan->tasks, (size_t)plan->task_count, sizeof *plan->tasks, heavier_first);
+    for (int64_t i = plan->task_count / 2 - 1; i >= 0; i--)
+        sink(tasks, i, plan->task_count);
+    for (int64_t n = plan->task_count - 1; n > 0; n--) {
+        const struct rapt_task lightest = tasks[0];
+        tasks[0] = tasks[n];
+        tasks[n] = lightest;
+        sink(tasks, 0, n);
+    }
 }

@@ -80,6 +80,9 @@ struct rapt_plan {
 int rapt_key_block(int64_t head_dim, int64_t value_dim);
 int64_t rapt_chunk(int64_t head_dim, int64_t value_dim);
 
+/* How many of at most so many threads have work that is worth waking them for. */
+int rapt_threads_for(double flops, int most);
+
 /* Whether a sequence's rows are one panel of few rows, its number of panels, and the rows of one:
  * all panels of a sequence are about as wide. */
 bool rapt_is_few(const struct rapt_plan *plan, int64_t b);

@@ -93,3 +93,38 @@ void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, voi
 #endif
     rapt_run_slice(plan, data, 0, 1, workspace);
 }
+
+/* What the threads of rapt_run_each() share. */
+struct each {
+    atomic_int_fast64_t next;
+    int64_t count;
+    void (*task)(const void *, int64_t, void *);
+    const void *context;
+};
+
+static void run_some(struct each *each, void *scratch) {
+    fenv_t callers;
+    rapt_enter_environment(&callers);
+    for (;;) {
+        const int64_t i = atomic_fetch_add_explicit(&each->next, 1, memory_order_relaxed);
+        if (i >= each->count)
+            break;
+        each->task(each->context, i, scratch);
+    }
+    fesetenv(&callers);
+}
+
+void rapt_run_each(int threads, int64_t count, void (*task)(const void *, int64_t, void *),
+                   const void *context, void *scratch, size_t scratch_bytes) {
+    struct each each = {.count = count, .task = task, .context = context};
+#ifdef _OPENMP
+    if (threads > 1 && count > 1 && !omp_in_parallel()) {
+#    pragma omp parallel num_threads(threads)
+        run_some(&each, (char *)scratch + (size_t)omp_get_thread_num() * scratch_bytes);
+        return;
+    }
+#endif
+    (void)threads;
+    (void)scratch_bytes;
+    run_some(&each, scratch);
+}

@@ -26,6 +26,14 @@ size_t rapt_run_workspace(const struct rapt_plan *plan, int slices);
  */
 void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace);
 
+/*
+ * Calls task(context, i, scratch) for each i < count, on so many threads at most, each with
+ * scratch_bytes of its own; `scratch` has as many for each of the threads, a multiple of
+ * RAPT_ALIGN.
+ */
+void rapt_run_each(int threads, int64_t count, void (*task)(const void *, int64_t, void *),
+                   const void *context, void *scratch, size_t scratch_bytes);
+
 /* One slice of a run, on the calling thread, in a workspace that was zero before the first one. */
 void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int slice,
                     int slices, void *workspace);

@@ -6,6 +6,7 @@
 #include <rapt/attention.h>
 #include <rapt/cache.h>
 #include <rapt/isa.h>
+#include <rapt/mha.h>
 #include <rapt/rope.h>
 #include <rapt/status.h>
 #include <rapt/tensor.h>

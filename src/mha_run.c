@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A layer's run: its workspace, and its steps. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "cache.h"
+#include "check_tensor.h"
+#include "mha.h"
+#include "run.h"
+
+/* A workspace's parts are laid out one after the other, each at a multiple of a cache line. */
+struct layout {
+    char *memory; /* NULL to learn the size alone */
+    size_t used;
+    bool too_large;
+};
+
+static void *take(struct layout *layout, int64_t a, int64_t b, int64_t c, size_t size) {
+    size_t bytes;
+    char *at = layout->memory ? layout->memory + layout->used : NULL;
+    if (__builtin_mul_overflow((size_t)a, (size_t)b, &bytes) ||
+        __builtin_mul_overflow(bytes, (size_t)c, &bytes) ||
+        __builtin_mul_overflow(bytes, size, &bytes) ||
+        __builtin_add_overflow(bytes, layout->used, &bytes) || bytes > PTRDIFF_MAX / 2)
+        layout->too_large = true;
+    else
+        layout->used = (bytes + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
+    return layout->too_large ? NULL : at;
+}
+
+static void take_numbers(struct mha_run *run, struct layout *layout, int64_t batch) {
+    run->before = take(layout, batch, 1, 1, sizeof *run->before);
+    run->after = take(layout, batch, 1, 1, sizeof *run->after);
+    run->first_row = take(layout, batch, 1, 1, sizeof *run->first_row);
+}
+
+static rapt_tensor rows_of(const float *data, int64_t batch, int64_t positions, int64_t channels) {
+    return rapt_tensor_bhsd(data, RAPT_F32, batch, 1, positions, channels);
+}
+
+static struct rapt_projection projection(const struct mha_run *run, int matrix, rapt_tensor in,
+                                         rapt_tensor out) {
+    return (struct rapt_projection){in, run->layer->weight[matrix], run->layer->bias[matrix], out};
+}
+
+/* The projections from what is in memory. */
+static void make_projections(struct mha_run *run) {
+    const rapt_mha_args *a = &run->layer->args;
+    const rapt_mha_run_args *args = run->args;
+    const rapt_tensor context = args->context.dtype != RAPT_NONE ? args->context : args->input;
+    const int64_t b = run->batch, s = run->tokens, n = run->new_keys;
+    const int threads = rapt_run_threads(a->threads);
+    run->in[0] = projection(run, MHA_QUERY, args->input,
+                            rows_of(run->query, b, s, a->q_heads * a->head_dim));
+    run->in[1] =
+        projection(run, MHA_KEY, context, rows_of(run->key, b, n, a->kv_heads * a->head_dim));
+    run->in[2] =
+        projection(run, MHA_VALUE, context, rows_of(run->value, b, n, a->kv_heads * a->value_dim));
+    run->out =
+        projection(run, MHA_OUT, rows_of(run->mixed, b, s, a->q_heads * a->value_dim), args->out);
+    run->into = rapt_projections_divide(run->layer->kernels, run->in, 3, threads);
+    run->out_of = rapt_projections_divide(run->layer->kernels, &run->out, 1, threads);
+}
+
+static size_t most(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* All of the workspace, behind the numbers. */
+static rapt_status lay_out(struct mha_run *run, struct layout *layout) {
+    const rapt_mha_args *a = &run->layer->args;
+    const rapt_mha_run_args *args = run->args;
+    const int64_t b = run->batch, s = run->tokens, n = run->new_keys;
+    const bool turns = a->rope && args->cache && !args->positions;
+    const bool averages = args->weights.dtype != RAPT_NONE && args->weights_form == RAPT_MHA_MEAN;
+    run->query = take(layout, b, s, a->q_heads * a->head_dim, sizeof(float));
+    run->key = take(layout, b, n, a->kv_heads * a->head_dim, sizeof(float));
+    run->value = take(layout, b, n, a->kv_heads * a->value_dim, sizeof(float));
+    run->mixed = take(layout, b, s, a->q_heads * a->value_dim, sizeof(float));
+    run->head_weights = take(layout, averages ? b : 0, s, run->keys, sizeof(float));
+    run->positions = take(layout, turns ? b : 0, s, 1, sizeof *run->positions);
+    if (!layout->too_large) {
+        make_projections(run);
+        TRY(rapt_mha_attend_size(run));
+        const size_t projections = most(run->into.scratch_bytes * (size_t)run->into.threads,
+                                        run->out_of.scratch_bytes * (size_t)run->out_of.threads);
+        run->scratch = take(layout, 1, 1, 1, most(projections, run->attention_bytes));
+    }
+    if (layout->too_large)
+        return INVALID("input: %" PRId64 " sequences of %" PRId64
+                       " tokens need a workspace larger than the address space, expected fewer",
+                       b, s);
+    return RAPT_OK;
+}
+
+/* What must be known before anything can be measured. */
+static rapt_status check_call(const rapt_mha *layer, const rapt_mha_run_args *args) {
+    if (!layer)
+        return INVALID("layer: found NULL, expected a layer");
+    if (!args)
+        return INVALID("args: found NULL, expected a pointer to rapt_mha_run_args");
+    if (args->size != sizeof *args)
+        return INVALID("args: size is %zu, expected %zu, as rapt_mha_run_defaults() sets it",
+                       args->size, sizeof *args);
+    return rapt_check_dimensions("input", &args->input);
+}
+
+rapt_status rapt_mha_workspace_size(const rapt_mha *layer, const rapt_mha_run_args *args,
+                                    size_t *size) {
+    if (!size)
+        return INVALID("size: found NULL, expected where to put the size");
+    *size = 0;
+    TRY(check_call(layer, args));
+    struct mha_run run = {.layer = layer, .args = args};
+    struct layout layout = {0};
+    take_numbers(&run, &layout, args->input.shape[0]);
+    layout.memory = malloc(layout.used);
+    if (!layout.memory)
+        return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %" PRId64 " lengths",
+                         args->input.shape[0]);
+    void *numbers = layout.memory;
+    layout.used = 0;
+    take_numbers(&run, &layout, args->input.shape[0]);
+    rapt_status status = rapt_mha_check_run(&run);
+    layout.memory = NULL;
+    if (status == RAPT_OK)
+        status = lay_out(&run, &layout);
+    free(numbers);
+    if (status == RAPT_OK)
+        *size = layout.used + RAPT_ALIGN - 1;
+    return status;
+}
+
+/* Queries, and keys that don't go through a cache, by their positions. */
+static rapt_status rotate(const struct mha_run *run) {
+    const rapt_mha_args *a = &run->layer->args;
+    const rapt_mha_run_args *args = run->args;
+    if (!a->rope)
+        return RAPT_OK;
+    const int64_t *positions = args->positions;
+    if (args->cache && !positions) {
+        for (int64_t i = 0; i < run->batch * run->tokens; i++)
+            run->positions[i] = run->before[i / run->tokens] + i % run->tokens;
+        positions = run->positions;
+    }
+    const rapt_tensor query =
+        rapt_tensor_bshd(run->query, RAPT_F32, run->batch, a->q_heads, run->tokens, a->head_dim);
+    TRY(rapt_rope_apply(a->rope, &query, positions, run->tokens, &query));
+    if (args->cache)
+        return RAPT_OK;
+    const rapt_tensor key =
+        rapt_tensor_bshd(run->key, RAPT_F32, run->batch, a->kv_heads, run->new_keys, a->head_dim);
+    const bool own = args->context.dtype == RAPT_NONE;
+    return rapt_rope_apply(a->rope, &key, own ? positions : NULL, run->new_keys, &key);
+}
+
+/* All sequences get their new tokens, or none does. */
+static rapt_status append(const struct mha_run *run) {
+    const rapt_mha_args *a = &run->layer->args;
+    const rapt_mha_run_args *args = run->args;
+    const rapt_tensor keys =
+        rapt_tensor_bshd(run->key, RAPT_F32, 1, a->kv_heads, run->tokens, a->head_dim);
+    const rapt_tensor values =
+        rapt_tensor_bshd(run->value, RAPT_F32, 1, a->kv_heads, run->tokens, a->value_dim);
+    rapt_status status = RAPT_OK;
+    int64_t b = 0;
+    for (; args->cache && status == RAPT_OK && b < run->batch; b++) {
+        rapt_tensor key = keys, value = values;
+        key.data = run->key + b * run->tokens * a->kv_heads * a->head_dim;
+        value.data = run->value + b * run->tokens * a->kv_heads * a->value_dim;
+        status = rapt_cache_append(args->cache, args->first_sequence + b, &key, &value,
+                                   args->positions ? args->positions + b * run->tokens : NULL);
+    }
+    if (status != RAPT_OK)
+        for (int64_t k = 0; k < b - 1; k++)
+            rapt_cache_truncate(args->cache, args->first_sequence + k, run->before[k]);
+    return status;
+}
+
+/* The steps, in a workspace that is large enough. */
+static rapt_status run_steps(struct mha_run *run) {
+    TRY(rapt_mha_check_data(run));
+    TRY(rapt_mha_attend_check(run));
+    rapt_projections_run(&run->into, run->scratch);
+    TRY(rotate(run));
+    TRY(append(run));
+    TRY(rapt_mha_attend(run));
+    rapt_projections_run(&run->out_of, run->scratch);
+    return RAPT_OK;
+}
+
+static rapt_status run_in(const rapt_mha *layer, const rapt_mha_run_args *args, void *workspace,
+                          size_t size) {
+    struct mha_run run = {.layer = layer, .args = args};
+    const size_t skip = (size_t)(-(uintptr_t)workspace % RAPT_ALIGN);
+    struct layout layout = {0}, numbers = {0};
+    take_numbers(&run, &numbers, args->input.shape[0]);
+    if (size < numbers.used + RAPT_ALIGN - 1)
+        return INVALID("workspace_size: found %zu, expected what rapt_mha_workspace_size() says",
+                       size);
+    layout.memory = (char *)workspace + skip;
+    take_numbers(&run, &layout, args->input.shape[0]);
+    TRY(rapt_mha_check_run(&run));
+    const struct layout start = layout;
+    layout.memory = NULL;
+    TRY(lay_out(&run, &layout));
+    if (size < layout.used + RAPT_ALIGN - 1)
+        return INVALID("workspace_size: found %zu, expected %zu or more", size,
+                       layout.used + RAPT_ALIGN - 1);
+    layout = start;
+    TRY(lay_out(&run, &layout));
+    return run_steps(&run);
+}
+
+rapt_status rapt_mha_run(const rapt_mha *layer, const rapt_mha_run_args *args, void *workspace,
+                         size_t workspace_size) {
+    void *allocated = NULL;
+    if (workspace) {
+        TRY(check_call(layer, args));
+    } else {
+        TRY(rapt_mha_workspace_size(layer, args, &workspace_size));
+        workspace = allocated = malloc(workspace_size);
+        if (!allocated)
+            return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes",
+                             workspace_size);
+    }
+    fenv_t callers;
+    rapt_enter_environment(&callers);
+    const rapt_status status = run_in(layer, args, workspace, workspace_size);
+    fesetenv(&callers);
+    free(allocated);
+    return status;
+}

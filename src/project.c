@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "project.h"
+
+#include "plan.h"
+#include "row.h"
+#include "run.h"
+
+enum {
+    ROWS = 32,             /* of weights that are projected at once */
+    TASK_BYTES = 1 << 19,  /* of weights in a task: panels that follow find them in the L2 cache */
+    TASKS_PER_THREAD = 4,  /* enough for an even load off one counter */
+    LINE = RAPT_ALIGN / 4, /* floats */
+};
+
+static int64_t divide_up(int64_t a, int64_t b) {
+    return a / b + (a % b != 0);
+}
+
+static int64_t tokens(const struct rapt_projection *p) {
+    return p->in.shape[0] * p->in.shape[2];
+}
+
+/* Whether rows of weights are copied, as f32 and dense, before they are used. */
+static bool is_staged(const rapt_tensor *weight) {
+    return weight->dtype != RAPT_F32 || (weight->shape[3] > 1 && weight->stride[3] != 1);
+}
+
+/* The scratch of a thread, in floats from its start: the panel comes first. */
+static size_t result_at(const struct rapt_projections *all) {
+    return (size_t)all->channels * (size_t)all->kernels->panel_rows;
+}
+static size_t bias_at(const struct rapt_projections *all) {
+    return result_at(all) + ROWS * (size_t)all->kernels->panel_rows;
+}
+static size_t staged_at(const struct rapt_projections *all) {
+    return bias_at(all) + ROWS;
+}
+
+struct rapt_projections rapt_projections_divide(const struct rapt_kernels *kernels,
+                                                const struct rapt_projection *projection, int count,
+                                                int threads) {
+    struct rapt_projections all = {.kernels = kernels, .projection = projection, .count = count};
+    double flops = 0;
+    for (int i = 0; i < count; i++) {
+        const rapt_tensor *w = &projection[i].weight;
+        flops += 2.0 * (double)tokens(&projection[i]) * (double)w->shape[2] * (double)w->shape[3];
+        all.channels = rapt_max(all.channels, w->shape[3]);
+        all.stages = all.stages || is_staged(w);
+    }
+    all.threads = rapt_threads_for(flops, threads);
+    for (int i = 0; i < count; i++) {
+        const rapt_tensor *w = &projection[i].weight;
+        const int64_t panels = divide_up(tokens(&projection[i]), kernels->panel_rows);
+        const int64_t wanted = divide_up((int64_t)all.threads * TASKS_PER_THREAD, panels);
+        const int64_t most = TASK_BYTES / (w->shape[3] * (int64_t)sizeof(float));
+        const int64_t rows = rapt_min(most, divide_up(w->shape[2], wanted));
+        all.task_rows[i] = rapt_max(1, divide_up(rows, ROWS)) * ROWS;
+        all.first_task[i + 1] =
+            all.first_task[i] + panels * divide_up(w->shape[2], all.task_rows[i]);
+    }
+    const size_t staged = all.stages ? ROWS * (size_t)all.channels : 0;
+    all.scratch_bytes = (staged_at(&all) + staged + LINE - 1) / LINE * LINE * sizeof(float);
+    return all;
+}
+
+/* Floats from a tensor's data to a token's row. */
+static int64_t token_row(const rapt_tensor *t, int64_t token) {
+    return rapt_row_offset(t, token / t->shape[2], 0, token % t->shape[2]);
+}
+
+/* Rows of weights as f32, and how far they are apart. */
+static const float *weight_rows(const struct rapt_projections *all, const rapt_tensor *w,
+                                int64_t row, int rows, float *staged, ptrdiff_t *apart) {
+    *apart = w->stride[2];
+    if (!is_staged(w))
+        return (const float *)w->data + row * w->stride[2];
+    *apart = w->shape[3];
+    for (int i = 0; i < rows; i++)
+        rapt_read_row(all->kernels, staged + i * w->shape[3], w, w->data, (row + i) * w->stride[2],
+                      1, w->shape[3]);
+    return staged;
+}
+
+/* A panel of tokens by some rows of weights. */
+static void project_panel(const struct rapt_projections *all, const struct rapt_projection *p,
+                          int64_t panel, int64_t first, int64_t last, float *scratch) {
+    const struct rapt_kernels *kernels = all->kernels;
+    const int64_t token = panel * kernels->panel_rows;
+    const int count = (int)rapt_min(kernels->panel_rows, tokens(p) - token);
+    const int width = (int)divide_up(count, kernels->lanes) * kernels->lanes;
+    float *result = scratch + result_at(all), *bias = scratch + bias_at(all);
+    const float *in[RAPT_PANEL_ROWS_MAX];
+    float *out[RAPT_PANEL_ROWS_MAX];
+    for (int lane = 0; lane < width; lane++)
+        in[lane] = (const float *)p->in.data +
+                   token_row(&p->in, token + (lane < count ? lane : count - 1));
+    kernels->gather(scratch, width, in, p->in.stride[3], p->in.shape[3]);
+    for (int64_t row = first; row < last; row += ROWS) {
+        const int rows = (int)rapt_min(ROWS, last - row);
+        ptrdiff_t apart;
+        const float *weight =
+            weight_rows(all, &p->weight, row, rows, scratch + staged_at(all), &apart);
+        if (p->bias.dtype != RAPT_NONE)
+            rapt_read_row(kernels, bias, &p->bias, p->bias.data, row * p->bias.stride[3], 1, rows);
+        kernels->project(result, scratch, width, p->weight.shape[3], weight, apart,
+                         p->bias.dtype != RAPT_NONE ? bias : NULL, rows);
+        for (int lane = 0; lane < count; lane++)
+            out[lane] =
+                (float *)p->out.data + token_row(&p->out, token + lane) + row * p->out.stride[3];
+        kernels->scatter(out, p->out.stride[3], count, result, width, rows);
+    }
+}
+
+/* Task i: the panels of one block of rows follow each other. */
+static void run_task(const void *context, int64_t i, void *scratch) {
+    const struct rapt_projections *all = context;
+    int which = 0;
+    while (i >= all->first_task[which + 1])
+        which++;
+    const struct rapt_projection *p = &all->projection[which];
+    const int64_t panels = divide_up(tokens(p), all->kernels->panel_rows);
+    const int64_t at = i - all->first_task[which], rows = all->task_rows[which];
+    const int64_t first = at / panels * rows;
+    project_panel(all, p, at % panels, first, rapt_min(first + rows, p->weight.shape[2]), scratch);
+}
+
+void rapt_projections_run(const struct rapt_projections *all, void *scratch) {
+    rapt_run_each(all->threads, all->first_task[all->count], run_task, all, scratch,
+                  all->scratch_bytes);
+}
