@@ -5,6 +5,7 @@
 
 #include "dispatch.h"
 #include "helpers.h"
+#include "tensor.h"
 
 /* What a case has; 0 stands for the defaults of the layer, and no context for no cross-attention.
  */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The layer against its definition in double precision, and the promises about bits. */
-#include "tensor.h"
-
 #include "layers.h"
 
 static const struct layer_form forms[] = {
