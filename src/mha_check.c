@@ -110,7 +110,7 @@ static rapt_status check_weights(struct mha_run *run) {
         break;
     case RAPT_MHA_MEAN:
         heads = 1;
-        if (args->weights.stride[3] != 1)
+        if (run->keys > 1 && args->weights.stride[3] != 1)
             return INVALID("weights: stride[3] (channels) is %" PRId64 ", expected 1 for averages",
                            args->weights.stride[3]);
         break;

@@ -90,7 +90,7 @@ RAPT_API rapt_status rapt_mha_init_xavier(const rapt_mha *layer, uint64_t seed);
 /* Which attention weights a run returns. */
 typedef enum rapt_mha_form {
     RAPT_MHA_EACH = 0,   /* (B, q_heads, S, keys): of every head */
-    RAPT_MHA_MEAN = 1,   /* (B, 1, S, keys): their average over the heads */
+    RAPT_MHA_MEAN = 1,   /* (B, 1, S, keys): their average over the heads; channels are dense */
     RAPT_MHA_CHOSEN = 2, /* (B, head_count, rows, keys): of some heads and rows */
 } rapt_mha_form;
 

@@ -5,6 +5,7 @@
 
 #include <rapt/attention.h>
 #include <rapt/cache.h>
+#include <rapt/embed.h>
 #include <rapt/isa.h>
 #include <rapt/mha.h>
 #include <rapt/rope.h>
