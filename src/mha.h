@@ -38,6 +38,7 @@ struct mha_run {
     float *query, *key, *value, *mixed;
     float *head_weights; /* (batch, 1, tokens, keys), for an average */
     int64_t *positions;  /* [batch][tokens], where queries turn by a cache's lengths */
+    float *input_panels, *context_panels, *mixed_panels; /* tokens in lanes, for projections */
     struct rapt_projection in[3], out;
     struct rapt_projections into, out_of; /* the heads */
     void *scratch;                        /* for projections and for attention, in turn */

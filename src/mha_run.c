@@ -39,25 +39,28 @@ static rapt_tensor rows_of(const float *data, int64_t batch, int64_t positions, 
 }
 
 static struct rapt_projection projection(const struct mha_run *run, int matrix, rapt_tensor in,
-                                         rapt_tensor out) {
-    return (struct rapt_projection){in, run->layer->weight[matrix], run->layer->bias[matrix], out};
+                                         rapt_tensor out, float *panels, bool gathers) {
+    return (struct rapt_projection){
+        in, run->layer->weight[matrix], run->layer->bias[matrix], out, panels, gathers};
 }
 
-/* The projections from what is in memory. */
+/* The projections from what is in memory. Self-attention gathers its input once for all three. */
 static void make_projections(struct mha_run *run) {
     const rapt_mha_args *a = &run->layer->args;
     const rapt_mha_run_args *args = run->args;
-    const rapt_tensor context = args->context.dtype != RAPT_NONE ? args->context : args->input;
+    const bool crosses = args->context.dtype != RAPT_NONE;
+    const rapt_tensor context = crosses ? args->context : args->input;
+    float *panels = crosses ? run->context_panels : run->input_panels;
     const int64_t b = run->batch, s = run->tokens, n = run->new_keys;
     const int threads = rapt_run_threads(a->threads);
-    run->in[0] = projection(run, MHA_QUERY, args->input,
-                            rows_of(run->query, b, s, a->q_heads * a->head_dim));
-    run->in[1] =
-        projection(run, MHA_KEY, context, rows_of(run->key, b, n, a->kv_heads * a->head_dim));
-    run->in[2] =
-        projection(run, MHA_VALUE, context, rows_of(run->value, b, n, a->kv_heads * a->value_dim));
-    run->out =
-        projection(run, MHA_OUT, rows_of(run->mixed, b, s, a->q_heads * a->value_dim), args->out);
+    const rapt_tensor query = rows_of(run->query, b, s, a->q_heads * a->head_dim);
+    const rapt_tensor key = rows_of(run->key, b, n, a->kv_heads * a->head_dim);
+    const rapt_tensor value = rows_of(run->value, b, n, a->kv_heads * a->value_dim);
+    const rapt_tensor mixed = rows_of(run->mixed, b, s, a->q_heads * a->value_dim);
+    run->in[0] = projection(run, MHA_QUERY, args->input, query, run->input_panels, true);
+    run->in[1] = projection(run, MHA_KEY, context, key, panels, crosses);
+    run->in[2] = projection(run, MHA_VALUE, context, value, panels, false);
+    run->out = projection(run, MHA_OUT, mixed, args->out, run->mixed_panels, true);
     run->into = rapt_projections_divide(run->layer->kernels, run->in, 3, threads);
     run->out_of = rapt_projections_divide(run->layer->kernels, &run->out, 1, threads);
 }
@@ -77,6 +80,14 @@ static rapt_status lay_out(struct mha_run *run, struct layout *layout) {
     run->key = take(layout, b, n, a->kv_heads * a->head_dim, sizeof(float));
     run->value = take(layout, b, n, a->kv_heads * a->value_dim, sizeof(float));
     run->mixed = take(layout, b, s, a->q_heads * a->value_dim, sizeof(float));
+    const struct rapt_kernels *kernels = run->layer->kernels;
+    const int64_t rows = kernels->panel_rows;
+    const int64_t panels = rapt_projection_panels(kernels, &args->input);
+    const int64_t context_panels =
+        args->context.dtype != RAPT_NONE ? rapt_projection_panels(kernels, &args->context) : 0;
+    run->input_panels = take(layout, panels, rows, a->model_dim, sizeof(float));
+    run->context_panels = take(layout, context_panels, rows, a->context_dim, sizeof(float));
+    run->mixed_panels = take(layout, panels, rows, a->q_heads * a->value_dim, sizeof(float));
     run->head_weights = take(layout, averages ? b : 0, s, run->keys, sizeof(float));
     run->positions = take(layout, turns ? b : 0, s, 1, sizeof *run->positions);
     if (!layout->too_large) {

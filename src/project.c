@@ -25,12 +25,13 @@ static bool is_staged(const rapt_tensor *weight) {
     return weight->dtype != RAPT_F32 || (weight->shape[3] > 1 && weight->stride[3] != 1);
 }
 
-/* The scratch of a thread, in floats from its start: the panel comes first. */
-static size_t result_at(const struct rapt_projections *all) {
-    return (size_t)all->channels * (size_t)all->kernels->panel_rows;
+int64_t rapt_projection_panels(const struct rapt_kernels *kernels, const rapt_tensor *in) {
+    return divide_up(in->shape[0] * in->shape[2], kernels->panel_rows);
 }
+
+/* The scratch of a thread, in floats from its start: the results come first. */
 static size_t bias_at(const struct rapt_projections *all) {
-    return result_at(all) + ROWS * (size_t)all->kernels->panel_rows;
+    return ROWS * (size_t)all->kernels->panel_rows;
 }
 static size_t staged_at(const struct rapt_projections *all) {
     return bias_at(all) + ROWS;
@@ -50,11 +51,12 @@ struct rapt_projections rapt_projections_divide(const struct rapt_kernels *kerne
     all.threads = rapt_threads_for(flops, threads);
     for (int i = 0; i < count; i++) {
         const rapt_tensor *w = &projection[i].weight;
-        const int64_t panels = divide_up(tokens(&projection[i]), kernels->panel_rows);
+        const int64_t panels = rapt_projection_panels(kernels, &projection[i].in);
         const int64_t wanted = divide_up((int64_t)all.threads * TASKS_PER_THREAD, panels);
         const int64_t most = TASK_BYTES / (w->shape[3] * (int64_t)sizeof(float));
         const int64_t rows = rapt_min(most, divide_up(w->shape[2], wanted));
         all.task_rows[i] = rapt_max(1, divide_up(rows, ROWS)) * ROWS;
+        all.first_gather[i + 1] = all.first_gather[i] + (projection[i].gathers ? panels : 0);
         all.first_task[i + 1] =
             all.first_task[i] + panels * divide_up(w->shape[2], all.task_rows[i]);
     }
@@ -81,50 +83,81 @@ static const float *weight_rows(const struct rapt_projections *all, const rapt_t
     return staged;
 }
 
-/* A panel of tokens by some rows of weights. */
-static void project_panel(const struct rapt_projections *all, const struct rapt_projection *p,
-                          int64_t panel, int64_t first, int64_t last, float *scratch) {
-    const struct rapt_kernels *kernels = all->kernels;
-    const int64_t token = panel * kernels->panel_rows;
-    const int count = (int)rapt_min(kernels->panel_rows, tokens(p) - token);
-    const int width = (int)divide_up(count, kernels->lanes) * kernels->lanes;
-    float *result = scratch + result_at(all), *bias = scratch + bias_at(all);
+/* A panel of tokens in lanes. */
+struct panel {
+    int64_t token; /* the first */
+    int count, width;
+    float *lanes; /* [channels][width] */
+};
+
+static struct panel find_panel(const struct rapt_projections *all, const struct rapt_projection *p,
+                               int64_t panel) {
+    const int rows = all->kernels->panel_rows, lanes = all->kernels->lanes;
+    const int64_t token = panel * rows;
+    const int count = (int)rapt_min(rows, tokens(p) - token);
+    return (struct panel){token, count, (int)divide_up(count, lanes) * lanes,
+                          p->panels + token * p->in.shape[3]};
+}
+
+/* Which projection's task i is, of those that begin at `first`. */
+static int find(const int64_t *first, int64_t i) {
+    int which = 0;
+    while (i >= first[which + 1])
+        which++;
+    return which;
+}
+
+static void gather_task(const void *context, int64_t i, void *scratch) {
+    (void)scratch;
+    const struct rapt_projections *all = context;
+    const int which = find(all->first_gather, i);
+    const struct rapt_projection *p = &all->projection[which];
+    const struct panel panel = find_panel(all, p, i - all->first_gather[which]);
     const float *in[RAPT_PANEL_ROWS_MAX];
+    for (int lane = 0; lane < panel.width; lane++) {
+        const int64_t token = panel.token + rapt_min(lane, panel.count - 1);
+        in[lane] = (const float *)p->in.data + token_row(&p->in, token);
+    }
+    all->kernels->gather(panel.lanes, panel.width, in, p->in.stride[3], p->in.shape[3]);
+}
+
+/* A panel by some rows of weights. */
+static void project_panel(const struct rapt_projections *all, const struct rapt_projection *p,
+                          const struct panel *panel, int64_t first, int64_t last, float *scratch) {
+    const struct rapt_kernels *kernels = all->kernels;
+    const bool has_bias = p->bias.dtype != RAPT_NONE;
+    float *bias = scratch + bias_at(all), *staged = scratch + staged_at(all);
     float *out[RAPT_PANEL_ROWS_MAX];
-    for (int lane = 0; lane < width; lane++)
-        in[lane] = (const float *)p->in.data +
-                   token_row(&p->in, token + (lane < count ? lane : count - 1));
-    kernels->gather(scratch, width, in, p->in.stride[3], p->in.shape[3]);
     for (int64_t row = first; row < last; row += ROWS) {
         const int rows = (int)rapt_min(ROWS, last - row);
         ptrdiff_t apart;
-        const float *weight =
-            weight_rows(all, &p->weight, row, rows, scratch + staged_at(all), &apart);
-        if (p->bias.dtype != RAPT_NONE)
+        const float *weight = weight_rows(all, &p->weight, row, rows, staged, &apart);
+        if (has_bias)
             rapt_read_row(kernels, bias, &p->bias, p->bias.data, row * p->bias.stride[3], 1, rows);
-        kernels->project(result, scratch, width, p->weight.shape[3], weight, apart,
-                         p->bias.dtype != RAPT_NONE ? bias : NULL, rows);
-        for (int lane = 0; lane < count; lane++)
-            out[lane] =
-                (float *)p->out.data + token_row(&p->out, token + lane) + row * p->out.stride[3];
-        kernels->scatter(out, p->out.stride[3], count, result, width, rows);
+        kernels->project(scratch, panel->lanes, panel->width, p->weight.shape[3], weight, apart,
+                         has_bias ? bias : NULL, rows);
+        for (int lane = 0; lane < panel->count; lane++)
+            out[lane] = (float *)p->out.data + token_row(&p->out, panel->token + lane) +
+                        row * p->out.stride[3];
+        kernels->scatter(out, p->out.stride[3], panel->count, scratch, panel->width, rows);
     }
 }
 
-/* Task i: the panels of one block of rows follow each other. */
-static void run_task(const void *context, int64_t i, void *scratch) {
+/* The panels of one block of rows follow each other. */
+static void project_task(const void *context, int64_t i, void *scratch) {
     const struct rapt_projections *all = context;
-    int which = 0;
-    while (i >= all->first_task[which + 1])
-        which++;
+    const int which = find(all->first_task, i);
     const struct rapt_projection *p = &all->projection[which];
-    const int64_t panels = divide_up(tokens(p), all->kernels->panel_rows);
+    const int64_t panels = rapt_projection_panels(all->kernels, &p->in);
     const int64_t at = i - all->first_task[which], rows = all->task_rows[which];
     const int64_t first = at / panels * rows;
-    project_panel(all, p, at % panels, first, rapt_min(first + rows, p->weight.shape[2]), scratch);
+    const struct panel panel = find_panel(all, p, at % panels);
+    project_panel(all, p, &panel, first, rapt_min(first + rows, p->weight.shape[2]), scratch);
 }
 
 void rapt_projections_run(const struct rapt_projections *all, void *scratch) {
-    rapt_run_each(all->threads, all->first_task[all->count], run_task, all, scratch,
+    rapt_run_each(all->threads, all->first_gather[all->count], gather_task, all, scratch,
+                  all->scratch_bytes);
+    rapt_run_each(all->threads, all->first_task[all->count], project_task, all, scratch,
                   all->scratch_bytes);
 }

@@ -14,7 +14,12 @@ struct rapt_projection {
     rapt_tensor weight; /* (1, 1, rows, channels) of f32, f16 or bf16 */
     rapt_tensor bias;   /* (1, 1, 1, rows), the same or none */
     rapt_tensor out;    /* (B, 1, S, rows), f32 */
+    float *panels;      /* room for rapt_projection_panels() panels of the input, in lanes */
+    bool gathers;       /* fills them; the projections of one input share what the first gathers */
 };
+
+/* The panels of an input's tokens; each takes panel_rows * channels floats. */
+int64_t rapt_projection_panels(const struct rapt_kernels *kernels, const rapt_tensor *in);
 
 enum { RAPT_PROJECTIONS_MAX = 3 }; /* in one go */
 
@@ -23,11 +28,12 @@ struct rapt_projections {
     const struct rapt_kernels *kernels;
     const struct rapt_projection *projection;
     int count, threads;
-    int64_t task_rows[RAPT_PROJECTIONS_MAX];      /* of weights, in a task */
-    int64_t first_task[RAPT_PROJECTIONS_MAX + 1]; /* of each, and behind the last */
-    int64_t channels;                             /* of the widest input */
-    bool stages;                                  /* some weights aren't read where they are */
-    size_t scratch_bytes;                         /* of a thread */
+    int64_t task_rows[RAPT_PROJECTIONS_MAX];        /* of weights, in a task */
+    int64_t first_task[RAPT_PROJECTIONS_MAX + 1];   /* of each, and behind the last */
+    int64_t first_gather[RAPT_PROJECTIONS_MAX + 1]; /* the same of the panels to gather */
+    int64_t channels;                               /* of the widest input */
+    bool stages;                                    /* some weights aren't read where they are */
+    size_t scratch_bytes;                           /* of a thread */
 };
 
 /* Divides `count` checked projections; their tensors' data may be set later, but before the run. */

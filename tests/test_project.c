@@ -89,7 +89,9 @@ Test(project, tasks_cover_everything) {
         rapt_tensor bias = random_tensor(RAPT_F32, 1, 1, 1, rows, 3);
         for (int threads = 1; threads <= 9; threads += 4) {
             rapt_tensor out = new_tensor(RAPT_F32, 1, 1, tokens, rows);
-            const struct rapt_projection p = {in, weight, bias, out};
+            const int64_t floats = rapt_projection_panels(k, &in) * k->panel_rows * channels;
+            float *panels = allocate((size_t)floats * sizeof *panels);
+            const struct rapt_projection p = {in, weight, bias, out, panels, true};
             const struct rapt_projections all = rapt_projections_divide(k, &p, 1, threads);
             cr_expect(all.threads >= 1 && all.threads <= threads);
             void *scratch = allocate(all.scratch_bytes * (size_t)all.threads);
@@ -101,6 +103,7 @@ Test(project, tasks_cover_everything) {
                                        (float *)in.data + t * channels, 1, channels,
                                        ((float *)bias.data)[r]));
             free(scratch);
+            free(panels);
             free(out.data);
         }
         free(in.data);
