@@ -31,7 +31,8 @@ struct mha_run {
     int64_t keys;        /* that are attended: with a cache, those of the longest sequence */
     int64_t chosen_rows; /* of the weights */
 
-    /* [batch]: tokens before the run, tokens after it, position of the first chosen row */
+    /* [batch], NULL where they all would be 0 or nothing needs them: tokens before the run, tokens
+     * after it, the position of the first chosen row */
     int64_t *before, *after, *first_row;
 
     /* Tokens by heads, side by side; NULL until the workspace is there. */

@@ -129,13 +129,13 @@ static rapt_status check_weights(struct mha_run *run) {
 rapt_status rapt_mha_check_run(struct mha_run *run) {
     TRY(check_tokens(run));
     run->keys = run->new_keys;
-    for (int64_t b = 0; b < run->batch; b++)
-        run->before[b] = 0;
     if (run->args->cache)
         TRY(check_cache(run));
     TRY(check_weights(run));
-    for (int64_t b = 0; b < run->batch; b++)
+    for (int64_t b = 0; run->first_row && b < run->batch; b++) {
+        run->before[b] = run->args->cache ? run->before[b] : 0;
         run->first_row[b] = run->before[b] + run->args->first_row;
+    }
     return RAPT_OK;
 }
 

@@ -28,7 +28,11 @@ static void *take(struct layout *layout, int64_t a, int64_t b, int64_t c, size_t
     return layout->too_large ? NULL : at;
 }
 
-static void take_numbers(struct mha_run *run, struct layout *layout, int64_t batch) {
+static void take_numbers(struct mha_run *run, struct layout *layout) {
+    const rapt_mha_run_args *args = run->args;
+    if (!args->cache && (args->weights_form != RAPT_MHA_CHOSEN || args->first_row == 0))
+        return;
+    const int64_t batch = args->input.shape[0];
     run->before = take(layout, batch, 1, 1, sizeof *run->before);
     run->after = take(layout, batch, 1, 1, sizeof *run->after);
     run->first_row = take(layout, batch, 1, 1, sizeof *run->first_row);
@@ -124,18 +128,20 @@ rapt_status rapt_mha_workspace_size(const rapt_mha *layer, const rapt_mha_run_ar
     TRY(check_call(layer, args));
     struct mha_run run = {.layer = layer, .args = args};
     struct layout layout = {0};
-    take_numbers(&run, &layout, args->input.shape[0]);
-    layout.memory = malloc(layout.used);
-    if (!layout.memory)
+    take_numbers(&run, &layout);
+    void *numbers = layout.memory = malloc(layout.used + 1);
+    if (!numbers)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %" PRId64 " lengths",
                          args->input.shape[0]);
-    void *numbers = layout.memory;
     layout.used = 0;
-    take_numbers(&run, &layout, args->input.shape[0]);
+    take_numbers(&run, &layout);
+    fenv_t callers;
+    rapt_enter_environment(&callers);
     rapt_status status = rapt_mha_check_run(&run);
     layout.memory = NULL;
     if (status == RAPT_OK)
         status = lay_out(&run, &layout);
+    fesetenv(&callers);
     free(numbers);
     if (status == RAPT_OK)
         *size = layout.used + RAPT_ALIGN - 1;
@@ -205,12 +211,12 @@ static rapt_status run_in(const rapt_mha *layer, const rapt_mha_run_args *args, 
     struct mha_run run = {.layer = layer, .args = args};
     const size_t skip = (size_t)(-(uintptr_t)workspace % RAPT_ALIGN);
     struct layout layout = {0}, numbers = {0};
-    take_numbers(&run, &numbers, args->input.shape[0]);
+    take_numbers(&run, &numbers);
     if (size < numbers.used + RAPT_ALIGN - 1)
         return INVALID("workspace_size: found %zu, expected what rapt_mha_workspace_size() says",
                        size);
     layout.memory = (char *)workspace + skip;
-    take_numbers(&run, &layout, args->input.shape[0]);
+    take_numbers(&run, &layout);
     TRY(rapt_mha_check_run(&run));
     const struct layout start = layout;
     layout.memory = NULL;

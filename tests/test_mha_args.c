@@ -95,6 +95,11 @@ Test(mha_args, runs_are_checked) {
     REFUSES("input", "bf16", run.input.dtype = RAPT_BF16);
     REFUSES("input", "0", run.input.shape[0] = 0);
     REFUSES("input", "NULL", run.input.data = NULL);
+    /* more than anyone can count: refused before anything of that size is touched */
+    REFUSES("query", "1048576", run.input.shape[0] = run.out.shape[0] = 1 << 20;
+            run.input.shape[2] = run.out.shape[2] = INT32_MAX;
+            run.input.stride[0] = run.input.stride[2] = 0; run.out.stride[0] = INT64_C(24) << 31;
+            run.weights = (rapt_tensor){0});
     REFUSES("out", "NULL", run.out.data = NULL);
     REFUSES("out", "8", run.out.shape[2] = 8);
     REFUSES("out", "none", run.out.dtype = RAPT_NONE);
