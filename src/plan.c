@@ -35,10 +35,6 @@ int rapt_threads_for(double flops, int most) {
     return most < 1 ? 1 : most > THREADS_MAX ? THREADS_MAX : most;
 }
 
-static int64_t divide_up(int64_t a, int64_t b) {
-    return a / b + (a % b != 0);
-}
-
 static int64_t row_count(const struct rapt_plan *plan, int64_t b) {
     return rapt_q_len(&plan->problem, b) * plan->problem.group;
 }
@@ -55,12 +51,12 @@ bool rapt_is_few(const struct rapt_plan *plan, int64_t b) {
 }
 
 int64_t rapt_panels(const struct rapt_plan *plan, int64_t b) {
-    return divide_up(row_count(plan, b), plan->kernels->panel_rows);
+    return rapt_divide_up(row_count(plan, b), plan->kernels->panel_rows);
 }
 
 struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64_t panel) {
     const int64_t lanes = plan->kernels->lanes, rows = row_count(plan, b);
-    const int64_t vectors = divide_up(rows, lanes), panels = rapt_panels(plan, b);
+    const int64_t vectors = rapt_divide_up(rows, lanes), panels = rapt_panels(plan, b);
     const int64_t each = vectors / panels, wider = vectors % panels;
     const int64_t first = panel * each + rapt_min(panel, wider);
     const int64_t last = first + each + (panel < wider);
@@ -141,8 +137,8 @@ static struct rapt_range panel_keys(const struct rapt_plan *plan, int64_t b, int
             rapt_key_bounds(p, b, (rows.last - 1) / p->group).last,
         };
         all = rapt_join(all, keys);
-        *cost +=
-            divide_up(rows.last - rows.first, lanes) * lanes * rapt_max(0, keys.last - keys.first);
+        *cost += rapt_divide_up(rows.last - rows.first, lanes) * lanes *
+                 rapt_max(0, keys.last - keys.first);
     }
     if (all.first > all.last)
         all.first = all.last = 0;
@@ -183,11 +179,11 @@ static struct totals sum_up(struct rapt_plan *plan) {
 /* One task, or where it would be too heavy, one for each part of its chunks. */
 static void add_tasks(struct rapt_plan *plan, struct rapt_task task, struct rapt_range keys) {
     task.chunks.first = keys.first / plan->chunk;
-    task.chunks.last = divide_up(keys.last, plan->chunk);
+    task.chunks.last = rapt_divide_up(keys.last, plan->chunk);
     const int64_t chunks = task.chunks.last - task.chunks.first;
     int64_t pieces = 1;
     if (task.panels == 1 && task.cost > plan->split_cost)
-        pieces = rapt_min(divide_up(task.cost, plan->split_cost), chunks);
+        pieces = rapt_min(rapt_divide_up(task.cost, plan->split_cost), chunks);
     task.split = -1;
     if (pieces > 1) {
         if (plan->splits)
@@ -198,7 +194,7 @@ static void add_tasks(struct rapt_plan *plan, struct rapt_task task, struct rapt
         task.split = (int32_t)plan->split_count++;
         plan->part_count += chunks;
         plan->part_width =
-            rapt_max(plan->part_width, divide_up(rows.last - rows.first, lanes) * lanes);
+            rapt_max(plan->part_width, rapt_divide_up(rows.last - rows.first, lanes) * lanes);
     }
     struct rapt_task piece = task;
     for (int64_t i = 0; i < pieces; i++) {

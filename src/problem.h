@@ -46,6 +46,10 @@ static inline int64_t rapt_max(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
+static inline int64_t rapt_divide_up(int64_t a, int64_t b) {
+    return a / b + (a % b != 0);
+}
+
 /* The smallest range that holds both; empty ones don't count. Start from {INT64_MAX, 0}. */
 static inline struct rapt_range rapt_join(struct rapt_range a, struct rapt_range b) {
     if (b.first < b.last) {

@@ -12,10 +12,6 @@ enum {
     LINE = RAPT_ALIGN / 4, /* floats */
 };
 
-static int64_t divide_up(int64_t a, int64_t b) {
-    return a / b + (a % b != 0);
-}
-
 static int64_t tokens(const struct rapt_projection *p) {
     return p->in.shape[0] * p->in.shape[2];
 }
@@ -26,7 +22,7 @@ static bool is_staged(const rapt_tensor *weight) {
 }
 
 int64_t rapt_projection_panels(const struct rapt_kernels *kernels, const rapt_tensor *in) {
-    return divide_up(in->shape[0] * in->shape[2], kernels->panel_rows);
+    return rapt_divide_up(in->shape[0] * in->shape[2], kernels->panel_rows);
 }
 
 /* The scratch of a thread, in floats from its start: the results come first. */
@@ -52,13 +48,13 @@ struct rapt_projections rapt_projections_divide(const struct rapt_kernels *kerne
     for (int i = 0; i < count; i++) {
         const rapt_tensor *w = &projection[i].weight;
         const int64_t panels = rapt_projection_panels(kernels, &projection[i].in);
-        const int64_t wanted = divide_up((int64_t)all.threads * TASKS_PER_THREAD, panels);
+        const int64_t wanted = rapt_divide_up((int64_t)all.threads * TASKS_PER_THREAD, panels);
         const int64_t most = TASK_BYTES / (w->shape[3] * (int64_t)sizeof(float));
-        const int64_t rows = rapt_min(most, divide_up(w->shape[2], wanted));
-        all.task_rows[i] = rapt_max(1, divide_up(rows, ROWS)) * ROWS;
+        const int64_t rows = rapt_min(most, rapt_divide_up(w->shape[2], wanted));
+        all.task_rows[i] = rapt_max(1, rapt_divide_up(rows, ROWS)) * ROWS;
         all.first_gather[i + 1] = all.first_gather[i] + (projection[i].gathers ? panels : 0);
         all.first_task[i + 1] =
-            all.first_task[i] + panels * divide_up(w->shape[2], all.task_rows[i]);
+            all.first_task[i] + panels * rapt_divide_up(w->shape[2], all.task_rows[i]);
     }
     const size_t staged = all.stages ? ROWS * (size_t)all.channels : 0;
     all.scratch_bytes = (staged_at(&all) + staged + LINE - 1) / LINE * LINE * sizeof(float);
@@ -95,7 +91,7 @@ static struct panel find_panel(const struct rapt_projections *all, const struct 
     const int rows = all->kernels->panel_rows, lanes = all->kernels->lanes;
     const int64_t token = panel * rows;
     const int count = (int)rapt_min(rows, tokens(p) - token);
-    return (struct panel){token, count, (int)divide_up(count, lanes) * lanes,
+    return (struct panel){token, count, (int)rapt_divide_up(count, lanes) * lanes,
                           p->panels + token * p->in.shape[3]};
 }
 
