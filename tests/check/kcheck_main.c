@@ -13,7 +13,7 @@
 #include "kcheck.h"
 
 static const char usage[] =
-    "usage: kcheck [--isa NAME|all] [--seed N] [--quick]\n"
+    "usage: kcheck [--isa NAME|best|all] [--seed N] [--quick]\n"
     "Checks each variant (default all) against an oracle, and all for the same bits.\n"
     "--quick takes fewer cases, for emulators; so does a variant of one lane beside others.\n";
 
@@ -124,6 +124,9 @@ int main(int argc, char **argv) {
     catch_crashes();
     printf("kcheck: seed %" PRIu64 ", %s cases\n", seed, level == KCHECK_QUICK ? "quick" : "all");
     fflush(stdout);
+    const rapt_isa *best;
+    if (strcmp(isa, "best") == 0 && rapt_isa_choose(NULL, &best) == RAPT_OK)
+        isa = best->name;
     struct agreement agreement = {{NULL, NULL}, {0, 0}};
     const bool passed = strcmp(isa, "all") == 0 ? check_all(seed, level)
                                                 : check_variant(isa, seed, level, &agreement);
