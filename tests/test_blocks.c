@@ -78,8 +78,7 @@ static struct head sample_head(int which, int options) {
         add_slopes(&h, (uint64_t)which + 4);
     return h;
 }
-/* Loops take every fifth of these pairs, in which each head and each option meets several others.
- */
+/* Loops take every fifth of these pairs, in which each head has options of every kind. */
 enum { HEADS = 6, OPTIONS = 16 };
 
 Test(blocks, match_a_naive_softmax) {
