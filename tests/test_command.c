@@ -6,7 +6,7 @@
 
 #define RUN4 "run --q Q4.npy --k K4.npy --v K4.npy --out O.npy"
 
-TestSuite(command, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(command, .init = enter, .fini = leave, .timeout = 600);
 
 Test(command, run_refuses_bad_options) {
     static const struct {
