@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "check_tensor.h"
 #include "isa.h"
 #include "pool.h"
 #include "quantize.h"
@@ -14,8 +15,6 @@
 #include "row.h"
 #include "run.h"
 #include "status.h"
-
-#define INVALID(...) rapt_fail(RAPT_INVALID_ARGUMENT, __VA_ARGS__)
 
 /* Keys or values: (pages, heads, page size, channels), and for int8 their scales. */
 struct store {

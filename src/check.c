@@ -208,7 +208,7 @@ static rapt_status check_mask(const rapt_attention_args *args, struct rapt_probl
     if (mask->dtype == RAPT_NONE && args->mask_start)
         return INVALID("mask_start: found without a mask, expected NULL");
     if (mask->dtype != RAPT_NONE && !fixed) {
-        const int64_t least = args->mask_start ? 1 : longest(p);
+        const int64_t least = args->mask_start ? 1 : rapt_max(1, longest(p));
         if (mask->shape[3] > RAPT_DIMENSION_MAX || mask->shape[3] < least) {
             if (mask->shape[3] != 1)
                 return INVALID("mask: shape[3] (channels) is %" PRId64 ", expected %" PRId64

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "check_tensor.h"
 #include "isa.h"
 #include "row.h"
 #include "run.h"
@@ -21,8 +22,6 @@ enum { PAIRS = 256 };
 #define POSITION_MAX ((int64_t)1 << 31)
 static const double frequency_max = 1000, scale_max = 1000, base_max = 1e30;
 static const double two_pi = 0x1.921fb54442d18p2;
-
-#define INVALID(...) rapt_fail(RAPT_INVALID_ARGUMENT, __VA_ARGS__)
 
 static rapt_status check_args(const rapt_rope_args *args) {
     if (!args)

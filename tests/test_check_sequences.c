@@ -165,6 +165,17 @@ Test(check_sequences, start_of_no_mask) {
     free_problem(&good);
 }
 
+/* Where no sequence has a key, a mask still has a column. */
+Test(check_sequences, mask_without_columns) {
+    static const int64_t cu_k[4] = {0};
+    rapt_attention_args good = ragged_problem();
+    good.cu_k = cu_k;
+    rapt_attention_args args = good;
+    args.mask.shape[3] = 0;
+    expect_refusal(&good, &args, RAPT_INVALID_ARGUMENT, "mask", "0");
+    free_problem(&good);
+}
+
 /* Negative steps of whole blocks are as good as others. */
 Test(check_sequences, blocks_from_behind) {
     rapt_attention_args args = quantized_problem(), reversed = quantized_problem();
