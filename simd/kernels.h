@@ -101,7 +101,8 @@ struct rapt_kernels {
     void (*join)(const struct rapt_panel *total, const struct rapt_panel *part);
     /*
      * Turns the state into results: `out` normalised, `sum` into the factor of weights, `max` in
-     * natural units into top, LSE. sink: [width], a logit that joins the sum, or NULL.
+     * natural units into top, LSE. Each of these two may be NULL, and so may sink: [width], a logit
+     * that joins the sum.
      */
     void (*finish)(const struct rapt_panel *panel, const float *sink, float *lse, float *top);
     /* After finish: the weights of a block, [keys][width], exactly 0 behind a mask, or scores. */
@@ -110,7 +111,8 @@ struct rapt_kernels {
 
     /* Runs independent chains of fused multiply-adds and returns the flops done. */
     double (*probe_fma)(int64_t rounds);
-    /* n elements to f32, int8 times scale; and to f32, f16 or bf16, to nearest even. */
+    /* n elements to f32, int8 times scale, a bool to 0 or (false) -inf; and to f32, f16 or bf16, to
+     * nearest even. */
     void (*widen)(float *dst, const void *src, rapt_dtype dtype, float scale, int64_t n);
     void (*narrow)(void *dst, const float *src, rapt_dtype dtype, int64_t n);
 

@@ -75,6 +75,11 @@ static inline vf v_select(vm m, vf a, vf b) {
     return _mm256_blendv_ps(b, a, m);
 }
 
+/* 0 from -151 down; a NaN stays. */
+static inline vf v_clamp_exp2(vf a) {
+    return v_max(v_set1(-151), a);
+}
+
 /*
  * The mantissa's low bits of `biased` are the exponent plus 24: that keeps the power of 2 normal,
  * but makes it 0 for -151, since a product that underflows costs a hundred cycles.
@@ -188,8 +193,8 @@ static inline vf v_sleef_exp2(vf a) {
 static inline vf v_log(vf a) {
     return Sleef_finz_logf8_u10avx2(a);
 }
-static inline vf v_tanh(vf a) {
-    return Sleef_finz_tanhf8_u10avx2(a);
+static inline vf v_sleef_tanh(vf a) {
+    return Sleef_finz_tanhf8_u35avx2(a);
 }
 static inline void v_sincos(vf a, vf *sine, vf *cosine) {
     const Sleef___m256_2 both = Sleef_finz_sincosf8_u10avx2(a);

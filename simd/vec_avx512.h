@@ -74,7 +74,10 @@ static inline vf v_select(vm m, vf a, vf b) {
     return _mm512_mask_blend_ps(m, b, a);
 }
 
-/* The mask makes it 0 for -151, since a result that underflows costs a hundred cycles. */
+/* The mask makes it 0 from -151 down, since a result that underflows costs a hundred cycles. */
+static inline vf v_clamp_exp2(vf a) {
+    return a;
+}
 static inline vf v_scale_exp2(vf a, vf biased, float bias) {
     const vm any = _mm512_cmp_ps_mask(biased, _mm512_set1_ps(bias - 151), _CMP_NLE_UQ);
     return _mm512_maskz_scalef_ps(any, a, _mm512_sub_ps(biased, _mm512_set1_ps(bias)));
@@ -192,8 +195,8 @@ static inline vf v_sleef_exp2(vf a) {
 static inline vf v_log(vf a) {
     return Sleef_finz_logf16_u10avx512f(a);
 }
-static inline vf v_tanh(vf a) {
-    return Sleef_finz_tanhf16_u10avx512f(a);
+static inline vf v_sleef_tanh(vf a) {
+    return Sleef_finz_tanhf16_u35avx512f(a);
 }
 static inline void v_sincos(vf a, vf *sine, vf *cosine) {
     const Sleef___m512_2 both = Sleef_finz_sincosf16_u10avx512f(a);

@@ -79,6 +79,11 @@ static inline vf v_min(vf a, vf b) {
     return v_select(vcltq_f32(a, b), a, b);
 }
 
+/* 0 from -151 down; a NaN stays. */
+static inline vf v_clamp_exp2(vf a) {
+    return v_max(v_set1(-151), a);
+}
+
 /*
  * The mantissa's low bits of `biased` are the exponent plus 24: that keeps the power of 2 normal,
  * but makes it 0 for -151, since a product that underflows costs a hundred cycles.
@@ -164,8 +169,8 @@ static inline vf v_sleef_exp2(vf a) {
 static inline vf v_log(vf a) {
     return Sleef_finz_logf4_u10advsimd(a);
 }
-static inline vf v_tanh(vf a) {
-    return Sleef_finz_tanhf4_u10advsimd(a);
+static inline vf v_sleef_tanh(vf a) {
+    return Sleef_finz_tanhf4_u35advsimd(a);
 }
 static inline void v_sincos(vf a, vf *sine, vf *cosine) {
     const Sleef_float32x4_t_2 both = Sleef_finz_sincosf4_u10advsimd(a);

@@ -74,6 +74,11 @@ static inline vf v_select(vm m, vf a, vf b) {
     return m ? a : b;
 }
 
+/* 0 from -151 down; a NaN stays. */
+static inline vf v_clamp_exp2(vf a) {
+    return v_max(v_set1(-151), a);
+}
+
 /*
  * The mantissa's low bits of `biased` are the exponent plus 24: that keeps the power of 2 normal,
  * but makes it 0 for -151, since a product that underflows costs a hundred cycles.
@@ -184,7 +189,7 @@ static inline void v_store_bf16(uint16_t *p, vf a) {
  */
 float Sleef_finz_exp2f1_u35purecfma(float);
 float Sleef_finz_logf1_u10purecfma(float);
-float Sleef_finz_tanhf1_u10purecfma(float);
+float Sleef_finz_tanhf1_u35purecfma(float);
 Sleef_float_2 Sleef_finz_sincosf1_u10purecfma(float);
 
 static inline int v_has_fma(void) {
@@ -201,8 +206,8 @@ static inline vf v_sleef_exp2(vf a) {
 static inline vf v_log(vf a) {
     return v_has_fma() ? Sleef_finz_logf1_u10purecfma(a) : Sleef_cinz_logf1_u10purec(a);
 }
-static inline vf v_tanh(vf a) {
-    return v_has_fma() ? Sleef_finz_tanhf1_u10purecfma(a) : Sleef_cinz_tanhf1_u10purec(a);
+static inline vf v_sleef_tanh(vf a) {
+    return v_has_fma() ? Sleef_finz_tanhf1_u35purecfma(a) : Sleef_cinz_tanhf1_u35purec(a);
 }
 static inline void v_sincos(vf a, vf *sine, vf *cosine) {
     const Sleef_float_2 both =

@@ -37,19 +37,6 @@ void rapt_stage(struct worker *w, struct rapt_range keys) {
                    w->data->value_scale, keys);
 }
 
-static void fill_bool(const struct worker *w, const struct work_panel *panel, int64_t column,
-                      int64_t count, float *bias) {
-    const rapt_tensor *mask = &w->plan->problem.mask;
-    const int64_t step = mask->stride[3];
-    const int64_t row = w->is_few ? w->plan->key_block : 1, next = w->is_few ? 1 : panel->lanes;
-    for (int lane = 0; lane < panel->lanes; lane++) {
-        const unsigned char *keep = (const unsigned char *)w->data->mask +
-                                    rapt_lane_offset(w, panel, lane, mask) + column * step;
-        for (int64_t i = 0; i < count; i++)
-            bias[lane * row + i * next] = keep[i * step] ? 0 : -INFINITY;
-    }
-}
-
 /* The mask's elements for a panel and some keys, as what is added to the scores. */
 static void fill_bias(const struct worker *w, const struct work_panel *panel,
                       struct rapt_range keys) {
@@ -68,32 +55,27 @@ static void fill_bias(const struct worker *w, const struct work_panel *panel,
         memset(w->bias, 0, (size_t)(open * panel->lanes) * sizeof *bias);
     if (count == 0)
         return;
-    if (mask->dtype == RAPT_BOOL)
-        fill_bool(w, panel, column, count, bias);
-    else if (!w->is_few)
+    if (!w->is_few) {
         rapt_gather_rows(w, panel, mask, w->data->mask, column * mask->stride[3], count, bias);
-    else
-        for (int lane = 0; lane < panel->lanes; lane++)
-            rapt_read_row(w->plan->kernels, bias + lane * row, mask, w->data->mask,
-                          rapt_lane_offset(w, panel, lane, mask) + column * mask->stride[3], 1,
-                          count);
+        rapt_fetch_rows(w, panel, mask, w->data->mask, column + count,
+                        rapt_min(column + count + row, mask->shape[3]));
+        return;
+    }
+    int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    rapt_lane_offsets(w, panel, mask, panel->lanes, offsets);
+    for (int lane = 0; lane < panel->lanes; lane++)
+        rapt_read_row(w->plan->kernels, bias + lane * row, mask, w->data->mask,
+                      offsets[lane] + column * mask->stride[3], 1, count);
 }
 
 /* ALiBi for a panel and some keys. Positions count from where the keys' block starts, so that a
  * distance is rounded in the same way however the block is cut. */
 static void fill_alibi(const struct worker *w, const struct work_panel *panel, int64_t first_key,
                        struct rapt_block *block) {
-    const struct rapt_problem *p = &w->plan->problem;
     const int64_t origin = first_key / w->plan->key_block * w->plan->key_block;
-    const int64_t offset = (p->q_offset ? p->q_offset[w->task->batch] : 0) - origin;
-    for (int lane = 0; lane < panel->lanes; lane++) {
-        const int64_t at = rapt_lane_offset(w, panel, lane, &p->alibi);
-        const float slope = ((const float *)w->data->alibi)[at] * log2_e;
-        /* Infinity times the distance 0 would be NaN. A NaN stays. */
-        w->slope[lane] = slope > FLT_MAX ? FLT_MAX : slope < -FLT_MAX ? -FLT_MAX : slope;
-        w->position[lane] = (float)(rapt_lane_row(panel, lane) / p->group + offset);
-    }
-    block->slope = w->slope;
+    for (int lane = 0; lane < panel->lanes; lane++)
+        w->position[lane] = (float)(panel->position[lane] - origin);
+    block->slope = panel->slope;
     block->position = w->position;
     block->start = (float)(first_key - origin);
 }

@@ -86,14 +86,14 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     const struct rapt_kernels *kernels = plan->kernels;
     struct rapt_scratch *s = &plan->scratch;
     const int64_t width = kernels->panel_rows, few_rows = kernels->few_rows;
-    /* out, max, sum, seen: of a part and the total; query; every lane's keys as two int64_t */
+    /* out, max, sum, seen; query, slope, and three int64_t of every lane */
     const int64_t state = p->value_dim + 3;
     plan->part_floats = padded(state * plan->part_width);
-    s->panel_floats = padded(((plan->joins ? 2 : 1) * state + p->head_dim + 4) * width);
-    const bool half_mask = p->mask.dtype == RAPT_F16 || p->mask.dtype == RAPT_BF16;
+    s->panel_floats = padded((state + p->head_dim + 7) * width);
+    const bool wide_mask = p->mask.dtype != RAPT_NONE && p->mask.dtype != RAPT_F32;
     s->row_floats = rapt_max(p->query.dtype == RAPT_F32 ? 0 : p->head_dim,
                              p->out.dtype == RAPT_F32 ? 0 : p->value_dim);
-    s->row_floats = rapt_max(s->row_floats, half_mask ? plan->key_block : 0);
+    s->row_floats = rapt_max(s->row_floats, wide_mask ? plan->key_block : 0);
     const int64_t staged = plan->panels_per_task > 1 ? plan->chunk : plan->key_block;
     size_t used = 0;
 #define TAKE(part, n)                                                                              \
@@ -108,7 +108,8 @@ static void lay_out_scratch(struct rapt_plan *plan) {
                             : 0);
     TAKE(scores, padded(plan->key_block * width));
     TAKE(bias, p->mask.dtype == RAPT_NONE ? 0 : padded(plan->key_block * width));
-    TAKE(bounds, padded(4 * width));
+    TAKE(bounds, padded(3 * width));
+    TAKE(part, plan->joins ? padded(state * width) : 0);
     TAKE(rows, padded(s->row_floats * width));
     TAKE(staged_key, plan->stage_key ? padded(staged * p->head_dim) : 0);
     TAKE(staged_value, plan->stage_value ? padded(staged * p->value_dim) : 0);

@@ -42,6 +42,7 @@ struct rapt_scratch {
     size_t panels, panel_floats; /* panels_per_task of them */
     size_t few;                  /* what a panel of few rows needs in addition */
     size_t scores, bias, bounds;
+    size_t part; /* the state of a panel's chunk */
     size_t rows; /* panel_rows of row_floats: what isn't f32, widened or yet to be narrowed */
     int64_t row_floats;
     size_t staged_key, staged_value;

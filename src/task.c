@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "task.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -9,21 +10,40 @@
 
 static const float log2_e = 0x1.715476p+0f;
 
+/* Which keys each lane attends, and where its query is. */
 static void find_keys(const struct worker *w, struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
-    panel->keys = (struct rapt_range){INT64_MAX, 0};
-    panel->whole = (struct rapt_range){0, INT64_MAX};
-    for (int lane = 0; lane < panel->lanes; lane++) {
-        const struct rapt_range keys =
-            rapt_key_range(p, w->task->batch, rapt_lane_row(panel, lane) / p->group);
-        panel->first[lane] = keys.first;
-        panel->last[lane] = keys.last;
-        panel->whole.first = rapt_max(panel->whole.first, keys.first);
-        panel->whole.last = rapt_min(panel->whole.last, keys.last);
-        panel->keys = rapt_join(panel->keys, keys);
+    const int64_t b = w->task->batch, offset = p->q_offset ? p->q_offset[b] : 0;
+    struct lane lane = rapt_first_lane(w, panel);
+    struct rapt_range keys = rapt_key_range(p, b, lane.query);
+    const bool alike = !p->causal && p->window_left < 0 && p->window_right < 0;
+    struct rapt_range any = {INT64_MAX, 0}, every = {0, INT64_MAX};
+    for (int i = 0; i < panel->lanes; i++) {
+        if (!alike)
+            keys = rapt_key_range(p, b, lane.query);
+        panel->first[i] = keys.first;
+        panel->last[i] = keys.last;
+        panel->position[i] = lane.query + offset;
+        every.first = rapt_max(every.first, keys.first);
+        every.last = rapt_min(every.last, keys.last);
+        any = rapt_join(any, keys);
+        rapt_next_lane(w, panel, &lane);
     }
-    if (panel->keys.first > panel->keys.last)
-        panel->keys.first = panel->keys.last;
+    panel->whole = every;
+    panel->keys = any;
+    if (any.first > any.last)
+        panel->keys.first = any.last;
+}
+
+static void find_slopes(const struct worker *w, struct work_panel *panel) {
+    const rapt_tensor *alibi = &w->plan->problem.alibi;
+    int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    rapt_lane_offsets(w, panel, alibi, panel->lanes, offsets);
+    for (int lane = 0; lane < panel->lanes; lane++) {
+        const float slope = ((const float *)w->data->alibi)[offsets[lane]] * log2_e;
+        /* Infinity times the distance 0 would be NaN. A NaN stays. */
+        panel->slope[lane] = slope > FLT_MAX ? FLT_MAX : slope < -FLT_MAX ? -FLT_MAX : slope;
+    }
 }
 
 /* The queries' factor. A softcap comes before log2(e). */
@@ -39,7 +59,7 @@ static void place_state(struct rapt_panel *panel, float *at) {
     panel->seen = panel->sum + panel->width;
 }
 
-/* Scratch of a panel: its lanes' keys, queries, the state of a chunk and that of all chunks. */
+/* Scratch of a panel: what its lanes attend, queries, and the state of all chunks. */
 static void place_panel(struct worker *w, int index, float *scratch) {
     const struct rapt_plan *plan = w->plan;
     const struct rapt_problem *p = &plan->problem;
@@ -50,17 +70,20 @@ static void place_panel(struct worker *w, int index, float *scratch) {
     panel->lanes = w->is_few ? rows : width;
     panel->first = (int64_t *)(void *)scratch;
     panel->last = panel->first + width;
+    panel->position = panel->last + width;
+    panel->slope = (float *)(void *)(panel->position + width);
     panel->kernel = (struct rapt_panel){
         .width = width,
         .head_dim = p->head_dim,
         .value_dim = p->value_dim,
-        .query = (float *)(void *)(panel->last + width),
+        .query = panel->slope + width,
     };
-    float *state = panel->kernel.query + p->head_dim * width;
+    place_state(&panel->kernel, panel->kernel.query + p->head_dim * width);
     panel->total = panel->kernel;
-    place_state(&panel->total, state);
-    place_state(&panel->kernel, plan->joins ? state + (p->value_dim + 3) * width : state);
+    panel->begun = false;
     find_keys(w, panel);
+    if (p->alibi.dtype != RAPT_NONE)
+        find_slopes(w, panel);
 }
 
 static void read_queries(struct worker *w, struct work_panel *panel) {
@@ -72,9 +95,11 @@ static void read_queries(struct worker *w, struct work_panel *panel) {
         kernels->scale(panel->kernel.query, query_factor(p), channels * panel->kernel.width);
         return;
     }
+    int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    rapt_lane_offsets(w, panel, &p->query, panel->lanes, offsets);
     for (int r = 0; r < panel->lanes; r++)
         rapt_read_row(w->plan->kernels, w->few.query + r * channels, &p->query, w->data->query,
-                      rapt_lane_offset(w, panel, r, &p->query), 1, channels);
+                      offsets[r], 1, channels);
     kernels->scale(w->few.query, query_factor(p), channels * panel->lanes);
 }
 
@@ -96,61 +121,51 @@ static void place_few(struct worker *w, float *scratch) {
     w->few.lanes = w->few.max + (3 * lanes + line - 1) / line * line;
 }
 
-static struct worker make_worker(const struct rapt_plan *plan, const rapt_attention_data *data,
-                                 const struct rapt_task *task, float *scratch) {
+/* All but the rows of a block that is read as it is stored: they are much, and few tasks' matter.
+ */
+static void make_worker(struct worker *w, const struct rapt_plan *plan,
+                        const rapt_attention_data *data, const struct rapt_task *task,
+                        float *scratch) {
     const struct rapt_scratch *s = &plan->scratch;
     const int width = plan->kernels->panel_rows;
-    struct worker w = {
-        .plan = plan,
-        .data = data,
-        .task = task,
-        .scores = scratch + s->scores,
-        .bias = scratch + s->bias,
-        .first = scratch + s->bounds,
-        .last = scratch + s->bounds + width,
-        .slope = scratch + s->bounds + 2 * width,
-        .position = scratch + s->bounds + 3 * width,
-        .rows = scratch + s->rows,
-        .staged_key = scratch + s->staged_key,
-        .staged_value = scratch + s->staged_value,
-        .is_few = rapt_is_few(plan, task->batch),
-        .stored_first = -1,
-    };
+    w->plan = plan;
+    w->data = data;
+    w->task = task;
+    w->scores = scratch + s->scores;
+    w->bias = scratch + s->bias;
+    w->first = scratch + s->bounds;
+    w->last = w->first + width;
+    w->position = w->last + width;
+    w->part = scratch + s->part;
+    w->rows = scratch + s->rows;
+    w->staged_key = scratch + s->staged_key;
+    w->staged_value = scratch + s->staged_value;
+    w->staged_first = 0;
+    w->is_few = rapt_is_few(plan, task->batch);
+    w->stored_turn = 0;
+    w->stored_first = -1;
     for (int i = 0; i < task->panels; i++)
-        place_panel(&w, i, scratch + s->panels + (size_t)i * s->panel_floats);
-    if (w.is_few)
-        place_few(&w, scratch + s->few);
-    return w;
+        place_panel(w, i, scratch + s->panels + (size_t)i * s->panel_floats);
+    if (w->is_few)
+        place_few(w, scratch + s->few);
 }
 
 static struct rapt_range meet(struct rapt_range a, struct rapt_range b) {
     return (struct rapt_range){rapt_max(a.first, b.first), rapt_min(a.last, b.last)};
 }
 
-/*
- * Calls visit for every block of keys that a panel wants. Panels that share keys go through a chunk
- * one after the other, while it lies in the cache.
- */
-static void
-visit_blocks(struct worker *w, struct rapt_range keys,
-             struct rapt_range (*wanted)(const struct worker *, const struct work_panel *),
-             void (*visit)(const struct worker *, const struct work_panel *, struct rapt_range)) {
-    const struct rapt_plan *plan = w->plan;
-    const int64_t block = plan->key_block, step = w->task->panels > 1 ? plan->chunk : block;
-    for (int64_t at = keys.first / step * step; at < keys.last; at += step) {
-        const struct rapt_range shared = meet(keys, (struct rapt_range){at, at + step});
-        rapt_stage(w, shared);
-        for (int i = 0; i < w->task->panels; i++) {
-            const struct rapt_range own = meet(shared, wanted(w, &w->panel[i]));
-            for (int64_t k = own.first / block * block; k < own.last; k += block)
-                visit(w, &w->panel[i], meet(own, (struct rapt_range){k, k + block}));
-        }
+/* Calls visit for every block of a panel's keys. A panel that has the task for itself stages each
+ * on its own. */
+static void visit_blocks(struct worker *w, const struct work_panel *panel, struct rapt_range keys,
+                         void (*visit)(const struct worker *, const struct work_panel *,
+                                       struct rapt_range)) {
+    const int64_t block = w->plan->key_block;
+    for (int64_t k = keys.first / block * block; k < keys.last; k += block) {
+        const struct rapt_range own = meet(keys, (struct rapt_range){k, k + block});
+        if (w->task->panels == 1)
+            rapt_stage(w, own);
+        visit(w, panel, own);
     }
-}
-
-static struct rapt_range attended_keys(const struct worker *w, const struct work_panel *panel) {
-    (void)w;
-    return panel->keys;
 }
 
 static void attend_block(const struct worker *w, const struct work_panel *panel,
@@ -170,16 +185,20 @@ static void attend_few(struct worker *w, struct rapt_range keys) {
     }
 }
 
-/* Empties the state of the panels' chunk. */
-static void begin_chunk(struct worker *w) {
+/* The keys that any panel of the task attends. */
+static struct rapt_range all_keys(const struct worker *w) {
+    struct rapt_range all = {INT64_MAX, 0};
     for (int i = 0; i < w->task->panels; i++)
-        w->plan->kernels->clear(&w->panel[i].kernel);
-    if (!w->is_few)
-        return;
+        all = rapt_join(all, w->panel[i].keys);
+    return all;
+}
+
+static void begin_few(struct worker *w) {
+    const struct rapt_panel *panel = &w->panel[0].kernel;
     const size_t lanes = (size_t)w->plan->kernels->lanes * sizeof(float);
-    memcpy(w->few.max, w->panel[0].kernel.max, lanes);
-    memcpy(w->few.sum, w->panel[0].kernel.sum, lanes);
-    memcpy(w->few.seen, w->panel[0].kernel.seen, lanes);
+    memcpy(w->few.max, panel->max, lanes);
+    memcpy(w->few.sum, panel->sum, lanes);
+    memcpy(w->few.seen, panel->seen, lanes);
     memset(w->few.out, 0, (size_t)(w->few.rows * w->few.value_dim) * sizeof(float));
 }
 
@@ -197,18 +216,46 @@ static void end_few(struct worker *w) {
     w->plan->kernels->gather(panel->out, panel->width, rows, 1, w->few.value_dim);
 }
 
-static void run_chunk(struct worker *w, int64_t chunk) {
-    const struct rapt_range keys = {chunk * w->plan->chunk, (chunk + 1) * w->plan->chunk};
-    struct rapt_range all = {INT64_MAX, 0};
-    for (int i = 0; i < w->task->panels; i++)
-        all = rapt_join(all, w->panel[i].keys);
-    begin_chunk(w);
-    if (w->is_few) {
-        attend_few(w, meet(all, keys));
-        end_few(w);
-    } else {
-        visit_blocks(w, meet(all, keys), attended_keys, attend_block);
+static void attend_keys(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
+    if (!w->is_few) {
+        visit_blocks(w, panel, keys, attend_block);
+        return;
     }
+    begin_few(w);
+    attend_few(w, keys);
+    end_few(w);
+}
+
+/*
+ * A panel's keys of one chunk, from an empty state on. That of the first chunk, joined to nothing,
+ * is the total; the others are joined to it while they lie in the cache.
+ */
+static void attend_chunk(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
+    const struct rapt_kernels *kernels = w->plan->kernels;
+    if (keys.first >= keys.last)
+        return;
+    if (!panel->begun) {
+        attend_keys(w, panel, keys);
+        panel->begun = true;
+        return;
+    }
+    place_state(&panel->kernel, w->part);
+    kernels->clear(&panel->kernel);
+    attend_keys(w, panel, keys);
+    kernels->join(&panel->total, &panel->kernel);
+}
+
+static struct rapt_range chunk_keys(const struct worker *w, int64_t chunk) {
+    return (struct rapt_range){chunk * w->plan->chunk, (chunk + 1) * w->plan->chunk};
+}
+
+/* The panels go through a chunk one after the other, while its keys lie in the cache. */
+static void run_chunk(struct worker *w, int64_t chunk) {
+    const struct rapt_range keys = chunk_keys(w, chunk);
+    if (w->task->panels > 1)
+        rapt_stage(w, meet(all_keys(w), keys));
+    for (int i = 0; i < w->task->panels; i++)
+        attend_chunk(w, &w->panel[i], meet(w->panel[i].keys, keys));
 }
 
 /* A result of every row of a panel, if it is asked for. */
@@ -216,16 +263,24 @@ static void write_statistic(const struct worker *w, const struct work_panel *pan
                             const rapt_tensor *t, void *data, const float *lanes) {
     if (t->dtype == RAPT_NONE)
         return;
-    for (int lane = 0; lane < panel->rows.last - panel->rows.first; lane++)
-        ((float *)data)[rapt_lane_offset(w, panel, lane, t)] = lanes[lane];
+    const int count = (int)(panel->rows.last - panel->rows.first);
+    int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    rapt_lane_offsets(w, panel, t, count, offsets);
+    for (int lane = 0; lane < count; lane++)
+        ((float *)data)[offsets[lane]] = lanes[lane];
 }
 
 static void write_panel(const struct worker *w, const struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
-    float *sink = w->first, *lse = w->last, *top = w->slope;
-    for (int lane = 0; p->sink.dtype != RAPT_NONE && lane < panel->total.width; lane++)
-        sink[lane] = ((const float *)w->data->sink)[rapt_lane_offset(w, panel, lane, &p->sink)];
-    w->plan->kernels->finish(&panel->total, p->sink.dtype == RAPT_NONE ? NULL : sink, lse, top);
+    float *sink = p->sink.dtype == RAPT_NONE ? NULL : w->first;
+    float *lse = p->lse.dtype == RAPT_NONE ? NULL : w->last;
+    float *top = p->max.dtype == RAPT_NONE ? NULL : w->position;
+    int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    if (sink)
+        rapt_lane_offsets(w, panel, &p->sink, panel->total.width, offsets);
+    for (int lane = 0; sink && lane < panel->total.width; lane++)
+        sink[lane] = ((const float *)w->data->sink)[offsets[lane]];
+    w->plan->kernels->finish(&panel->total, sink, lse, top);
     rapt_scatter_rows(w, panel, &p->out, w->data->out, 0, p->value_dim, panel->total.out);
     write_statistic(w, panel, &p->lse, w->data->lse, lse);
     write_statistic(w, panel, &p->max, w->data->max, top);
@@ -258,8 +313,10 @@ static void fill_weights(const struct worker *w, const struct work_panel *panel)
     const int64_t step = p->weights.stride[3];
     const float none = p->weights_kind == RAPT_WEIGHTS_MASKED ? -INFINITY : 0;
     const int count = (int)(panel->rows.last - panel->rows.first);
+    int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    rapt_lane_offsets(w, panel, &p->weights, count, offsets);
     for (int lane = 0; lane < count; lane++) {
-        float *row = (float *)w->data->weights + rapt_lane_offset(w, panel, lane, &p->weights);
+        float *row = (float *)w->data->weights + offsets[lane];
         for (int64_t i = 0; i < shown.first; i++)
             row[i * step] = none;
         for (int64_t i = shown.last; i < p->weights.shape[3]; i++)
@@ -273,7 +330,13 @@ static void write_weights(struct worker *w) {
         fill_weights(w, &w->panel[i]);
         all = rapt_join(all, shown_keys(w, &w->panel[i]));
     }
-    visit_blocks(w, all, shown_keys, weigh_block);
+    for (int64_t c = all.first / w->plan->chunk; c * w->plan->chunk < all.last; c++) {
+        if (w->task->panels > 1)
+            rapt_stage(w, meet(all, chunk_keys(w, c)));
+        for (int i = 0; i < w->task->panels; i++)
+            visit_blocks(w, &w->panel[i], meet(shown_keys(w, &w->panel[i]), chunk_keys(w, c)),
+                         weigh_block);
+    }
 }
 
 static float *part_of(const struct rapt_plan *plan, const struct rapt_task *task, int64_t chunk,
@@ -282,22 +345,30 @@ static float *part_of(const struct rapt_plan *plan, const struct rapt_task *task
     return parts + (size_t)(split->part + chunk - split->chunks.first) * plan->part_floats;
 }
 
+/* Leaves the states of a split's chunks to who joins them. */
+static void run_parts(struct worker *w, float *parts) {
+    struct work_panel *panel = &w->panel[0];
+    for (int64_t chunk = w->task->chunks.first; chunk < w->task->chunks.last; chunk++) {
+        place_state(&panel->kernel, part_of(w->plan, w->task, chunk, parts));
+        w->plan->kernels->clear(&panel->kernel);
+        attend_keys(w, panel, meet(panel->keys, chunk_keys(w, chunk)));
+    }
+}
+
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
                    const struct rapt_task *task, float *scratch, float *parts) {
-    struct worker w = make_worker(plan, data, task, scratch);
-    for (int i = 0; i < task->panels; i++) {
+    struct worker w;
+    make_worker(&w, plan, data, task, scratch);
+    for (int i = 0; i < task->panels; i++)
         read_queries(&w, &w.panel[i]);
-        plan->kernels->clear(&w.panel[i].total);
-    }
-    for (int64_t chunk = task->chunks.first; chunk < task->chunks.last; chunk++) {
-        if (task->split >= 0)
-            place_state(&w.panel[0].kernel, part_of(plan, task, chunk, parts));
-        run_chunk(&w, chunk);
-        for (int i = 0; i < task->panels && plan->joins && task->split < 0; i++)
-            plan->kernels->join(&w.panel[i].total, &w.panel[i].kernel);
-    }
-    if (task->split >= 0)
+    if (task->split >= 0) {
+        run_parts(&w, parts);
         return;
+    }
+    for (int i = 0; i < task->panels; i++)
+        plan->kernels->clear(&w.panel[i].total);
+    for (int64_t chunk = task->chunks.first; chunk < task->chunks.last; chunk++)
+        run_chunk(&w, chunk);
     for (int i = 0; i < task->panels; i++)
         write_panel(&w, &w.panel[i]);
     if (plan->problem.weights.dtype != RAPT_NONE)
@@ -306,7 +377,8 @@ void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data
 
 void rapt_task_join(const struct rapt_plan *plan, const rapt_attention_data *data,
                     const struct rapt_task *task, float *scratch, float *parts) {
-    struct worker w = make_worker(plan, data, task, scratch);
+    struct worker w;
+    make_worker(&w, plan, data, task, scratch);
     struct work_panel *panel = &w.panel[0];
     const struct rapt_range chunks = plan->splits[task->split].chunks;
     plan->kernels->clear(&panel->total);

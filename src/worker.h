@@ -9,7 +9,10 @@
 struct work_panel {
     struct rapt_panel kernel; /* its state is that of the present chunk */
     struct rapt_panel total;  /* the same queries, its state is that of all chunks so far */
+    bool begun;               /* some chunk has been attended */
     int64_t *first, *last;    /* [lanes]: keys that each lane attends */
+    int64_t *position;        /* [lanes]: of the lane's query */
+    float *slope;             /* [lanes]: ALiBi, in units of log2, if there is any */
     int lanes;                /* the panel's width, or the number of a few rows */
     struct rapt_range rows;   /* of the sequence and key head */
     struct rapt_range keys;   /* that any lane attends */
@@ -29,8 +32,9 @@ struct worker {
     const rapt_attention_data *data;
     const struct rapt_task *task;
     float *scores, *bias;
-    float *first, *last, *slope, *position; /* [lanes]: of a block, or results of a panel */
-    float *rows;                            /* [width][scratch.row_floats] */
+    float *first, *last, *position; /* [lanes]: of a block, or results of a panel */
+    float *part;                    /* the state of a chunk that isn't a panel's first */
+    float *rows;                    /* [width][scratch.row_floats] */
     float *staged_key, *staged_value;
     int64_t staged_first; /* the key that the staged rows begin with */
     bool is_few;          /* then there is one panel, and `few` does its work */
@@ -41,19 +45,41 @@ struct worker {
     struct work_panel panel[RAPT_PANELS_MAX];
 };
 
-static inline int64_t rapt_lane_row(const struct work_panel *panel, int lane) {
-    return rapt_min(panel->rows.first + lane, panel->rows.last - 1);
+/* The row that a lane stands for: those beyond the panel's last row stand for it, too. */
+struct lane {
+    int64_t row, query, head; /* the head is one of the group */
+};
+
+/* Lanes are walked, because to divide by the group costs more than most of what is done for one. */
+static inline struct lane rapt_first_lane(const struct worker *w, const struct work_panel *panel) {
+    const int64_t row = panel->rows.first, group = w->plan->problem.group;
+    return (struct lane){row, row / group, row % group};
+}
+static inline void rapt_next_lane(const struct worker *w, const struct work_panel *panel,
+                                  struct lane *lane) {
+    if (lane->row == panel->rows.last - 1)
+        return;
+    lane->row++;
+    if (++lane->head == w->plan->problem.group) {
+        lane->head = 0;
+        lane->query++;
+    }
 }
 
-/* Elements from a tensor's data to the row that a lane stands for. */
-int64_t rapt_lane_offset(const struct worker *w, const struct work_panel *panel, int lane,
-                         const rapt_tensor *t);
+/* Elements from a tensor's data to the rows of the first lanes. */
+void rapt_lane_offsets(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
+                       int lanes, int64_t *offsets);
 
 /* n elements of the rows of all lanes, from `at` on in each, to lanes[n][width], and back. */
 void rapt_gather_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
                       const void *data, int64_t at, int64_t n, float *lanes);
 void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
                        void *data, int64_t at, int64_t n, const float *lanes);
+
+/* Asks for the columns from first to last of all lanes' rows, which are to be gathered soon: the
+ * hardware doesn't follow so many rows at a time. Dense rows only; others are left to it. */
+void rapt_fetch_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
+                     const void *data, int64_t first, int64_t last);
 
 /* Copies rows of keys and values to dense ones of f32, where the plan wants that. */
 void rapt_stage(struct worker *w, struct rapt_range keys);

@@ -64,8 +64,8 @@ static void expect_scratch(const struct rapt_plan *plan) {
     const size_t q = (size_t)p->head_dim, v = (size_t)p->value_dim;
     const size_t block = (size_t)plan->key_block, few_rows = (size_t)plan->kernels->few_rows;
     const size_t keys = plan->panels_per_task > 1 ? (size_t)plan->chunk : block;
-    const size_t starts[] = {s->panels, s->few,        s->scores,       s->bias,  s->bounds,
-                             s->rows,   s->staged_key, s->staged_value, s->floats};
+    const size_t starts[] = {s->panels, s->few,  s->scores,     s->bias,         s->bounds,
+                             s->part,   s->rows, s->staged_key, s->staged_value, s->floats};
     const size_t few =
         (few_rows * q + line - 1) / line * line + (few_rows * v + line - 1) / line * line +
         (3 * (size_t)plan->kernels->lanes + line - 1) / line * line + width * RAPT_FEW_CHANNELS;
@@ -74,20 +74,20 @@ static void expect_scratch(const struct rapt_plan *plan) {
         plan->has_few ? few : 0,
         block * width,
         p->mask.dtype == RAPT_NONE ? 0 : block * width,
-        4 * width,
+        3 * width,
+        plan->joins ? (v + 3) * width : 0,
         (size_t)s->row_floats * width,
         plan->stage_key ? keys * q : 0,
         plan->stage_value ? keys * v : 0,
     };
-    const size_t states = plan->joins ? 2 : 1;
-    cr_assert_geq(s->panel_floats, (states * (v + 3) + q + 4) * width);
+    cr_assert_geq(s->panel_floats, (v + 3 + q + 7) * width);
     cr_assert_eq(s->panel_floats % line, 0u);
     /* A part is of the lanes that a panel has in use. */
     const struct rapt_range rows = rapt_panel_rows(plan, 0, 0);
     cr_assert(plan->part_count == 0 ||
               plan->part_floats >= (v + 3) * (size_t)(rows.last - rows.first));
     cr_assert_eq(plan->part_floats % line, 0u);
-    for (int k = 0; k < 8; k++) {
+    for (int k = 0; k < 9; k++) {
         cr_assert_eq(starts[k] % line, 0u, "part %d", k);
         cr_assert_geq(starts[k + 1], starts[k] + needed[k], "part %d", k);
     }
@@ -96,7 +96,7 @@ static void expect_scratch(const struct rapt_plan *plan) {
         cr_assert_geq(s->row_floats, p->value_dim);
     if (p->query.dtype != RAPT_F32)
         cr_assert_geq(s->row_floats, p->head_dim);
-    if (p->mask.dtype == RAPT_BF16)
+    if (p->mask.dtype == RAPT_BF16 || p->mask.dtype == RAPT_BOOL)
         cr_assert_geq(s->row_floats, plan->key_block);
 }
 

@@ -32,7 +32,8 @@ struct vec_ops {
     void (*scale_exp2)(float *y, const float *a, const float *biased, float bias);
     void (*sleef_exp2)(float *y, const float *a);
     void (*log)(float *y, const float *a);
-    void (*tanh)(float *y, const float *a);
+    void (*sleef_tanh)(float *y, const float *a);
+    void (*tanh)(float *y, const float *a); /* of tanh.inc */
     void (*sine)(float *y, const float *a);
     void (*cosine)(float *y, const float *a);
     /* In place. */
