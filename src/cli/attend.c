@@ -34,6 +34,7 @@ rapt_status attend_compute(const struct samples *samples, const struct sample *s
         rapt_tensor_bhsd(out, RAPT_F32, range->layers, range->heads, tokens, samples->head_dim);
     args.weights =
         rapt_tensor_bhsd(*weights, RAPT_F32, range->layers, range->heads, tokens, tokens);
+    args.causal = range->causal;
     args.isa = isa;
     args.threads = threads;
 

@@ -10,6 +10,7 @@
 struct attend_range {
     int layer, layers; /* the first, and how many */
     int head, heads;
+    bool causal; /* a token sees none after it */
 };
 
 /*

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 
 #include "args.h"
+#include "attend_page.h"
 #include "look.h"
 
 static const char name[] = "attend";
@@ -15,8 +16,9 @@ static const char name[] = "attend";
 enum { default_width = 80, widest_terminal = 1000, most_threads = 1024 };
 
 struct request {
-    int64_t sentence, width, threads;
-    const char *layer, *head, *isa;
+    struct args_ints sentence;
+    int64_t width, threads;
+    const char *layer, *head, *isa, *html;
     bool color, list;
 };
 
@@ -72,10 +74,14 @@ static const char notes[] =
 static int read_request(const struct samples *samples, struct request *request, int argc,
                         char **argv) {
     const struct args_option options[] = {
-        {"sentence", ARGS_INT, &request->sentence, "N", .least = 1, .most = samples->count,
-         .help = "Sentence to show, from 1 (default 2); --list lists them."},
+        {"sentence", ARGS_INTS, &request->sentence, "N", .least = 1, .most = samples->count,
+         .help = "Sentence to show, from 1 (default 2), with --html also two: 1,3; --list lists "
+                 "them."},
         {"layer", ARGS_STRING, &request->layer, "L|all", .help = "Layer, from 0 (default 3)."},
         {"head", ARGS_STRING, &request->head, "H|all", .help = "Head, from 0 (default 1)."},
+        {"html", ARGS_STRING, &request->html, "FILE",
+         .help = "Writes a page of all layers and heads to explore in a browser, instead of "
+                 "printing."},
         {"list", ARGS_ON, &request->list, .help = "Lists the sentences and their tokens."},
         {"no-color", ARGS_OFF, &request->color, .help = "Draws with characters alone."},
         {"width", ARGS_INT, &request->width, "N", .least = 40, .most = widest_terminal,
@@ -94,21 +100,33 @@ static int read_request(const struct samples *samples, struct request *request, 
         .examples = "rapt attend\n"
                     "rapt attend --layer 0 --head 2\n"
                     "rapt attend --sentence 3 --layer 5 --head all\n"
-                    "rapt attend --layer all --head all\n",
+                    "rapt attend --layer all --head all\n"
+                    "rapt attend --sentence 2,3 --html attention.html\n",
     };
     return args_parse(&command, argc, argv);
 }
 
+static int write_page(const struct samples *samples, const struct request *request) {
+    struct page page = {.samples = samples,
+                        .count = request->sentence.count,
+                        .isa = request->isa,
+                        .threads = (int)request->threads};
+    for (int i = 0; i < page.count; i++) {
+        page.sentences[i] = &samples->sentences[request->sentence.value[i] - 1];
+    }
+    return attend_page(request->html, &page);
+}
+
 static int attend(const struct samples *samples, int argc, char **argv) {
     /* Layer 3, head 1 ties a pronoun to its noun. */
-    struct request request = {.sentence = 2, .layer = "3", .head = "1", .color = true};
+    struct request request = {.sentence = {{2}, 1}, .layer = "3", .head = "1", .color = true};
     int code = read_request(samples, &request, argc, argv);
     if (code != ARGS_GO_ON) {
         return code;
     }
     struct look look = {
         .samples = samples,
-        .sentence = &samples->sentences[request.sentence - 1],
+        .sentence = &samples->sentences[request.sentence.value[0] - 1],
         .style = {.colors = request.color ? color_detect(stdout) : COLOR_NONE,
                   .width = request.width ? (int)request.width : terminal_width(stdout)},
     };
@@ -120,6 +138,14 @@ static int attend(const struct samples *samples, int argc, char **argv) {
     if (request.list) {
         look_print_list(stdout, samples, look.style.width);
         return ARGS_OK;
+    }
+    const int most = request.html ? PAGE_SENTENCES : 1;
+    if (request.sentence.count > most) {
+        return args_fail(name, "--sentence: found %d sentences, expected %s",
+                         request.sentence.count, most > 1 ? "one or two" : "one (two with --html)");
+    }
+    if (request.html) {
+        return write_page(samples, &request);
     }
     code = look_at(stdout, &look, request.isa, (int)request.threads);
     if (code == ARGS_OK && argc == 1) {

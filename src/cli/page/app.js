@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of the page, its controls and keys. The address's hash names the open head: #3.1 */
+const byId = (id) => document.getElementById(id);
+const headingOf = matchMedia("(prefers-color-scheme: dark)");
+let scrolled = 0;
+
+function say(text) {
+  byId("status").textContent = text;
+}
+
+function update() {
+  if (state.head === null) {
+    updateGrid();
+  } else {
+    updateHead(views.map((view) => (view.weights.count === wordsOf(view.sentence, state.merged).length ? view.held : NOTHING)));
+  }
+}
+
+function openHead(head) {
+  if (state.head === null) {
+    scrolled = scrollY;
+  }
+  location.hash = `${Math.floor(head / data.heads)}.${head % data.heads}`;
+}
+
+/* Shows what the hash names. */
+function route() {
+  const [, layer, number] = location.hash.match(/^#(\d+)\.(\d+)$/) ?? [];
+  const known = Number(layer) < data.layers && Number(number) < data.heads;
+  const opened = state.head === null;
+  state.head = known ? Number(layer) * data.heads + Number(number) : null;
+  hideTip();
+  byId("overview").hidden = known;
+  byId("head").hidden = !known;
+  document.body.classList.toggle("in-head", known);
+  if (known) {
+    setCurrent(state.head);
+    updateHead();
+    if (opened) {
+      scrollTo(0, 0);
+    }
+    byId("title").focus();
+    say(`${headName(state.head)}: ${describeAll(state.head)}`);
+  } else {
+    views = [];
+    byId("sentences").replaceChildren();
+    updateGrid();
+    if (!opened) {
+      scrollTo(0, scrolled);
+      cells[current].focus();
+    }
+  }
+}
+
+function stepHead(step) {
+  openHead((state.head + step + headCount) % headCount);
+}
+
+/* The sentences with what was found marked. */
+function updateTexts() {
+  const several = data.sentences.length > 1;
+  byId("texts").replaceChildren(
+    ...data.sentences.map((sentence, index) => {
+      const found = foundTokens(index);
+      const line = element("p", null, several ? element("span", { className: "soft" }, `${index + 1}  `) : "");
+      if (found.size === 0) {
+        line.append(sentence.text);
+      }
+      wordsOf(index, true).forEach((word) => {
+        if (found.size > 0) {
+          const marked = word.tokens.some((token) => found.has(token));
+          line.append(marked ? element("mark", null, word.name) : word.name, " ");
+        }
+      });
+      return line;
+    }),
+  );
+}
+
+function setView(view) {
+  state.view = view;
+  document.querySelector(`input[name="view"][value="${view}"]`).checked = true;
+  say(view === "causal" ? "Causal: queries see their own and earlier keys" : "All keys");
+  update();
+}
+
+function setCells(what) {
+  state.cells = what;
+  document.querySelector(`input[name="cells"][value="${what}"]`).checked = true;
+  update();
+}
+
+function setSort(sort) {
+  state.sort = sort;
+  byId("sort").value = sort;
+  say(`Sorted ${byId("sort").selectedOptions[0].textContent}`);
+  update();
+}
+
+function setMerged(merged) {
+  state.merged = merged;
+  byId("merge").checked = merged;
+  update();
+}
+
+function setSearch(text) {
+  const before = state.search.trim();
+  state.search = text;
+  if (text.trim() && !before && state.head === null) {
+    state.unsearched = state.sort;
+    state.sort = "search";
+  } else if (!text.trim() && state.sort === "search") {
+    state.sort = state.unsearched;
+  }
+  byId("sort").value = state.sort;
+  updateTexts();
+  update();
+  const count = data.sentences.reduce((sum, _, index) => sum + foundTokens(index).size, 0);
+  say(text.trim() ? `${count} token${count === 1 ? "" : "s"} found` : "");
+}
+
+function toggleTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : headingOf.matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  say(dark ? "Light" : "Dark");
+  redrawHead();
+}
+
+function goBack() {
+  if (state.head !== null && !letGo()) {
+    location.hash = "";
+  }
+}
+
+const shortcuts = {
+  "/": () => byId("search").focus(),
+  "?": () => byId("keys").showModal(),
+  "[": () => state.head !== null && stepHead(-1),
+  "]": () => state.head !== null && stepHead(1),
+  c: () => setView(state.view === "raw" ? "causal" : "raw"),
+  e: () => state.head === null && setCells(state.cells === "maps" ? "entropy" : "maps"),
+  m: () => hasPieces && setMerged(!state.merged),
+  s: () => {
+    const sorts = [...byId("sort").options].map((option) => option.value);
+    if (state.head === null) {
+      setSort(sorts[(sorts.indexOf(state.sort) + 1) % sorts.length]);
+    }
+  },
+  t: toggleTheme,
+  Escape: goBack,
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || byId("keys").open) {
+    return;
+  }
+  if (event.target.matches('input[type="search"], select')) {
+    if (event.key === "Escape" && event.target.value && event.target === byId("search")) {
+      event.target.value = "";
+      setSearch("");
+    } else if (event.key === "Escape" || (event.key === "Enter" && event.target === byId("search"))) {
+      event.target.blur();
+      (state.head === null ? grid.querySelector(".cell") : byId("title")).focus();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  } else if (Object.hasOwn(shortcuts, event.key)) {
+    event.preventDefault();
+    shortcuts[event.key]();
+  }
+});
+
+for (const input of document.querySelectorAll('input[name="view"]')) {
+  input.addEventListener("change", () => setView(input.value));
+}
+for (const input of document.querySelectorAll('input[name="cells"]')) {
+  input.addEventListener("change", () => setCells(input.value));
+}
+byId("sort").addEventListener("change", () => setSort(byId("sort").value));
+byId("merge").addEventListener("change", () => setMerged(byId("merge").checked));
+byId("search").addEventListener("input", () => setSearch(byId("search").value));
+byId("theme").addEventListener("click", toggleTheme);
+byId("help").addEventListener("click", () => byId("keys").showModal());
+byId("back").addEventListener("click", () => (location.hash = ""));
+byId("previous").addEventListener("click", () => stepHead(-1));
+byId("next").addEventListener("click", () => stepHead(1));
+headingOf.addEventListener("change", redrawHead);
+addEventListener("hashchange", route);
+addEventListener("resize", redrawHead);
+addEventListener("scroll", hideTip, { passive: true });
+
+byId("model").textContent = `${data.model}, ${data.layers} layers × ${data.heads} heads`;
+byId("merge-label").hidden = !hasPieces;
+byId("facts").textContent =
+  `Computed by rapt ${data.version}, exactly, in f32; causal is a computation of its own. The page ` +
+  "carries each weight rounded to four significant digits, and 0 for less than 0.0000001; joined " +
+  "word pieces are added up from these and shown to three digits. It needs no network.";
+const columns = data.sentences.length > 1 ? Math.ceil(data.heads / 2) : data.heads;
+grid.style.setProperty("--columns", Math.min(columns, 16));
+grid.style.setProperty("--columns-narrow", data.sentences.length > 1 ? 3 : 4);
+updateTexts();
+route();

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Colours: the command's ramp for numbers, the page's own for everything else. */
+const RAMP = new Uint32Array(256); /* as a pixel: alpha, blue, green, red */
+for (let level = 0; level < 256; level++) {
+  const rgb = parseInt(data.ramp.slice(6 * level, 6 * level + 6), 16);
+  RAMP[level] = 0xff000000 | ((rgb & 0xff) << 16) | (rgb & 0xff00) | (rgb >> 16);
+}
+
+function levelOf(value) {
+  return Math.round(255 * Math.min(Math.max(value, 0), 1));
+}
+
+function rampColor(value) {
+  const level = levelOf(value);
+  return `#${data.ramp.slice(6 * level, 6 * level + 6)}`;
+}
+
+/* A colour of the page in the present theme, such as "--ink", as a canvas takes it. */
+function pageColor(name) {
+  const probe = document.getElementById("status");
+  probe.style.color = `var(${name})`;
+  const color = getComputedStyle(probe).color;
+  probe.style.color = "";
+  return color;
+}
+
+/*
+ * Draws weights one pixel a cell, or `pool` by `pool` cells a pixel, which then shows the largest of
+ * them. What a query doesn't see stays clear.
+ */
+function paintWeights(canvas, weights, pool) {
+  const size = Math.ceil(weights.count / pool);
+  canvas.width = canvas.height = size;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(size, size);
+  const pixels = new Uint32Array(image.data.buffer);
+  const most = new Float32Array(size * size).fill(-1);
+  for (let query = 0; query < weights.count; query++) {
+    const row = Math.floor(query / pool) * size;
+    for (let key = 0; key < weights.count && weights.sees(query, key); key++) {
+      const pixel = row + Math.floor(key / pool);
+      most[pixel] = Math.max(most[pixel], weights.at(query, key));
+    }
+  }
+  for (let pixel = 0; pixel < most.length; pixel++) {
+    pixels[pixel] = most[pixel] < 0 ? 0 : RAMP[levelOf(most[pixel] / weights.largest)];
+  }
+  context.putImageData(image, 0, 0);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One head: for every sentence its numbers, its lines and its matrix, which show the same choice. */
+const STRONGEST = 5; /* words that the readout lists */
+const NOTHING = { query: null, key: null };
+let views = [];
+
+function rest(sentence, weights) {
+  const summary = summaryOf(sentence, state.head);
+  const counts = `${weights.count} × ${weights.count} weights, the largest ${significant(weights.largest, weights.exact ? 4 : 3)}`;
+  return `${KINDS[summary.kind][0][0].toUpperCase()}${describeHead(sentence, state.head).slice(1)}; ${counts}. Point at a word, or press Tab and use the arrow keys.`;
+}
+
+/* The strongest of a row or column in words: "animal 0.6831 · was 0.0712". */
+function listStrongest(weights, entries) {
+  return entries
+    .filter(([query, key]) => weights.sees(query, key))
+    .sort((a, b) => weights.at(...b) - weights.at(...a))
+    .slice(0, STRONGEST)
+    .map(([query, key, word]) => `${weights.words[word].name} ${weights.text(query, key)}`)
+    .join(" · ");
+}
+
+/* What the choice means, in words. */
+function describeChoice(sentence, weights, { query, key }) {
+  if (query === null && key === null) {
+    return rest(sentence, weights);
+  }
+  const all = weights.words.map((_, index) => index);
+  if (key === null) {
+    const strongest = listStrongest(weights, all.map((k) => [query, k, k]));
+    return `“${weights.words[query].name}” attends to ${strongest}; entropy ${weights.entropy(query)} nats`;
+  }
+  if (query === null) {
+    const strongest = listStrongest(weights, all.map((q) => [q, key, q]));
+    return `“${weights.words[key].name}” gets most from ${strongest}`;
+  }
+  const names = `“${weights.words[query].name}” to “${weights.words[key].name}”`;
+  return weights.sees(query, key) ? `${names}: ${weights.text(query, key)}` : `${names}: out of sight, it comes later`;
+}
+
+/* The view of one sentence. A click or a key holds the choice; passing over words is for a moment. */
+class SentenceView {
+  constructor(sentence) {
+    this.sentence = sentence;
+    this.weights = new Weights(sentence, state.head, state.view, state.merged);
+    this.held = NOTHING;
+    this.choice = NOTHING;
+    const found = foundTokens(sentence);
+    const choose = (choice, passing) => this.choose(choice, passing);
+    this.lines = new Lines(this.weights, found, choose);
+    this.matrix = new Matrix(this.weights, found, choose);
+    this.readout = element("p", { className: "readout", ariaLive: "polite" });
+    this.box = element("section", { className: "sentence" }, ...this.content());
+    this.box.ariaLabel = `Sentence ${sentence + 1}`;
+  }
+
+  content() {
+    const panel = (title, note, view) =>
+      element("div", { className: "panel" }, element("h4", null, title, element("span", { className: "soft" }, note)), view.box);
+    const details = element("details", null, element("summary", null, "Where the weight lies, and why it is of this kind"));
+    details.append(measuresTable(this.sentence, state.head), element("p", { className: "rule" }, rulesText()));
+    details.open = state.details;
+    details.addEventListener("toggle", () => (state.details = details.open));
+    return [
+      element("h3", null, data.sentences[this.sentence].text),
+      element("p", { className: "summary soft" }, describeHead(this.sentence, state.head)),
+      details,
+      this.readout,
+      element("div", { className: "pair" }, panel("Query → key", this.lineNote(), this.lines), panel("Matrix", "rows: queries, columns: keys", this.matrix)),
+    ];
+  }
+
+  lineNote() {
+    const shown = this.lines.all.length;
+    return shown === MOST_LINES ? `the ${MOST_LINES} strongest; opacity: weight` : "opacity: weight, to the largest";
+  }
+
+  choose(choice, passing) {
+    const none = choice.query === null && choice.key === null;
+    if (!passing) {
+      this.held = choice;
+    }
+    this.show(passing && none ? this.held : choice, !passing);
+  }
+
+  show(choice, scroll) {
+    if (choice.query === this.choice.query && choice.key === this.choice.key && !scroll) {
+      return;
+    }
+    this.choice = choice;
+    this.readout.textContent = describeChoice(this.sentence, this.weights, choice);
+    this.lines.show(choice, scroll);
+    this.matrix.show(choice);
+  }
+}
+
+/* Shows the head of the state afresh; `choices` are held from before. */
+function updateHead(choices = []) {
+  document.getElementById("title").textContent = headName(state.head);
+  views = data.sentences.map((_, sentence) => new SentenceView(sentence));
+  document.getElementById("sentences").replaceChildren(...views.map((view) => view.box));
+  views.forEach((view, index) => view.choose(choices[index] ?? NOTHING, false));
+}
+
+function redrawHead() {
+  views.forEach((view) => {
+    view.lines.draw();
+    view.matrix.draw();
+  });
+}
+
+/* Lets the held words go; false if there was none. */
+function letGo() {
+  const held = views.filter((view) => view.held.query !== null || view.held.key !== null);
+  held.forEach((view) => view.choose(NOTHING, false));
+  return held.length > 0;
+}

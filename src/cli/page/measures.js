@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Heads in words: their names, their kinds, and the numbers that these come from. */
+const KINDS = {
+  previous: ["previous token", "on the token before"],
+  next: ["next token", "on the token after"],
+  first: ["first token", "on the first token"],
+  self: ["self", "on the token itself"],
+  separator: ["separator", "on separators"],
+  local: ["local", `at most ${data.near} away`],
+  broad: ["broad", ""],
+  mixed: ["mixed", ""],
+};
+
+function percent(share) {
+  return `${Math.round(100 * share)} %`;
+}
+
+/* An element with properties, class names among them, and children. */
+function element(tag, properties, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties ?? {})) {
+    if (name in made) {
+      made[name] = value;
+    } else {
+      made.setAttribute(name, value);
+    }
+  }
+  made.append(...children);
+  return made;
+}
+
+function headName(head) {
+  return `Layer ${Math.floor(head / data.heads)}, head ${head % data.heads}`;
+}
+
+/* "previous token, mean entropy 1.234 nats, 45 % of the most" */
+function describeHead(sentence, head) {
+  const summary = summaryOf(sentence, head);
+  const kind = KINDS[summary.kind][0];
+  return `${kind}, mean entropy ${summary.entropy.toFixed(3)} nats, ${percent(summary.spread)} of the most`;
+}
+
+/* The same of all sentences, one after the other. */
+function describeAll(head) {
+  const parts = data.sentences.map((_, sentence) => describeHead(sentence, head));
+  return parts.length === 1 ? parts[0] : parts.map((p, i) => `sentence ${i + 1}: ${p}`).join("; ");
+}
+
+/* A table of where the head's weight lies, beside where that of even attention would. */
+function measuresTable(sentence, head) {
+  const summary = summaryOf(sentence, head);
+  const even = evenOf(sentence);
+  const rows = summary.mass.map((mass, place) => {
+    const kind = data.kinds[place];
+    const excess = even[place] < 1 ? (mass - even[place]) / (1 - even[place]) : 0;
+    return element(
+      "tr",
+      { className: kind === summary.kind ? "chosen" : "" },
+      element("th", { scope: "row" }, KINDS[kind][1]),
+      element("td", null, percent(mass)),
+      element("td", null, percent(even[place])),
+      element("td", null, excess.toFixed(2)),
+    );
+  });
+  const names = ["Mean weight", "head", "even", "excess"];
+  const heading = element("tr", null, ...names.map((name) => element("th", { scope: "col" }, name)));
+  return element(
+    "table",
+    { className: "measures" },
+    element("thead", null, heading),
+    element("tbody", null, ...rows),
+  );
+}
+
+function rulesText() {
+  return (
+    "Excess is (head − even) ÷ (1 − even), where even attention gives every key in sight the same " +
+    "weight. The kind is the place with the largest excess " +
+    `among the first five if it reaches ${data.excess}, else local if that does, else broad if the ` +
+    `rows’ entropy reaches ${percent(data.spread)} of the most, else mixed. The kind and these ` +
+    "numbers are of word pieces."
+  );
+}
