@@ -129,7 +129,7 @@ Test(attend, wrong_samples_are_told_apart) {
 
 Test(attend, weights_are_those_of_a_softmax) {
     struct samples samples = embedded();
-    const struct attend_range all = {0, samples.layers, 0, samples.heads};
+    const struct attend_range all = {0, samples.layers, 0, samples.heads, false};
     for (int i = 0; i < samples.count; i++) {
         const struct sample *sentence = &samples.sentences[i];
         int tokens = sentence->token_count;
@@ -151,13 +151,13 @@ Test(attend, weights_are_those_of_a_softmax) {
 Test(attend, one_head_is_a_view_of_all) {
     struct samples samples = embedded();
     const struct sample *sentence = &samples.sentences[0];
-    const struct attend_range all = {0, samples.layers, 0, samples.heads};
+    const struct attend_range all = {0, samples.layers, 0, samples.heads, false};
     size_t size = (size_t)(sentence->token_count * sentence->token_count);
     float *whole, *part;
     cr_assert_eq(attend_compute(&samples, sentence, &all, NULL, 1, &whole), RAPT_OK);
     for (int layer = 0; layer < samples.layers; layer += 5) {
         for (int head = 0; head < samples.heads; head += 11) {
-            const struct attend_range one = {layer, 1, head, 1};
+            const struct attend_range one = {layer, 1, head, 1, false};
             cr_assert_eq(attend_compute(&samples, sentence, &one, NULL, 2, &part), RAPT_OK);
             const float *expected = whole + (size_t)(layer * samples.heads + head) * size;
             cr_expect_eq(memcmp(part, expected, size * sizeof *part), 0);
@@ -170,7 +170,7 @@ Test(attend, one_head_is_a_view_of_all) {
 
 Test(attend, unknown_isa_gives_no_weights) {
     struct samples samples = embedded();
-    const struct attend_range one = {0, 1, 0, 1};
+    const struct attend_range one = {0, 1, 0, 1, false};
     float number, *weights = &number;
     cr_expect_eq(attend_compute(&samples, &samples.sentences[0], &one, "no-isa", 1, &weights),
                  RAPT_ISA_UNAVAILABLE);

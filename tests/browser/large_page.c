@@ -7,7 +7,7 @@
 
 #include "page.h"
 
-enum { HEAD_DIM = 32, NAME_SIZE = 16 };
+enum { HEAD_DIM = 32, NAME_SIZE = 24 };
 
 static const char *const traps[] = {"</script>", "<!--",         "<script>", "<img src=x>",
                                     "\"\\'",     "\xe2\x80\xa8", "\xff\xfe", "##\xe4\xbd\xa0"};

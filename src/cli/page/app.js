@@ -39,7 +39,7 @@ function route() {
     if (opened) {
       scrollTo(0, 0);
     }
-    byId("title").focus();
+    views[0].lines.sides.query.focus({ preventScroll: true });
     say(`${headName(state.head)}: ${describeAll(state.head)}`);
   } else {
     views = [];
@@ -50,6 +50,10 @@ function route() {
       cells[current].focus();
     }
   }
+}
+
+function goBack() {
+  location.hash = "";
 }
 
 function stepHead(step) {
@@ -127,12 +131,6 @@ function toggleTheme() {
   redrawHead();
 }
 
-function goBack() {
-  if (state.head !== null && !letGo()) {
-    location.hash = "";
-  }
-}
-
 const shortcuts = {
   "/": () => byId("search").focus(),
   "?": () => byId("keys").showModal(),
@@ -148,7 +146,7 @@ const shortcuts = {
     }
   },
   t: toggleTheme,
-  Escape: goBack,
+  Escape: () => state.head !== null && goBack(),
 };
 
 document.addEventListener("keydown", (event) => {
@@ -161,7 +159,7 @@ document.addEventListener("keydown", (event) => {
       setSearch("");
     } else if (event.key === "Escape" || (event.key === "Enter" && event.target === byId("search"))) {
       event.target.blur();
-      (state.head === null ? grid.querySelector(".cell") : byId("title")).focus();
+      (state.head === null ? grid.querySelector(".cell") : views[0].lines.sides.query).focus();
     } else {
       return;
     }
@@ -183,7 +181,7 @@ byId("merge").addEventListener("change", () => setMerged(byId("merge").checked))
 byId("search").addEventListener("input", () => setSearch(byId("search").value));
 byId("theme").addEventListener("click", toggleTheme);
 byId("help").addEventListener("click", () => byId("keys").showModal());
-byId("back").addEventListener("click", () => (location.hash = ""));
+byId("back").addEventListener("click", goBack);
 byId("previous").addEventListener("click", () => stepHead(-1));
 byId("next").addEventListener("click", () => stepHead(1));
 headingOf.addEventListener("change", redrawHead);
@@ -198,6 +196,7 @@ byId("facts").textContent =
   "carries each weight rounded to four significant digits, and 0 for less than 0.0000001; joined " +
   "word pieces are added up from these and shown to three digits. It needs no network.";
 const columns = data.sentences.length > 1 ? Math.ceil(data.heads / 2) : data.heads;
+byId("sentences").classList.toggle("several", data.sentences.length > 1);
 grid.style.setProperty("--columns", Math.min(columns, 16));
 grid.style.setProperty("--columns-narrow", data.sentences.length > 1 ? 3 : 4);
 updateTexts();

@@ -15,13 +15,16 @@ function rampColor(value) {
   return `#${data.ramp.slice(6 * level, 6 * level + 6)}`;
 }
 
-/* A colour of the page in the present theme, such as "--ink", as a canvas takes it. */
-function pageColor(name) {
+/* Colours of the page in the present theme, as a canvas takes them. */
+function pageColors() {
   const probe = document.getElementById("status");
-  probe.style.color = `var(${name})`;
-  const color = getComputedStyle(probe).color;
+  const colors = {};
+  for (const name of ["ink", "soft", "query", "key"]) {
+    probe.style.color = `var(--${name})`;
+    colors[name] = getComputedStyle(probe).color;
+  }
   probe.style.color = "";
-  return color;
+  return colors;
 }
 
 /*

@@ -26,9 +26,9 @@ function significant(value, digits) {
 const KEPT = 16;
 const kept = new Map();
 
-/* The numbers of one head: {raw: {entropies, codes}, causal: {entropies, codes}}. */
-function decode(sentence, head) {
-  const id = `w${sentence}-${Math.floor(head / data.heads)}-${head % data.heads}`;
+/* The numbers of one head in one view. */
+function decode(sentence, head, view) {
+  const id = `${view}-${sentence}-${Math.floor(head / data.heads)}-${head % data.heads}`;
   let found = kept.get(id);
   if (!found) {
     const bytes = atob(document.getElementById(id).textContent);
@@ -37,14 +37,7 @@ function decode(sentence, head) {
       numbers[i] = bytes.charCodeAt(2 * i) | (bytes.charCodeAt(2 * i + 1) << 8);
     }
     const count = data.sentences[sentence].tokens.length;
-    const raw = count + count * count;
-    found = {
-      raw: { entropies: numbers.subarray(0, count), codes: numbers.subarray(count, raw) },
-      causal: {
-        entropies: numbers.subarray(raw, raw + count),
-        codes: numbers.subarray(raw + count),
-      },
-    };
+    found = { entropies: numbers.subarray(0, count), codes: numbers.subarray(count) };
     if (kept.size >= KEPT) {
       kept.delete(kept.keys().next().value);
     }
@@ -80,16 +73,30 @@ class Weights {
     this.count = this.words.length;
     this.causal = view === "causal";
     this.exact = this.count === data.sentences[sentence].tokens.length;
-    const block = decode(sentence, head)[view];
+    const block = decode(sentence, head, view);
     this.entropies = block.entropies;
     this.values = new Float32Array(this.count * this.count);
     this.largest = 0;
     for (let query = 0; query < this.count; query++) {
-      this.fillRow(query, block.codes, data.sentences[sentence].tokens.length);
+      if (this.exact) {
+        this.copyRow(query, block.codes);
+      } else {
+        this.joinRow(query, block.codes, data.sentences[sentence].tokens.length);
+      }
     }
   }
 
-  fillRow(query, codes, tokens) {
+  copyRow(query, codes) {
+    const seen = this.causal ? query + 1 : this.count;
+    const start = this.causal ? (query * (query + 1)) / 2 : query * this.count;
+    for (let key = 0; key < seen; key++) {
+      const value = VALUES[codes[start + key]];
+      this.values[query * this.count + key] = value;
+      this.largest = Math.max(this.largest, value);
+    }
+  }
+
+  joinRow(query, codes, tokens) {
     const rows = this.words[query].tokens;
     for (let key = 0; key < this.count; key++) {
       let sum = 0;

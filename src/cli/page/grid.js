@@ -134,7 +134,6 @@ function sortedGroups() {
 
 function labelCell(head) {
   const [name, score] = cells[head].lastChild.children;
-  const summary = summaryOf(0, head);
   const layer = Math.floor(head / data.heads);
   name.textContent = `${layer}·${head % data.heads}`;
   let described = describeAll(head);
@@ -145,7 +144,8 @@ function labelCell(head) {
   } else if (state.sort === "entropy" || state.cells === "entropy") {
     score.textContent = `${meanOf((s) => summaryOf(s, head).entropy).toFixed(2)} nats`;
   } else {
-    score.textContent = KINDS[summary.kind][0].split(" ")[0];
+    const kinds = new Set(data.sentences.map((_, sentence) => summaryOf(sentence, head).kind));
+    score.textContent = [...kinds].join(", ");
   }
   cells[head].ariaLabel = `${headName(head)}: ${described}`;
 }
@@ -177,21 +177,14 @@ function updateLegend() {
   const stops = Array.from({ length: 9 }, (_, i) => rampColor(i / 8));
   scale.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
   const legend = document.getElementById("legend");
+  const first = data.sentences.length > 1 && state.sort === "kind" ? ", sorted by the kinds of sentence 1." : ".";
   if (state.cells === "maps") {
     const pooled = data.sentences.some((s) => s.tokens.length > LARGEST_MAP);
-    legend.replaceChildren(
-      "Rows are queries, columns are keys. 0",
-      scale,
-      "the head’s largest weight",
-      pooled ? ", where cells share a pixel the largest of them." : ".",
-      " A name is layer · head.",
-    );
+    const what = pooled ? "the head’s largest weight; of cells that share a pixel, the largest." : "the head’s largest weight.";
+    legend.replaceChildren("Rows are queries, columns keys: 0", scale, `${what} Names are layer·head${first}`);
   } else {
-    legend.replaceChildren(
-      "The entropy of a head’s rows, as a share of the most that it can be: 0 % for all weight on one key",
-      scale,
-      "100 % for all keys alike. A name is layer · head.",
-    );
+    const what = `100 %, all keys alike. Names are layer·head${first}`;
+    legend.replaceChildren("Mean entropy of the rows, as a share of the most: 0 %, one key alone", scale, what);
   }
 }
 

@@ -4,10 +4,9 @@ const STRONGEST = 5; /* words that the readout lists */
 const NOTHING = { query: null, key: null };
 let views = [];
 
-function rest(sentence, weights) {
-  const summary = summaryOf(sentence, state.head);
+function describeRest(weights) {
   const counts = `${weights.count} × ${weights.count} weights, the largest ${significant(weights.largest, weights.exact ? 4 : 3)}`;
-  return `${KINDS[summary.kind][0][0].toUpperCase()}${describeHead(sentence, state.head).slice(1)}; ${counts}. Point at a word, or press Tab and use the arrow keys.`;
+  return `${counts}. Point at a word or tap it, or use the arrow keys.`;
 }
 
 /* The strongest of a row or column in words: "animal 0.6831 · was 0.0712". */
@@ -21,9 +20,9 @@ function listStrongest(weights, entries) {
 }
 
 /* What the choice means, in words. */
-function describeChoice(sentence, weights, { query, key }) {
+function describeChoice(weights, { query, key }) {
   if (query === null && key === null) {
-    return rest(sentence, weights);
+    return describeRest(weights);
   }
   const all = weights.words.map((_, index) => index);
   if (key === null) {
@@ -72,7 +71,7 @@ class SentenceView {
 
   lineNote() {
     const shown = this.lines.all.length;
-    return shown === MOST_LINES ? `the ${MOST_LINES} strongest; opacity: weight` : "opacity: weight, to the largest";
+    return shown === MOST_LINES ? `the ${MOST_LINES} strongest` : "opacity: weight, to the largest";
   }
 
   choose(choice, passing) {
@@ -88,7 +87,7 @@ class SentenceView {
       return;
     }
     this.choice = choice;
-    this.readout.textContent = describeChoice(this.sentence, this.weights, choice);
+    this.readout.textContent = describeChoice(this.weights, choice);
     this.lines.show(choice, scroll);
     this.matrix.show(choice);
   }
@@ -107,11 +106,4 @@ function redrawHead() {
     view.lines.draw();
     view.matrix.draw();
   });
-}
-
-/* Lets the held words go; false if there was none. */
-function letGo() {
-  const held = views.filter((view) => view.held.query !== null || view.held.key !== null);
-  held.forEach((view) => view.choose(NOTHING, false));
-  return held.length > 0;
 }

@@ -25,7 +25,7 @@ class Lines {
     this.weights = weights;
     this.all = listLines(weights);
     this.choice = { query: null, key: null };
-    this.row = weights.count <= FEW_WORDS ? 26 : 21;
+    this.row = weights.count <= FEW_WORDS ? 28 : 22;
     this.canvas = element("canvas", { ariaHidden: "true" });
     this.wires = element("div", { className: "wires" }, this.canvas);
     this.sides = {
@@ -68,11 +68,6 @@ class Lines {
         choose(only(index), false);
       }
     });
-    list.addEventListener("focus", () => {
-      if (list.matches(":focus-visible") && this.choice[side] === null) {
-        choose(only(0), false);
-      }
-    });
     list.addEventListener("keydown", (event) => this.move(event, side, choose));
     return list;
   }
@@ -88,7 +83,7 @@ class Lines {
       choose({ query: null, key: null, [other]: Math.max(here, 0) }, false);
       this.sides[other].focus();
     } else if (event.key === "Enter" || event.key === " ") {
-      choose(this.choice[side] === null ? { query: null, key: null, [side]: 0 } : { query: null, key: null }, false);
+      choose({ query: null, key: null }, false);
     } else if (!event.key.startsWith("Arrow")) {
       return;
     }
@@ -100,7 +95,6 @@ class Lines {
     this.choice = choice;
     for (const [side, list] of Object.entries(this.sides)) {
       const other = side === "query" ? choice.key : choice.query;
-      list.classList.toggle("targets", other !== null);
       [...list.children].forEach((option, index) => {
         const active = choice[side] === index;
         option.classList.toggle("active", active);
@@ -165,7 +159,7 @@ class Lines {
     context.scale(scale, scale);
     const top = this.box.scrollTop;
     const single = this.choice.query !== null || this.choice.key !== null;
-    context.strokeStyle = pageColor(this.choice.query === null && single ? "--key" : "--query");
+    context.strokeStyle = pageColors()[this.choice.query === null && single ? "key" : "query"];
     context.lineWidth = single ? 2.5 : 1.75;
     for (const line of this.chosenLines()) {
       const left = (line.query + 0.5) * this.row - top;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The matrix of one sentence's weights, with labels, and with the chosen row and column marked. */
-const LARGEST_CELL = 34;
+const LARGEST_CELL = 30;
 const LABEL_FONT = "12px system-ui, sans-serif";
 const LABEL_HEIGHT = 13;
 const LONGEST_LABEL = 92;
@@ -25,17 +25,12 @@ class Matrix {
     this.canvas.addEventListener("pointerleave", () => choose({ query: null, key: null }, true));
     this.canvas.addEventListener("click", (event) => point(event, false));
     this.box.addEventListener("keydown", (event) => this.move(event, choose));
-    this.box.addEventListener("focus", () => {
-      if (this.box.matches(":focus-visible") && (this.choice.query === null || this.choice.key === null)) {
-        choose({ query: this.choice.query ?? 0, key: this.choice.key ?? 0 }, false);
-      }
-    });
   }
 
   move(event, choose) {
     const last = this.weights.count - 1;
-    const query = this.choice.query ?? 0;
-    const key = this.choice.key ?? 0;
+    const query = this.choice.query ?? (event.key === "ArrowDown" ? -1 : 0);
+    const key = this.choice.key ?? (event.key === "ArrowRight" ? -1 : 0);
     const steps = {
       ArrowUp: [Math.max(query - 1, 0), key],
       ArrowDown: [Math.min(query + 1, last), key],
@@ -46,7 +41,11 @@ class Matrix {
     };
     if (event.key in steps) {
       event.preventDefault();
-      choose({ query: steps[event.key][0], key: steps[event.key][1] }, false);
+      const [row, column] = steps[event.key].map((index) => Math.max(index, 0));
+      choose({ query: row, key: column }, false);
+    } else if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      choose({ query: null, key: null }, false);
     }
   }
 
@@ -73,9 +72,12 @@ class Matrix {
   }
 
   measure(context, width) {
-    context.font = LABEL_FONT;
-    const widths = this.weights.words.map((word) => context.measureText(this.clip(context, word.name)).width);
-    this.left = this.top = Math.ceil(Math.max(...widths)) + 10;
+    if (!this.labels) {
+      context.font = LABEL_FONT;
+      this.labels = this.weights.words.map((word) => this.clip(context, word.name));
+      const widths = this.labels.map((label) => context.measureText(label).width);
+      this.left = this.top = Math.ceil(Math.max(...widths)) + 10;
+    }
     this.cell = Math.min((width - this.left - 1) / this.weights.count, LARGEST_CELL);
     this.size = this.cell * this.weights.count;
   }
@@ -92,6 +94,7 @@ class Matrix {
     context.scale(scale, scale);
     context.imageSmoothingEnabled = false;
     context.drawImage(this.map, this.left, this.top, this.size, this.size);
+    this.colors = pageColors();
     this.drawLabels(context);
     this.drawChoice(context);
   }
@@ -105,7 +108,7 @@ class Matrix {
       const { query, key } = this.choice;
       const near = (chosen) => chosen !== null && Math.abs(index - chosen) < step;
       const found = this.weights.words[index].tokens.some((token) => this.found.has(token));
-      const color = found ? "--ink" : "--soft";
+      const color = found ? "ink" : "soft";
       if (!near(query)) {
         this.drawLabel(context, index, false, color);
       }
@@ -114,17 +117,17 @@ class Matrix {
       }
     }
     if (this.choice.query !== null) {
-      this.drawLabel(context, this.choice.query, false, "--query");
+      this.drawLabel(context, this.choice.query, false, "query");
     }
     if (this.choice.key !== null) {
-      this.drawLabel(context, this.choice.key, true, "--key");
+      this.drawLabel(context, this.choice.key, true, "key");
     }
   }
 
   drawLabel(context, index, column, color) {
     const at = (index + 0.5) * this.cell;
     context.save();
-    context.fillStyle = pageColor(color);
+    context.fillStyle = this.colors[color];
     if (column) {
       context.translate(this.left + at, this.top - 6);
       context.rotate(-Math.PI / 2);
@@ -133,7 +136,7 @@ class Matrix {
       context.translate(this.left - 6, this.top + at);
       context.textAlign = "right";
     }
-    context.fillText(this.clip(context, this.weights.words[index].name), 0, 0);
+    context.fillText(this.labels[index], 0, 0);
     context.restore();
   }
 
@@ -143,12 +146,12 @@ class Matrix {
     context.lineWidth = 1.5;
     if (query !== null) {
       const y = this.top + (query + 0.5) * this.cell - thick / 2;
-      context.strokeStyle = pageColor("--query");
+      context.strokeStyle = this.colors.query;
       context.strokeRect(this.left, y, this.size, thick);
     }
     if (key !== null) {
       const x = this.left + (key + 0.5) * this.cell - thick / 2;
-      context.strokeStyle = pageColor("--key");
+      context.strokeStyle = this.colors.key;
       context.strokeRect(x, this.top, thick, this.size);
     }
   }

@@ -59,7 +59,7 @@ function measuresTable(sentence, head) {
       element("th", { scope: "row" }, KINDS[kind][1]),
       element("td", null, percent(mass)),
       element("td", null, percent(even[place])),
-      element("td", null, excess.toFixed(2)),
+      element("td", null, (Math.round(100 * excess) / 100 || 0).toFixed(2)),
     );
   });
   const names = ["Mean weight", "head", "even", "excess"];

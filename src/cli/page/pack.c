@@ -9,14 +9,12 @@
 enum { DECADES = 7, PER_DECADE = 9000, LEAST_DIGITS = 1000, MOST_DIGITS = 9999 };
 
 uint16_t pack_weight(float weight) {
-    double scale = 1e4; /* makes 0.1 to 1 four digits */
-    for (int decade = DECADES - 1; decade >= 0; decade--, scale *= 10) {
-        const double digits = rint(weight * scale);
-        if (digits > MOST_DIGITS)
-            return (uint16_t)(1 + (decade + 1) * PER_DECADE);
-        if (digits >= LEAST_DIGITS)
-            return (uint16_t)(1 + decade * PER_DECADE + (int)digits - LEAST_DIGITS);
-    }
+    double scale = 1e4; /* makes four digits of 0.1 to 1 */
+    for (int decade = DECADES - 1; decade >= 0; decade--, scale *= 10)
+        if (weight * scale >= LEAST_DIGITS) {
+            const int digits = (int)rint(fmin(weight * scale, MOST_DIGITS + 1));
+            return (uint16_t)(1 + decade * PER_DECADE + digits - LEAST_DIGITS);
+        }
     return 0;
 }
 

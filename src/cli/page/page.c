@@ -2,9 +2,9 @@
 /*
  * Writes the page: its own text, one block of weights for every head, and what describes them.
  *
- * The block of sentence s, layer l, head h is the text of the element "w<s>-<l>-<h>", base64 of
- * numbers of 16 bits (pack.h): for all keys in sight and again for causal, the entropy of every row
- * in thousandths of a nat, then the rows' weights of the keys that the query sees.
+ * A view's block of sentence s, layer l, head h is the text of the element "raw-<s>-<l>-<h>" or
+ * "causal-<s>-<l>-<h>", base64 of numbers of 16 bits (pack.h): the entropy of every row in
+ * thousandths of a nat, then the rows' weights of the keys that the query sees.
  */
 #include "page.h"
 
@@ -20,6 +20,7 @@
 enum { RAW, CAUSAL, VIEWS };
 
 static const char marker[] = "<!-- data -->";
+static const char *const view_names[VIEWS] = {"raw", "causal"};
 
 /* One view of a sentence: what is known of each head. */
 struct view {
@@ -29,8 +30,8 @@ struct view {
     float *received;             /* [layer][head][key]: the mean weight from queries that see it */
 };
 
-static void put_rows(struct pack_base64 *into, const struct kinds_text *text,
-                     const float *weights) {
+static void put_rows(FILE *file, const struct kinds_text *text, const float *weights) {
+    struct pack_base64 base64 = {.file = file}, *into = &base64;
     for (int query = 0; query < text->count; query++) {
         const float *row = weights + (size_t)query * (size_t)text->count;
         pack_number(into, (uint16_t)lround(1000 * attend_summarise(row, text->count).entropy));
@@ -40,6 +41,7 @@ static void put_rows(struct pack_base64 *into, const struct kinds_text *text,
         for (int key = 0; key < (text->causal ? query + 1 : text->count); key++)
             pack_number(into, pack_weight(row[key]));
     }
+    pack_end(into);
 }
 
 static void find_received(const struct kinds_text *text, const float *weights, float *received) {
@@ -52,35 +54,33 @@ static void find_received(const struct kinds_text *text, const float *weights, f
     }
 }
 
-static void write_block(FILE *file, struct view *views, int sentence, int layer, int head,
-                        int heads, float *const *weights) {
-    struct pack_base64 block = {.file = file};
-    fprintf(file, "<script type=\"text/plain\" id=\"w%d-%d-%d\">", sentence, layer, head);
-    for (int v = 0; v < VIEWS; v++) {
-        const size_t tokens = (size_t)views[v].text.count, at = (size_t)(layer * heads + head);
-        const float *own = weights[v] + (size_t)head * tokens * tokens;
-        views[v].heads[at] = kinds_summarise(&views[v].text, own, views[v].even);
-        find_received(&views[v].text, own, views[v].received + at * tokens);
-        put_rows(&block, &views[v].text, own);
-    }
-    pack_end(&block);
+/* Takes one head in, and writes its block. */
+static void write_block(FILE *file, struct view *view, const float *weights, const char *name,
+                        size_t at) {
+    const size_t tokens = (size_t)view->text.count;
+    view->heads[at] = kinds_summarise(&view->text, weights, view->even);
+    find_received(&view->text, weights, view->received + at * tokens);
+    fprintf(file, "<script type=\"text/plain\" id=\"%s\">", name);
+    put_rows(file, &view->text, weights);
     fputs("</script>\n", file);
 }
 
 static rapt_status write_layer(FILE *file, const struct page *page, int index, int layer,
-                               struct view *views) {
-    const struct samples *samples = page->samples;
-    float *weights[VIEWS] = {NULL, NULL};
-    rapt_status status = RAPT_OK;
-    for (int v = 0; v < VIEWS && status == RAPT_OK; v++) {
-        const struct attend_range range = {layer, 1, 0, samples->heads, views[v].text.causal};
-        status = attend_compute(samples, page->sentences[index], &range, page->isa, page->threads,
-                                &weights[v]);
+                               const char *view_name, struct view *view) {
+    const struct sample *sentence = page->sentences[index];
+    const size_t tokens = (size_t)sentence->token_count;
+    const int heads = page->samples->heads;
+    const struct attend_range range = {layer, 1, 0, heads, view->text.causal};
+    float *weights;
+    rapt_status status =
+        attend_compute(page->samples, sentence, &range, page->isa, page->threads, &weights);
+    for (int head = 0; head < heads && status == RAPT_OK; head++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s-%d-%d-%d", view_name, index, layer, head);
+        write_block(file, view, weights + (size_t)head * tokens * tokens, name,
+                    (size_t)(layer * heads + head));
     }
-    for (int head = 0; head < samples->heads && status == RAPT_OK; head++)
-        write_block(file, views, index, layer, head, samples->heads, weights);
-    for (int v = 0; v < VIEWS; v++)
-        free(weights[v]);
+    free(weights);
     return status;
 }
 
@@ -124,9 +124,9 @@ static void write_sentence(FILE *file, const struct sample *sentence, const stru
         pack_string(file, sentence->tokens[i]);
     }
     fputs("],\n", file);
-    write_view(file, "raw", &views[RAW], heads);
+    write_view(file, view_names[RAW], &views[RAW], heads);
     fputs(",\n", file);
-    write_view(file, "causal", &views[CAUSAL], heads);
+    write_view(file, view_names[CAUSAL], &views[CAUSAL], heads);
     fputs("}", file);
 }
 
@@ -167,8 +167,10 @@ static rapt_status write_all(FILE *file, const struct page *page, struct view (*
     for (int i = 0; i < page->count; i++) {
         if (!open_views(page, page->sentences[i], views[i]))
             return RAPT_OUT_OF_MEMORY;
-        for (int layer = 0; layer < samples->layers; layer++) {
-            rapt_status status = write_layer(file, page, i, layer, views[i]);
+        for (int at = 0; at < VIEWS * samples->layers; at++) {
+            const int v = at % VIEWS;
+            rapt_status status =
+                write_layer(file, page, i, at / VIEWS, view_names[v], &views[i][v]);
             if (status != RAPT_OK)
                 return status;
         }
