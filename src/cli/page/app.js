@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state of the page, its controls and keys. The address's hash names the open head: #3.1 */
 const byId = (id) => document.getElementById(id);
-const headingOf = matchMedia("(prefers-color-scheme: dark)");
+const several = data.sentences.length > 1;
+const systemDark = matchMedia("(prefers-color-scheme: dark)");
 let scrolled = 0;
 
 function say(text) {
@@ -12,7 +13,8 @@ function update() {
   if (state.head === null) {
     updateGrid();
   } else {
-    updateHead(views.map((view) => (view.weights.count === wordsOf(view.sentence, state.merged).length ? view.held : NOTHING)));
+    const same = (view) => view.weights.count === wordsOf(view.sentence, state.merged).length;
+    updateHead(views.map((view) => (same(view) ? view.held : NOTHING)));
   }
 }
 
@@ -62,11 +64,13 @@ function stepHead(step) {
 
 /* The sentences with what was found marked. */
 function updateTexts() {
-  const several = data.sentences.length > 1;
   byId("texts").replaceChildren(
     ...data.sentences.map((sentence, index) => {
       const found = foundTokens(index);
-      const line = element("p", null, several ? element("span", { className: "soft" }, `${index + 1}  `) : "");
+      const line = element("p");
+      if (several) {
+        line.append(element("span", { className: "soft" }, `${index + 1}  `));
+      }
       if (found.size === 0) {
         line.append(sentence.text);
       }
@@ -125,7 +129,7 @@ function setSearch(text) {
 
 function toggleTheme() {
   const root = document.documentElement;
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : headingOf.matches;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches;
   root.dataset.theme = dark ? "light" : "dark";
   say(dark ? "Light" : "Dark");
   redrawHead();
@@ -154,11 +158,11 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.target.matches('input[type="search"], select')) {
-    if (event.key === "Escape" && event.target.value && event.target === byId("search")) {
-      event.target.value = "";
+    const search = byId("search");
+    if (event.key === "Escape" && event.target === search && search.value) {
+      search.value = "";
       setSearch("");
-    } else if (event.key === "Escape" || (event.key === "Enter" && event.target === byId("search"))) {
-      event.target.blur();
+    } else if (event.key === "Escape" || (event.key === "Enter" && event.target === search)) {
       (state.head === null ? grid.querySelector(".cell") : views[0].lines.sides.query).focus();
     } else {
       return;
@@ -184,7 +188,7 @@ byId("help").addEventListener("click", () => byId("keys").showModal());
 byId("back").addEventListener("click", goBack);
 byId("previous").addEventListener("click", () => stepHead(-1));
 byId("next").addEventListener("click", () => stepHead(1));
-headingOf.addEventListener("change", redrawHead);
+systemDark.addEventListener("change", redrawHead);
 addEventListener("hashchange", route);
 addEventListener("resize", redrawHead);
 addEventListener("scroll", hideTip, { passive: true });
@@ -195,9 +199,9 @@ byId("facts").textContent =
   `Computed by rapt ${data.version}, exactly, in f32; causal is a computation of its own. The page ` +
   "carries each weight rounded to four significant digits, and 0 for less than 0.0000001; joined " +
   "word pieces are added up from these and shown to three digits. It needs no network.";
-const columns = data.sentences.length > 1 ? Math.ceil(data.heads / 2) : data.heads;
-byId("sentences").classList.toggle("several", data.sentences.length > 1);
+const columns = several ? Math.ceil(data.heads / 2) : data.heads;
+byId("sentences").classList.toggle("several", several);
 grid.style.setProperty("--columns", Math.min(columns, 16));
-grid.style.setProperty("--columns-narrow", data.sentences.length > 1 ? 3 : 4);
+grid.style.setProperty("--columns-narrow", several ? 3 : 4);
 updateTexts();
 route();

@@ -28,7 +28,7 @@ function pageColors() {
 }
 
 /*
- * Draws weights one pixel a cell, or `pool` by `pool` cells a pixel, which then shows the largest of
+ * Draws weights one pixel a cell, or `pool` by `pool` cells a pixel, which shows the largest of
  * them. What a query doesn't see stays clear.
  */
 function paintWeights(canvas, weights, pool) {
@@ -46,7 +46,8 @@ function paintWeights(canvas, weights, pool) {
     }
   }
   for (let pixel = 0; pixel < most.length; pixel++) {
-    pixels[pixel] = most[pixel] < 0 ? 0 : RAMP[levelOf(most[pixel] / weights.largest)];
+    const level = levelOf(most[pixel] / weights.largest);
+    pixels[pixel] = most[pixel] < 0 ? 0 : RAMP[level];
   }
   context.putImageData(image, 0, 0);
 }

@@ -141,8 +141,8 @@ function labelCell(head) {
     const attention = attentionToFound(head).toFixed(3);
     score.textContent = attention;
     described += `, gives ${attention} to the search`;
-  } else if (state.sort === "entropy" || state.cells === "entropy") {
-    score.textContent = `${meanOf((s) => summaryOf(s, head).entropy).toFixed(2)} nats`;
+  } else if (state.sort === "entropy" || (state.sort === "layer" && state.cells === "entropy")) {
+    score.textContent = meanOf((s) => summaryOf(s, head).entropy).toFixed(2);
   } else {
     const kinds = new Set(data.sentences.map((_, sentence) => summaryOf(sentence, head).kind));
     score.textContent = [...kinds].join(", ");
@@ -177,15 +177,22 @@ function updateLegend() {
   const stops = Array.from({ length: 9 }, (_, i) => rampColor(i / 8));
   scale.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
   const legend = document.getElementById("legend");
-  const first = data.sentences.length > 1 && state.sort === "kind" ? ", sorted by the kinds of sentence 1." : ".";
+  legend.replaceChildren();
   if (state.cells === "maps") {
     const pooled = data.sentences.some((s) => s.tokens.length > LARGEST_MAP);
-    const what = pooled ? "the head’s largest weight; of cells that share a pixel, the largest." : "the head’s largest weight.";
-    legend.replaceChildren("Rows are queries, columns keys: 0", scale, `${what} Names are layer·head${first}`);
+    legend.append("Rows are queries, columns keys: 0", scale, "the head’s largest weight");
+    legend.append(pooled ? "; of cells that share a pixel, the largest." : ".");
   } else {
-    const what = `100 %, all keys alike. Names are layer·head${first}`;
-    legend.replaceChildren("Mean entropy of the rows, as a share of the most: 0 %, one key alone", scale, what);
+    legend.append("Mean entropy of the rows, as a share of the most: 0 %, one key alone", scale);
+    legend.append("100 %, all keys alike.");
   }
+  const below = {
+    kind: data.sentences.length > 1 ? "kind, sorted by that in sentence 1" : "kind",
+    layer: "kind",
+    entropy: "mean entropy in nats",
+    search: state.search.trim() ? "attention to the search" : "kind",
+  }[state.sort === "layer" && state.cells === "entropy" ? "entropy" : state.sort];
+  legend.append(` Below: layer·head, ${below}.`);
 }
 
 /* The nearest cell in the direction of an arrow key, as the grid lies now. */

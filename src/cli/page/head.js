@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One head: for every sentence its numbers, its lines and its matrix, which show the same choice. */
+/* One head: for every sentence its numbers, lines and matrix, which show the same choice. */
 const STRONGEST = 5; /* words that the readout lists */
 const NOTHING = { query: null, key: null };
 let views = [];
 
 function describeRest(weights) {
-  const counts = `${weights.count} × ${weights.count} weights, the largest ${significant(weights.largest, weights.exact ? 4 : 3)}`;
+  const largest = significant(weights.largest, weights.exact ? 4 : 3);
+  const counts = `${weights.count} × ${weights.count} weights, the largest ${largest}`;
   return `${counts}. Point at a word or tap it, or use the arrow keys.`;
 }
 
@@ -27,14 +28,16 @@ function describeChoice(weights, { query, key }) {
   const all = weights.words.map((_, index) => index);
   if (key === null) {
     const strongest = listStrongest(weights, all.map((k) => [query, k, k]));
-    return `“${weights.words[query].name}” attends to ${strongest}; entropy ${weights.entropy(query)} nats`;
+    const entropy = `entropy ${weights.entropy(query)} nats`;
+    return `“${weights.words[query].name}” attends to ${strongest}; ${entropy}`;
   }
   if (query === null) {
     const strongest = listStrongest(weights, all.map((q) => [q, key, q]));
     return `“${weights.words[key].name}” gets most from ${strongest}`;
   }
   const names = `“${weights.words[query].name}” to “${weights.words[key].name}”`;
-  return weights.sees(query, key) ? `${names}: ${weights.text(query, key)}` : `${names}: out of sight, it comes later`;
+  const seen = weights.sees(query, key);
+  return `${names}: ${seen ? weights.text(query, key) : "out of sight, it comes later"}`;
 }
 
 /* The view of one sentence. A click or a key holds the choice; passing over words is for a moment. */
@@ -54,10 +57,14 @@ class SentenceView {
   }
 
   content() {
-    const panel = (title, note, view) =>
-      element("div", { className: "panel" }, element("h4", null, title, element("span", { className: "soft" }, note)), view.box);
-    const details = element("details", null, element("summary", null, "Where the weight lies, and why it is of this kind"));
-    details.append(measuresTable(this.sentence, state.head), element("p", { className: "rule" }, rulesText()));
+    const panel = (title, note, view) => {
+      const heading = element("h4", null, title, element("span", { className: "soft" }, note));
+      return element("div", { className: "panel" }, heading, view.box);
+    };
+    const question = "Where the weight lies, and why it is of this kind";
+    const details = element("details", null, element("summary", null, question));
+    details.append(measuresTable(this.sentence, state.head));
+    details.append(element("p", { className: "rule" }, rulesText()));
     details.open = state.details;
     details.addEventListener("toggle", () => (state.details = details.open));
     return [
@@ -65,13 +72,18 @@ class SentenceView {
       element("p", { className: "summary soft" }, describeHead(this.sentence, state.head)),
       details,
       this.readout,
-      element("div", { className: "pair" }, panel("Query → key", this.lineNote(), this.lines), panel("Matrix", "rows: queries, columns: keys", this.matrix)),
+      element(
+        "div",
+        { className: "pair" },
+        panel("Query → key", this.lineNote(), this.lines),
+        panel("Matrix", "rows: queries, columns: keys", this.matrix),
+      ),
     ];
   }
 
   lineNote() {
     const shown = this.lines.all.length;
-    return shown === MOST_LINES ? `the ${MOST_LINES} strongest` : "opacity: weight, to the largest";
+    return shown === MOST_LINES ? `the ${shown} strongest` : "opacity: weight, to the largest";
   }
 
   choose(choice, passing) {

@@ -33,6 +33,7 @@ class Lines {
       key: this.makeSide("key", "keys", found, choose),
     };
     this.box = element("div", { className: "lines" });
+    this.box.classList.toggle("scrolling", weights.count > FEW_WORDS);
     this.box.append(this.sides.query, this.wires, this.sides.key);
     this.box.style.setProperty("--row", `${this.row}px`);
     this.box.addEventListener("scroll", () => this.draw(), { passive: true });
@@ -76,7 +77,12 @@ class Lines {
     const here = this.choice[side] ?? -1;
     const last = this.weights.count - 1;
     const other = side === "query" ? "key" : "query";
-    const steps = { ArrowUp: Math.max(here - 1, 0), ArrowDown: Math.min(here + 1, last), Home: 0, End: last };
+    const steps = {
+      ArrowUp: Math.max(here - 1, 0),
+      ArrowDown: Math.min(here + 1, last),
+      Home: 0,
+      End: last,
+    };
     if (event.key in steps) {
       choose({ query: null, key: null, [side]: steps[event.key] }, false);
     } else if (event.key === (side === "query" ? "ArrowRight" : "ArrowLeft")) {
@@ -100,10 +106,11 @@ class Lines {
         option.classList.toggle("active", active);
         option.ariaSelected = String(active);
         const [query, key] = side === "query" ? [index, other] : [other, index];
-        const weight = other === null ? 0 : this.weights.at(query, key);
+        const seen = other !== null && this.weights.sees(query, key);
+        const weight = seen ? this.weights.at(query, key) : 0;
         option.style.setProperty("--level", weight / this.weights.largest);
-        option.lastChild.textContent =
-          other === null || !this.weights.sees(query, key) ? "" : weight < 0.001 ? "< 0.001" : this.weights.text(query, key);
+        const text = weight < 0.001 ? "< 0.001" : this.weights.text(query, key);
+        option.lastChild.textContent = seen ? text : "";
         if (active) {
           list.setAttribute("aria-activedescendant", option.id);
           if (scroll) {

@@ -13,16 +13,23 @@ class Matrix {
     this.map = element("canvas");
     paintWeights(this.map, weights, 1);
     this.canvas = element("canvas", { ariaHidden: "true" });
-    this.box = element("div", { className: "matrix", role: "application", tabIndex: 0 }, this.canvas);
-    this.box.ariaLabel = `Matrix of ${weights.count} by ${weights.count} weights; arrows move, rows are queries, columns are keys`;
+    this.box = element("div", { className: "matrix", role: "application", tabIndex: 0 });
+    this.box.append(this.canvas);
+    const size = `${weights.count} by ${weights.count}`;
+    this.box.ariaLabel = `Matrix of ${size} weights: rows queries, columns keys; arrows move`;
     const point = (event, passing) => {
       const cell = this.cellAt(event);
       if (cell) {
         choose(cell, passing);
       }
     };
-    this.canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && point(event, true));
-    this.canvas.addEventListener("pointerleave", () => choose({ query: null, key: null }, true));
+    this.canvas.addEventListener("pointermove", (event) => {
+      if (event.pointerType === "mouse") {
+        point(event, true);
+      }
+    });
+    const leave = () => choose({ query: null, key: null }, true);
+    this.canvas.addEventListener("pointerleave", leave);
     this.canvas.addEventListener("click", (event) => point(event, false));
     this.box.addEventListener("keydown", (event) => this.move(event, choose));
   }

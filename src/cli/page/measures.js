@@ -12,7 +12,7 @@ const KINDS = {
 };
 
 function percent(share) {
-  return `${Math.round(100 * share)} %`;
+  return `${Math.round(100 * share)}\u00a0%`;
 }
 
 /* An element with properties, class names among them, and children. */
@@ -37,18 +37,22 @@ function headName(head) {
 function describeHead(sentence, head) {
   const summary = summaryOf(sentence, head);
   const kind = KINDS[summary.kind][0];
-  return `${kind}, mean entropy ${summary.entropy.toFixed(3)} nats, ${percent(summary.spread)} of the most`;
+  const entropy = `mean entropy ${summary.entropy.toFixed(3)}\u00a0nats`;
+  return `${kind}, ${entropy}, ${percent(summary.spread)} of the most`;
 }
 
 /* The same of all sentences, one after the other. */
 function describeAll(head) {
   const parts = data.sentences.map((_, sentence) => describeHead(sentence, head));
-  return parts.length === 1 ? parts[0] : parts.map((p, i) => `sentence ${i + 1}: ${p}`).join("; ");
+  if (parts.length === 1) {
+    return parts[0];
+  }
+  return parts.map((part, index) => `sentence ${index + 1}: ${part}`).join("; ");
 }
 
 /* A table of where the head's weight lies, beside where that of even attention would. */
-function measuresTable(sentence, head) {
-  const summary = summaryOf(sentence, head);
+function measuresTable(sentence, index) {
+  const summary = summaryOf(sentence, index);
   const even = evenOf(sentence);
   const rows = summary.mass.map((mass, place) => {
     const kind = data.kinds[place];
@@ -63,21 +67,17 @@ function measuresTable(sentence, head) {
     );
   });
   const names = ["Mean weight", "head", "even", "excess"];
-  const heading = element("tr", null, ...names.map((name) => element("th", { scope: "col" }, name)));
-  return element(
-    "table",
-    { className: "measures" },
-    element("thead", null, heading),
-    element("tbody", null, ...rows),
-  );
+  const heading = names.map((name) => element("th", { scope: "col" }, name));
+  const head = element("thead", null, element("tr", null, ...heading));
+  return element("table", { className: "measures" }, head, element("tbody", null, ...rows));
 }
 
 function rulesText() {
   return (
-    "Excess is (head − even) ÷ (1 − even), where even attention gives every key in sight the same " +
-    "weight. The kind is the place with the largest excess " +
-    `among the first five if it reaches ${data.excess}, else local if that does, else broad if the ` +
-    `rows’ entropy reaches ${percent(data.spread)} of the most, else mixed. The kind and these ` +
-    "numbers are of word pieces."
+    "Excess is (head − even) ÷ (1 − even), where even attention gives every key in sight the " +
+    "same weight. The kind is the place with the largest excess among the first five if it " +
+    `reaches ${data.excess}, else local if that does, else broad if the rows’ entropy reaches ` +
+    `${percent(data.spread)} of the most, else mixed. The kind and these numbers are of word ` +
+    "pieces."
   );
 }
