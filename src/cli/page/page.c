@@ -87,19 +87,19 @@ static rapt_status write_layer(FILE *file, const struct page *page, int index, i
 static void write_list(FILE *file, const char *name, const double *numbers, int count) {
     fprintf(file, "\"%s\":[", name);
     for (int i = 0; i < count; i++)
-        fprintf(file, "%s%.4f", i ? "," : "", numbers[i]);
+        fprintf(file, "%s%.6f", i ? "," : "", numbers[i]);
     putc(']', file);
 }
 
 static void write_head(FILE *file, const struct view *view, int at) {
     const struct kinds_summary *head = &view->heads[at];
     const float *received = view->received + (size_t)at * (size_t)view->text.count;
-    fprintf(file, "{\"kind\":\"%s\",\"entropy\":%.3f,\"spread\":%.3f,", kinds_names[head->kind],
+    fprintf(file, "{\"kind\":\"%s\",\"entropy\":%.6f,\"spread\":%.6f,", kinds_names[head->kind],
             head->entropy, head->spread);
     write_list(file, "mass", head->mass, KIND_PLACES);
     fputs(",\"received\":[", file);
     for (int key = 0; key < view->text.count; key++)
-        fprintf(file, "%s%.4f", key ? "," : "", (double)received[key]);
+        fprintf(file, "%s%.6f", key ? "," : "", (double)received[key]);
     fputs("]}", file);
 }
 
