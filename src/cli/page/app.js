@@ -124,7 +124,7 @@ function setSearch(text) {
   updateTexts();
   update();
   const count = data.sentences.reduce((sum, _, index) => sum + foundTokens(index).size, 0);
-  say(text.trim() ? `${count} token${count === 1 ? "" : "s"} found` : "");
+  say(text.trim() ? `${counted(count, "token")} found` : "");
 }
 
 function toggleTheme() {
@@ -193,15 +193,17 @@ addEventListener("hashchange", route);
 addEventListener("resize", redrawHead);
 addEventListener("scroll", hideTip, { passive: true });
 
-byId("model").textContent = `${data.model}, ${data.layers} layers × ${data.heads} heads`;
+const size = `${counted(data.layers, "layer")} × ${counted(data.heads, "head")}`;
+byId("model").textContent = `${data.model}, ${size}`;
 byId("merge-label").hidden = !hasPieces;
 byId("facts").textContent =
   `Computed by rapt ${data.version}, exactly, in f32; causal is a computation of its own. The page ` +
   "carries each weight rounded to four significant digits, and 0 for less than 0.0000001; joined " +
   "word pieces are added up from these and shown to three digits. It needs no network.";
+const [FEWEST_COLUMNS, MOST_COLUMNS] = [6, 16];
 const columns = several ? Math.ceil(data.heads / 2) : data.heads;
 byId("sentences").classList.toggle("several", several);
-grid.style.setProperty("--columns", Math.min(columns, 16));
+grid.style.setProperty("--columns", Math.min(Math.max(columns, FEWEST_COLUMNS), MOST_COLUMNS));
 grid.style.setProperty("--columns-narrow", several ? 3 : 4);
 updateTexts();
 route();

@@ -126,8 +126,8 @@ function sortedGroups() {
       const heads = all.filter((head) => summaryOf(0, head).kind === kind);
       const strength = (head) => -(summaryOf(0, head).mass[index] ?? summaryOf(0, head).spread);
       const name = KINDS[kind][0];
-      const note = `${heads.length} head${heads.length === 1 ? "" : "s"}`;
-      return [name[0].toUpperCase() + name.slice(1), note, heads.sort(by(strength))];
+      const title = name[0].toUpperCase() + name.slice(1);
+      return [title, counted(heads.length, "head"), heads.sort(by(strength))];
     })
     .filter(([, , heads]) => heads.length > 0);
 }

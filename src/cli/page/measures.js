@@ -15,6 +15,11 @@ function percent(share) {
   return `${Math.round(100 * share)}\u00a0%`;
 }
 
+/* "1 head", "2 heads" */
+function counted(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /* An element with properties, class names among them, and children. */
 function element(tag, properties, ...children) {
   const made = document.createElement(tag);
