@@ -150,7 +150,7 @@ const shortcuts = {
     }
   },
   t: toggleTheme,
-  Escape: () => state.head !== null && goBack(),
+  Escape: () => (state.head === null ? hideTip() : goBack()),
 };
 
 document.addEventListener("keydown", (event) => {
