@@ -331,7 +331,7 @@ Test(page, needs_nothing_but_itself) {
 }
 
 Test(page, file_is_complete_or_not_there, .init = enter, .fini = leave) {
-    cr_expect_eq(rapt("attend --sentence 1,3 --html page.html"), 0, "%s", err_text);
+    cr_expect_eq(rapt("attend --sentence 1 --beside 3 --html page.html"), 0, "%s", err_text);
     cr_expect_str_eq(out_text, "page.html: 6 layers, 12 heads, 2 sentences\n");
     struct stat status;
     cr_expect_eq(stat("page.html", &status), 0);
@@ -343,10 +343,9 @@ Test(page, file_is_complete_or_not_there, .init = enter, .fini = leave) {
     expect_fault("attend --html=", "rapt attend: --html: found \"\", expected FILE\n");
     expect_fault("attend --html a.html --isa no-isa", "no-isa");
     expect_fault("attend --html a.html --sentence 4", "1 to 3");
-    expect_fault("attend --html a.html --sentence 1,2,3",
-                 "rapt attend: --sentence: found 3 sentences, expected one or two\n");
-    expect_fault("attend --sentence 1,2",
-                 "rapt attend: --sentence: found 2 sentences, expected one (two with --html)\n");
+    expect_fault("attend --html a.html --beside 4", "1 to 3");
+    expect_fault("attend --beside 2",
+                 "rapt attend: --beside: found it without --html, expected both\n");
 }
 
 Test(page, full_disk_leaves_the_old_file, .init = enter, .fini = leave) {

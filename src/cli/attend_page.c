@@ -5,6 +5,7 @@
 
 #include "args.h"
 #include "outputs.h"
+#include "page.h"
 
 static const char name[] = "attend";
 
@@ -22,14 +23,20 @@ static bool write_to(struct outputs *outputs, const struct page *page) {
     return ferror(output->file) ? outputs_fail(outputs, output) : outputs_commit(outputs);
 }
 
-int attend_page(const char *path, const struct page *page) {
+int attend_page(const struct attend_page *options, const struct samples *samples,
+                const struct sample *sentence, const char *isa, int threads) {
+    if (!options->path)
+        return args_fail(name, "--beside: found it without --html, expected both");
+    struct page page = {samples, {sentence}, 1, isa, threads};
+    if (options->beside)
+        page.sentences[page.count++] = &samples->sentences[options->beside - 1];
     struct outputs outputs = {.command = name};
     errno = 0;
-    const bool done = outputs_add(&outputs, "html", path) && write_to(&outputs, page);
+    const bool done = outputs_add(&outputs, "html", options->path) && write_to(&outputs, &page);
     outputs_close(&outputs);
     if (!done)
         return ARGS_ERROR;
-    printf("%s: %d layers, %d heads, %d sentence%s\n", path, page->samples->layers,
-           page->samples->heads, page->count, page->count == 1 ? "" : "s");
+    printf("%s: %d layers, %d heads, %d sentence%s\n", options->path, samples->layers,
+           samples->heads, page.count, page.count == 1 ? "" : "s");
     return ARGS_OK;
 }

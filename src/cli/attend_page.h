@@ -3,9 +3,19 @@
 #ifndef RAPT_CLI_ATTEND_PAGE_H
 #define RAPT_CLI_ATTEND_PAGE_H
 
-#include "page.h"
+#include "samples.h"
 
-/* Writes the page and says so, or says why it couldn't; returns the exit code. */
-int attend_page(const char *path, const struct page *page);
+/* What the command line says of it. */
+struct attend_page {
+    const char *path;
+    int64_t beside; /* the second sentence, from 1, or 0 */
+};
+
+/*
+ * Writes the page of that sentence, and of the second one, and says so, or says why it couldn't;
+ * returns the exit code.
+ */
+int attend_page(const struct attend_page *options, const struct samples *samples,
+                const struct sample *sentence, const char *isa, int threads);
 
 #endif

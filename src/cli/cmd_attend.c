@@ -16,10 +16,10 @@ static const char name[] = "attend";
 enum { default_width = 80, widest_terminal = 1000, most_threads = 1024 };
 
 struct request {
-    struct args_ints sentence;
-    int64_t width, threads;
-    const char *layer, *head, *isa, *html;
+    int64_t sentence, width, threads;
+    const char *layer, *head, *isa;
     bool color, list;
+    struct attend_page page;
 };
 
 static int look_at(FILE *out, struct look *look, const char *isa, int threads) {
@@ -74,14 +74,15 @@ static const char notes[] =
 static int read_request(const struct samples *samples, struct request *request, int argc,
                         char **argv) {
     const struct args_option options[] = {
-        {"sentence", ARGS_INTS, &request->sentence, "N", .least = 1, .most = samples->count,
-         .help = "Sentence to show, from 1 (default 2), with --html also two: 1,3; --list lists "
-                 "them."},
+        {"sentence", ARGS_INT, &request->sentence, "N", .least = 1, .most = samples->count,
+         .help = "Sentence to show, from 1 (default 2); --list lists them."},
         {"layer", ARGS_STRING, &request->layer, "L|all", .help = "Layer, from 0 (default 3)."},
         {"head", ARGS_STRING, &request->head, "H|all", .help = "Head, from 0 (default 1)."},
-        {"html", ARGS_STRING, &request->html, "FILE",
-         .help = "Writes a page of all layers and heads to explore in a browser, instead of "
+        {"html", ARGS_STRING, &request->page.path, "FILE",
+         .help = "Writes a page of all layers and heads, to explore in a browser, instead of "
                  "printing."},
+        {"beside", ARGS_INT, &request->page.beside, "N", .least = 1, .most = samples->count,
+         .help = "With --html: a second sentence, side by side with the first."},
         {"list", ARGS_ON, &request->list, .help = "Lists the sentences and their tokens."},
         {"no-color", ARGS_OFF, &request->color, .help = "Draws with characters alone."},
         {"width", ARGS_INT, &request->width, "N", .least = 40, .most = widest_terminal,
@@ -101,32 +102,21 @@ static int read_request(const struct samples *samples, struct request *request, 
                     "rapt attend --layer 0 --head 2\n"
                     "rapt attend --sentence 3 --layer 5 --head all\n"
                     "rapt attend --layer all --head all\n"
-                    "rapt attend --sentence 2,3 --html attention.html\n",
+                    "rapt attend --sentence 2 --beside 3 --html attention.html\n",
     };
     return args_parse(&command, argc, argv);
 }
 
-static int write_page(const struct samples *samples, const struct request *request) {
-    struct page page = {.samples = samples,
-                        .count = request->sentence.count,
-                        .isa = request->isa,
-                        .threads = (int)request->threads};
-    for (int i = 0; i < page.count; i++) {
-        page.sentences[i] = &samples->sentences[request->sentence.value[i] - 1];
-    }
-    return attend_page(request->html, &page);
-}
-
 static int attend(const struct samples *samples, int argc, char **argv) {
     /* Layer 3, head 1 ties a pronoun to its noun. */
-    struct request request = {.sentence = {{2}, 1}, .layer = "3", .head = "1", .color = true};
+    struct request request = {.sentence = 2, .layer = "3", .head = "1", .color = true};
     int code = read_request(samples, &request, argc, argv);
     if (code != ARGS_GO_ON) {
         return code;
     }
     struct look look = {
         .samples = samples,
-        .sentence = &samples->sentences[request.sentence.value[0] - 1],
+        .sentence = &samples->sentences[request.sentence - 1],
         .style = {.colors = request.color ? color_detect(stdout) : COLOR_NONE,
                   .width = request.width ? (int)request.width : terminal_width(stdout)},
     };
@@ -139,13 +129,9 @@ static int attend(const struct samples *samples, int argc, char **argv) {
         look_print_list(stdout, samples, look.style.width);
         return ARGS_OK;
     }
-    const int most = request.html ? PAGE_SENTENCES : 1;
-    if (request.sentence.count > most) {
-        return args_fail(name, "--sentence: found %d sentences, expected %s",
-                         request.sentence.count, most > 1 ? "one or two" : "one (two with --html)");
-    }
-    if (request.html) {
-        return write_page(samples, &request);
+    if (request.page.path || request.page.beside) {
+        return attend_page(&request.page, samples, look.sentence, request.isa,
+                           (int)request.threads);
     }
     code = look_at(stdout, &look, request.isa, (int)request.threads);
     if (code == ARGS_OK && argc == 1) {

@@ -52,8 +52,8 @@ class Page(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(cls.folder.name)
-        for name, sentences in ("one", "2"), ("pieces", "3"), ("two", "2,3"):
-            command = [os.environ["RAPT_COMMAND"], "attend", "--sentence", sentences, "--html"]
+        for name, *chosen in ("one",), ("pieces", "--sentence=3"), ("two", "--beside=3"):
+            command = [os.environ["RAPT_COMMAND"], "attend", *chosen, "--html"]
             subprocess.run([*command, folder / f"{name}.html"], check=True, stdout=subprocess.PIPE)
         for name, size in ("large", "12"), ("hostile", "2"):
             command = [os.environ["LARGE_PAGE"], "256", size, size]
