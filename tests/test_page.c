@@ -348,6 +348,12 @@ Test(page, file_is_complete_or_not_there, .init = enter, .fini = leave) {
                  "rapt attend: --beside: found it without --html, expected both\n");
 }
 
+Test(page, same_bytes_on_every_isa, .init = enter, .fini = leave) {
+    cr_expect_eq(rapt("attend --html best.html --threads 2"), 0, "%s", err_text);
+    cr_expect_eq(rapt("attend --html scalar.html --isa scalar --threads 1"), 0, "%s", err_text);
+    cr_expect_eq(system("cmp best.html scalar.html"), 0);
+}
+
 Test(page, full_disk_leaves_the_old_file, .init = enter, .fini = leave) {
     cr_expect_eq(rapt("attend --sentence 1 --html page.html"), 0, "%s", err_text);
     struct stat before, after;
