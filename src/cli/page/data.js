@@ -156,20 +156,28 @@ function meanOf(numberOf) {
   return sum / data.sentences.length;
 }
 
-/* Which tokens of a sentence belong to a word that contains what is searched for. */
-function foundTokens(sentence) {
-  const wanted = state.search.trim().toLowerCase();
+/* Which tokens of a sentence belong to a word that contains what is wanted. */
+function findTokens(sentence, wanted) {
   const found = new Set();
-  if (wanted) {
-    for (const merged of [false, true]) {
-      for (const word of wordsOf(sentence, merged)) {
-        if (word.name.toLowerCase().includes(wanted)) {
-          word.tokens.forEach((token) => found.add(token));
-        }
+  for (const merged of wanted ? [false, true] : []) {
+    for (const word of wordsOf(sentence, merged)) {
+      if (word.name.toLowerCase().includes(wanted)) {
+        word.tokens.forEach((token) => found.add(token));
       }
     }
   }
   return found;
+}
+
+/* Those that the search finds; kept until it changes. */
+const lastFound = { wanted: null, tokens: [] };
+function foundTokens(sentence) {
+  const wanted = state.search.trim().toLowerCase();
+  if (lastFound.wanted !== wanted) {
+    lastFound.wanted = wanted;
+    lastFound.tokens = data.sentences.map((_, index) => findTokens(index, wanted));
+  }
+  return lastFound.tokens[sentence];
 }
 
 /* The mean weight that the found tokens get together from a query that sees them. */

@@ -106,7 +106,7 @@ function drawCell(head) {
 function sortedGroups() {
   const all = cells.map((_, head) => head);
   const by = (key) => (a, b) => key(a) - key(b) || a - b;
-  const entropy = (head) => meanOf((sentence) => summaryOf(sentence, head).spread);
+  const spread = (head) => meanOf((sentence) => summaryOf(sentence, head).spread);
   if (state.sort === "layer") {
     return Array.from({ length: data.layers }, (_, layer) => [
       `Layer ${layer}`,
@@ -115,7 +115,7 @@ function sortedGroups() {
     ]);
   }
   if (state.sort === "entropy") {
-    return [["Focused", "to broad", all.sort(by(entropy))]];
+    return [["Focused", "to broad", all.sort(by(spread))]];
   }
   if (state.sort === "search") {
     const attention = new Map(all.map((head) => [head, attentionToFound(head)]));
@@ -154,8 +154,8 @@ function labelCell(head) {
 function updateGrid() {
   const focused = grid.contains(document.activeElement);
   grid.replaceChildren(
-    ...sortedGroups().map(([heading, note, heads], index) => {
-      const title = element("h2", { id: `group${index}`, role: "rowheader" }, heading);
+    ...sortedGroups().map(([heading, note, heads]) => {
+      const title = element("h2", { role: "rowheader" }, heading);
       if (note) {
         title.append(element("span", { className: "soft" }, note));
       }
