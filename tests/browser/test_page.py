@@ -152,7 +152,9 @@ class Page(unittest.TestCase):
         ActionChains(self.driver).move_to_element_with_offset(matrix, 0, 0).perform()
         self.assertRegex(self.find(".readout").text, "^“.+” to “.+”: 0")
         self.find("#back").click()
-        self.until("!document.getElementById('overview').hidden")
+        self.assertTrue(self.find("#overview").is_displayed())
+        self.driver.back()
+        self.until("!document.getElementById('head').hidden")
 
     def test_keys_alone_reach_everything(self):
         self.open("one")
@@ -196,9 +198,7 @@ class Page(unittest.TestCase):
         self.press(Keys.ENTER, Keys.ENTER)
         self.until("!document.getElementById('head').hidden")
         self.assertEqual(self.texts(".keys .found .name"), ["un", "##rea", "##dable"])
-        self.press(Keys.ESCAPE)
-        self.until("!document.getElementById('overview').hidden")
-        self.press("/", Keys.ESCAPE)
+        self.press(Keys.ESCAPE, "/", Keys.ESCAPE)
         self.assertEqual(self.texts("mark"), [])
         self.assertEqual(self.find("#sort").get_attribute("value"), "layer")
 

@@ -3,7 +3,8 @@
 const byId = (id) => document.getElementById(id);
 const several = data.sentences.length > 1;
 const systemDark = matchMedia("(prefers-color-scheme: dark)");
-let scrolled = 0;
+let scrolled = 0; /* how far the grid was when a head was opened */
+let shownHash = null;
 
 function say(text) {
   byId("status").textContent = text;
@@ -23,10 +24,15 @@ function openHead(head) {
     scrolled = scrollY;
   }
   location.hash = `${Math.floor(head / data.heads)}.${head % data.heads}`;
+  route();
 }
 
-/* Shows what the hash names. */
+/* Shows what the hash names: at once after a key or a click, and when the browser goes back. */
 function route() {
+  if (location.hash === shownHash) {
+    return;
+  }
+  shownHash = location.hash;
   const [, layer, number] = location.hash.match(/^#(\d+)\.(\d+)$/) ?? [];
   const known = Number(layer) < data.layers && Number(number) < data.heads;
   const opened = state.head === null;
@@ -56,6 +62,7 @@ function route() {
 
 function goBack() {
   location.hash = "";
+  route();
 }
 
 function stepHead(step) {
