@@ -343,7 +343,10 @@ Test(page, file_is_complete_or_not_there, .init = enter, .fini = leave) {
     expect_fault("attend --html=", "rapt attend: --html: found \"\", expected FILE\n");
     expect_fault("attend --html a.html --isa no-isa", "no-isa");
     expect_fault("attend --html a.html --sentence 4", "1 to 3");
-    expect_fault("attend --html a.html --beside 4", "1 to 3");
+    expect_fault("attend --html a.html --beside 4",
+                 "rapt attend: --beside: found 4, expected N, an integer of 1 to 3\n");
+    expect_fault("attend --html a.html --beside 99999999999", "1 to 3");
+    expect_fault("attend --html a.html --beside 0", "--beside");
     expect_fault("attend --beside 2",
                  "rapt attend: --beside: found it without --html, expected both\n");
 }

@@ -2,6 +2,7 @@
 #include "attend_page.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 #include "args.h"
 #include "outputs.h"
@@ -27,6 +28,9 @@ int attend_page(const struct attend_page *options, const struct samples *samples
                 const struct sample *sentence, const char *isa, int threads) {
     if (!options->path)
         return args_fail(name, "--beside: found it without --html, expected both");
+    if (options->beside > samples->count)
+        return args_fail(name, "--beside: found %" PRId64 ", expected N, an integer of 1 to %d",
+                         options->beside, samples->count);
     struct page page = {samples, {sentence}, 1, isa, threads};
     if (options->beside)
         page.sentences[page.count++] = &samples->sentences[options->beside - 1];

@@ -81,7 +81,7 @@ static int read_request(const struct samples *samples, struct request *request, 
         {"html", ARGS_STRING, &request->page.path, "FILE",
          .help = "Writes a page of all layers and heads, to explore in a browser, instead of "
                  "printing."},
-        {"beside", ARGS_INT, &request->page.beside, "N", .least = 1, .most = samples->count,
+        {"beside", ARGS_INT, &request->page.beside, "N", .least = 1,
          .help = "With --html: a second sentence, side by side with the first."},
         {"list", ARGS_ON, &request->list, .help = "Lists the sentences and their tokens."},
         {"no-color", ARGS_OFF, &request->color, .help = "Draws with characters alone."},
