@@ -10,6 +10,8 @@
 #include "args.h"
 #include "attend_page.h"
 #include "look.h"
+#include "pictures.h"
+#include "words.h"
 
 static const char name[] = "attend";
 
@@ -18,27 +20,43 @@ enum { default_width = 80, widest_terminal = 1000, most_threads = 1024 };
 struct request {
     int64_t sentence, width, threads;
     const char *layer, *head, *isa;
-    bool color, list;
+    bool color, list, merge_words;
     struct attend_page page;
+    struct pictures pictures;
 };
 
-static int look_at(FILE *out, struct look *look, const char *isa, int threads) {
+/* Prints what was computed, or saves it. */
+static int show(struct look *look, const struct request *request) {
+    const struct pictures *pictures = &request->pictures;
+    struct words words = {0};
+    int code = ARGS_OK;
+    bool merged = !request->merge_words || words_merge(&words, look);
+    if (merged && pictures_wanted(pictures)) {
+        code = pictures_save(name, pictures, look) ? ARGS_OK : ARGS_ERROR;
+    } else if (!merged || !look_print(stdout, look)) {
+        code = args_fail(name, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
+    }
+    words_free(&words);
+    return code;
+}
+
+static int look_at(struct look *look, const struct request *request) {
     const rapt_isa *chosen = NULL;
-    if (rapt_isa_choose(isa, &chosen) != RAPT_OK) {
+    if (rapt_isa_choose(request->isa, &chosen) != RAPT_OK) {
         return args_fail(name, "%s", rapt_last_error());
     }
     look->isa = chosen->name;
     float *weights = NULL;
     rapt_status status = attend_compute(look->samples, look->sentence, &look->range, chosen->name,
-                                        threads, &weights);
+                                        (int)request->threads, &weights);
     if (status != RAPT_OK) {
         bool memory = status == RAPT_OUT_OF_MEMORY;
         return args_fail(name, "%s", memory ? rapt_status_text(status) : rapt_last_error());
     }
     look->weights = weights;
-    bool shown = look_print(out, look);
+    int code = show(look, request);
     free(weights);
-    return shown ? ARGS_OK : args_fail(name, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
+    return code;
 }
 
 /* A number below `all`, or "all" of them. */
@@ -83,6 +101,13 @@ static int read_request(const struct samples *samples, struct request *request, 
                  "printing."},
         {"beside", ARGS_INT, &request->page.beside, "N", .least = 1,
          .help = "With --html: a second sentence, side by side with the first."},
+        {"merge-words", ARGS_ON, &request->merge_words,
+         .help = "Takes the pieces of a word as one: weights summed over its keys, and their mean "
+                 "over its queries."},
+        {"png", ARGS_STRING, &request->pictures.png, "FILE",
+         .help = "Saves the picture as PNG in place of showing it; - is standard output."},
+        {"svg", ARGS_STRING, &request->pictures.svg, "FILE",
+         .help = "Saves it as SVG; with --layer all --head all every head is a panel."},
         {"list", ARGS_ON, &request->list, .help = "Lists the sentences and their tokens."},
         {"no-color", ARGS_OFF, &request->color, .help = "Draws with characters alone."},
         {"width", ARGS_INT, &request->width, "N", .least = 40, .most = widest_terminal,
@@ -129,11 +154,18 @@ static int attend(const struct samples *samples, int argc, char **argv) {
         look_print_list(stdout, samples, look.style.width);
         return ARGS_OK;
     }
+    if (!pictures_check(name, &request.pictures)) {
+        return ARGS_ERROR;
+    }
     if (request.page.path || request.page.beside) {
+        if (pictures_wanted(&request.pictures) || request.merge_words) {
+            return args_fail(name, "--html: shows all heads by itself, expected no --png, --svg or "
+                                   "--merge-words");
+        }
         return attend_page(&request.page, samples, look.sentence, request.isa,
                            (int)request.threads);
     }
-    code = look_at(stdout, &look, request.isa, (int)request.threads);
+    code = look_at(&look, &request);
     if (code == ARGS_OK && argc == 1) {
         puts("\nMore: --head all, --layer all --head all, --sentence 3, --list, --help");
     }

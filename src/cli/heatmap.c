@@ -2,7 +2,7 @@
 /* Draws heatmaps with coloured cells, or with denser and denser characters. */
 #include "heatmap.h"
 
-#include <stdbool.h>
+#include "text.h"
 
 enum {
     longest_label = 12,
@@ -10,21 +10,25 @@ enum {
     legend_cells = 30,
 };
 
-/* The bytes of the code point at `text`, 0 at the end. Stray continuation bytes join it. */
-static int code_point_size(const char *text) {
-    int size = *text != 0;
-    while (size && ((unsigned char)text[size] & 0xc0) == 0x80) {
-        size++;
-    }
-    return size;
-}
+/* A character with those that join it. */
+struct cluster {
+    const char *text;
+    size_t size;
+    int width;
+};
 
-static int text_width(const char *text) {
-    int width = 0;
-    for (; *text; text += code_point_size(text)) {
-        width++;
+static bool next_cluster(const char **text, struct cluster *cluster) {
+    cluster->text = *text;
+    int32_t character = text_next(text);
+    cluster->width = text_char_width(character);
+    for (const char *next = *text; *next; *text = next) {
+        int32_t joining = text_next(&next);
+        if (!joining || text_char_width(joining) > 0) {
+            break;
+        }
     }
-    return width;
+    cluster->size = (size_t)(*text - cluster->text);
+    return character != 0;
 }
 
 int heatmap_label_width(const char *label) {
@@ -41,25 +45,74 @@ int heatmap_widest(const char *const *labels, int count) {
     return most;
 }
 
-/* The code point at a position of a label, or a blank beyond its end; '~' tells of a cut. */
-static void print_code_point(FILE *out, const char *label, int position) {
-    if (position == longest_label - 1 && text_width(label) > longest_label) {
-        fputc('~', out);
-        return;
+void heatmap_print_label(FILE *out, const char *label, int width) {
+    struct cluster cluster;
+    int own = heatmap_label_width(label);
+    bool cut = text_width(label) > longest_label;
+    int room = own - cut;
+    fprintf(out, "%*s", width > own ? width - own : 0, "");
+    while (next_cluster(&label, &cluster) && cluster.width <= room) {
+        text_print(out, cluster.text, cluster.size);
+        room -= cluster.width;
     }
-    for (; *label && position > 0; position--) {
-        label += code_point_size(label);
-    }
-    fprintf(out, "%.*s", *label ? code_point_size(label) : 1, *label ? label : " ");
+    /* '~' tells of a cut; the half of a wide character may be left before it. */
+    fprintf(out, "%*s", cut ? room + 1 : 0, cut ? "~" : "");
+    fprintf(out, "%*s", -width > own ? -width - own : 0, "");
 }
 
-void heatmap_print_label(FILE *out, const char *label, int width) {
-    int own = heatmap_label_width(label);
-    fprintf(out, "%*s", width > own ? width - own : 0, "");
-    for (int i = 0; i < own; i++) {
-        print_code_point(out, label, i);
+/* How many lines a label takes that is read downwards. */
+static int label_height(const char *label) {
+    struct cluster cluster;
+    int height = 0;
+    while (next_cluster(&label, &cluster)) {
+        height++;
     }
-    fprintf(out, "%*s", -width > own ? -width - own : 0, "");
+    return height;
+}
+
+/* The narrowest cells that column labels can stand above. */
+static int narrowest_cell(const struct heatmap *map, const struct heatmap_labels *labels) {
+    struct cluster cluster;
+    int most = 1;
+    for (int column = 0; column < map->columns; column++) {
+        for (const char *label = labels->columns[column]; next_cluster(&label, &cluster);) {
+            most = cluster.width > most ? cluster.width : most;
+        }
+    }
+    return most;
+}
+
+/* What of a heatmap fits into a line. */
+struct layout {
+    int label, cell;
+    bool notes;
+};
+
+static struct layout fit(const struct heatmap *map, const struct heatmap_labels *labels,
+                         int width) {
+    int narrowest = narrowest_cell(map, labels);
+    struct layout layout = {.label = heatmap_widest(labels->rows, map->rows)};
+    for (int notes = labels->note != NULL; notes >= 0; notes--) {
+        layout.notes = notes;
+        for (layout.cell = 2; layout.cell >= narrowest; layout.cell--) {
+            int taken = layout.label + 1 + layout.cell * map->columns;
+            if (taken + (notes ? 1 + labels->note_width : 0) <= width) {
+                return layout;
+            }
+        }
+    }
+    layout.cell = narrowest;
+    return layout;
+}
+
+bool heatmap_fits_notes(const struct heatmap *map, const struct heatmap_labels *labels, int width) {
+    return fit(map, labels, width).notes;
+}
+
+int heatmap_most_columns(const struct heatmap *map, const struct heatmap_labels *labels,
+                         int width) {
+    int room = width - heatmap_widest(labels->rows, map->rows) - 1;
+    return room / narrowest_cell(map, labels);
 }
 
 static double level_at(const struct heatmap *map, int row, int column) {
@@ -81,39 +134,59 @@ static void print_row(FILE *out, const struct heatmap *map, int row, int cell,
     color_reset(out, colors);
 }
 
+/* One line of a label that is read downwards and has so many. */
+static void print_downwards(FILE *out, const char *label, int line, int cell) {
+    struct cluster cluster = {.width = 1};
+    if (line < 0) {
+        fputc(' ', out);
+    } else if (line == longest_label - 1 && label_height(label) > longest_label) {
+        fputc('~', out);
+    } else {
+        for (int i = 0; i <= line; i++) {
+            next_cluster(&label, &cluster);
+        }
+        text_print(out, cluster.text, cluster.size);
+    }
+    fprintf(out, "%*s", cell - cluster.width, "");
+}
+
 /* The column labels, read downwards, with the notes' heading beside their last two lines. */
 static void print_heading(FILE *out, const struct heatmap *map, const struct heatmap_labels *labels,
-                          int indent, int cell) {
-    int height = heatmap_widest(labels->columns, map->columns);
-    height = height > 2 ? height : 2;
+                          const struct layout *layout) {
+    int height = layout->notes ? 2 : 1;
+    for (int column = 0; column < map->columns; column++) {
+        int own = label_height(labels->columns[column]);
+        height = own > height ? own : height;
+    }
+    height = height < longest_label ? height : longest_label;
     for (int line = 0; line < height; line++) {
-        fprintf(out, "%*s", indent, "");
+        fprintf(out, "%*s", layout->label + 1, "");
         for (int column = 0; column < map->columns; column++) {
             const char *label = labels->columns[column];
-            int position = line - (height - heatmap_label_width(label));
-            if (position < 0) {
-                fputc(' ', out);
-            } else {
-                print_code_point(out, label, position);
-            }
-            fprintf(out, "%*s", cell - 1, "");
+            int own = label_height(label);
+            own = own < longest_label ? own : longest_label;
+            print_downwards(out, label, line - (height - own), layout->cell);
         }
         int from_end = height - line;
-        fprintf(out, " %s\n", from_end <= 2 ? labels->heading[2 - from_end] : "");
+        if (layout->notes) {
+            fprintf(out, " %s", from_end <= 2 ? labels->heading[2 - from_end] : "");
+        }
+        fputc('\n', out);
     }
 }
 
 void heatmap_print(FILE *out, const struct heatmap *map, const struct heatmap_labels *labels,
                    const struct heatmap_style *style) {
-    int label = heatmap_widest(labels->rows, map->rows);
-    int cell = label + 1 + 2 * map->columns + 1 + labels->note_width <= style->width ? 2 : 1;
-    print_heading(out, map, labels, label + 1, cell);
+    struct layout layout = fit(map, labels, style->width);
+    print_heading(out, map, labels, &layout);
     for (int row = 0; row < map->rows; row++) {
-        heatmap_print_label(out, labels->rows[row], label);
+        heatmap_print_label(out, labels->rows[row], layout.label);
         fputc(' ', out);
-        print_row(out, map, row, cell, style->colors);
-        fputc(' ', out);
-        labels->note(out, row, labels->context);
+        print_row(out, map, row, layout.cell, style->colors);
+        if (layout.notes) {
+            fputc(' ', out);
+            labels->note(out, row, labels->context);
+        }
         fputc('\n', out);
     }
 }
@@ -185,12 +258,13 @@ void heatmap_print_grid(FILE *out, const struct heatmap *maps, const char *const
     }
 }
 
-void heatmap_print_legend(FILE *out, double brightest, const char *unit,
-                          const struct heatmap_style *style) {
+void heatmap_print_legend(FILE *out, double brightest, const struct heatmap_style *style) {
+    int room = style->width - 18;
+    int cells = room < legend_cells ? room : legend_cells;
     fputs("0 ", out);
-    for (int i = 0; i < legend_cells; i++) {
-        print_cell(out, style->colors, i / (double)(legend_cells - 1), 1);
+    for (int i = 0; i < cells; i++) {
+        print_cell(out, style->colors, i / (double)(cells - 1), 1);
     }
     color_reset(out, style->colors);
-    fprintf(out, " %.2f %s\n", brightest, unit);
+    fprintf(out, " %.2g weight\n", brightest);
 }

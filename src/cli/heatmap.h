@@ -4,6 +4,7 @@
 #ifndef RAPT_CLI_HEATMAP_H
 #define RAPT_CLI_HEATMAP_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "color.h"
@@ -18,7 +19,7 @@ struct heatmap {
 struct heatmap_labels {
     const char *const *rows, *const *columns;
     const char *heading[2]; /* two lines above the notes */
-    /* Prints what stands to the right of a row, in so many characters. */
+    /* Prints what stands to the right of a row, in so many characters; NULL: nothing. */
     void (*note)(FILE *out, int row, const void *context);
     const void *context;
     int note_width;
@@ -29,19 +30,21 @@ struct heatmap_style {
     int width; /* of the terminal, in characters */
 };
 
-/* How many characters a label takes: its code points, and at most 12 of them. */
+/* How many columns a label takes, at most 12, and the widest of some. */
 int heatmap_label_width(const char *label);
-
-/* The same for the widest of some. */
 int heatmap_widest(const char *const *labels, int count);
 
 /* Prints a label in a field that is so wide, right-aligned, or left-aligned if width is negative.
  */
 void heatmap_print_label(FILE *out, const char *label, int width);
 
+/* Whether the notes fit beside the cells, and how many columns of cells do without them. */
+bool heatmap_fits_notes(const struct heatmap *map, const struct heatmap_labels *labels, int width);
+int heatmap_most_columns(const struct heatmap *map, const struct heatmap_labels *labels, int width);
+
 /*
- * Row labels, cells, notes. Column labels run downwards above the cells. A cell is two characters
- * wide, or one if the rows would be wider than the terminal.
+ * Row labels, cells, notes where they fit. Column labels run downwards above the cells. A cell is
+ * two characters wide, or one if the rows would be wider than the terminal.
  */
 void heatmap_print(FILE *out, const struct heatmap *map, const struct heatmap_labels *labels,
                    const struct heatmap_style *style);
@@ -50,8 +53,7 @@ void heatmap_print(FILE *out, const struct heatmap *map, const struct heatmap_la
 void heatmap_print_grid(FILE *out, const struct heatmap *maps, const char *const *titles, int count,
                         const struct heatmap_style *style);
 
-/* The scale from 0 to `brightest`, on one line. */
-void heatmap_print_legend(FILE *out, double brightest, const char *unit,
-                          const struct heatmap_style *style);
+/* The scale from 0 to `brightest`. */
+void heatmap_print_legend(FILE *out, double brightest, const struct heatmap_style *style);
 
 #endif

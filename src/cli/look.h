@@ -16,6 +16,13 @@ struct look {
     struct heatmap_style style;
 };
 
+enum { LOOK_NAME_SIZE = 160 };
+
+/* "all-MiniLM-L6-v2, layer 3 of 0-5, head 1 of 0-11", and of one head among several "head 1, 1.76
+ * nats": its mean entropy. */
+void look_name(const struct look *look, char name[LOOK_NAME_SIZE]);
+void look_name_panel(const struct look *look, int index, char name[LOOK_NAME_SIZE]);
+
 /* Prints it all; false if memory ran out. */
 bool look_print(FILE *out, const struct look *look);
 

@@ -50,10 +50,10 @@ static void prepare_process(void) {
 #endif
 }
 
-/* A full disk must not pass for success; a reader that has read enough may. */
+/* A full disk must not pass for success; a reader that has read enough may. One error is told. */
 static int finish(int code) {
     errno = 0;
-    if ((fflush(stdout) == 0 && !ferror(stdout)) || pipe_closed)
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || pipe_closed || code == ARGS_ERROR)
         return code;
     return args_fail(NULL, "standard output: %s", errno ? strerror(errno) : "could not be written");
 }
