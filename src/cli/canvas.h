@@ -25,9 +25,7 @@ struct canvas_cells {
 
 struct canvas {
     void (*cells)(struct canvas *canvas, const struct canvas_cells *cells);
-    /* As many bytes of UTF-8, of any content. */
-    void (*text)(struct canvas *canvas, const char *text, size_t bytes,
-                 const struct canvas_text *style);
+    void (*text)(struct canvas *canvas, const char *text, const struct canvas_text *style);
 };
 
 #endif

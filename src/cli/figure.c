@@ -18,9 +18,12 @@ enum {
     narrowest = 440,
 };
 
-/* The size that a panel is given, and the limits of its cells. */
+/*
+ * How long the sides of a panel are, and of its cells. Cells are no smaller than `least`, unless
+ * that makes the panel larger than `limit`.
+ */
 struct panel_size {
-    int target, least, most;
+    int target, limit, least, most;
 };
 
 static int clamp(int number, int least, int most) {
@@ -38,7 +41,7 @@ int figure_text_columns(double room, double size, bool bold) {
 }
 
 static int word_room(int columns, double size) {
-    return (int)ceil(columns * size * 0.66);
+    return (int)ceil((0.58 * columns + 0.5) * size);
 }
 
 static int count_lines(const char *text, int columns) {
@@ -75,14 +78,14 @@ static bool merge(struct figure *figure) {
 
 /* The longest label decides how much room all have, within limits. */
 static void size_cells(struct figure *figure) {
-    static const struct panel_size large = {600, 9, 28}, middle = {220, 1, 14}, small = {90, 1, 6};
+    static const struct panel_size large = {600, 1440, 9, 28}, middle = {220, 400, least_named, 14},
+                                   small = {90, 1440, 1, 10};
     const struct panel_size *size = figure->panels == 1 ? &large
                                     : figure->matrix    ? &small
                                                         : &middle;
     int count = figure->groups.count;
-    /* Where so many cells can't have room for labels, some have. */
-    bool crowded = count * size->least > 1440;
-    figure->side = crowded ? clamp(1440 / count, 1, size->least)
+    bool crowded = count * size->least > size->limit;
+    figure->side = crowded ? clamp(size->limit / count, 1, size->least)
                            : clamp(size->target / count, size->least, size->most);
     bool named = figure->panels == 1 || figure->side >= least_named;
     figure->label_step = named ? ceil_div(least_named, figure->side) : 0;
@@ -119,6 +122,9 @@ static bool write_caption(struct figure *figure) {
             "A cell is %d queries by %d keys: weights summed over the keys, and their mean over "
             "the queries. ",
             per_cell, per_cell);
+    }
+    if (figure->label_step > 1) {
+        fprintf(out, "One in %d is named. ", figure->label_step);
     }
     char *joined = figure->label_step ? NULL : text_join(sentence->tokens, tokens);
     if (joined) {

@@ -3,8 +3,8 @@
 #include "figure.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "text.h"
 
@@ -17,26 +17,33 @@ static double below_middle(double size) {
     return 0.35 * size;
 }
 
-static void draw(struct canvas *canvas, const char *text, const struct canvas_text *style) {
-    canvas->text(canvas, text, strlen(text), style);
+/* Formatted text, which is left out if memory runs out. */
+__attribute__((format(printf, 3, 4))) static void
+draw_format(struct canvas *canvas, const struct canvas_text *style, const char *format, ...) {
+    va_list args;
+    char *text;
+    va_start(args, format);
+    int length = vasprintf(&text, format, args);
+    va_end(args);
+    if (length >= 0) {
+        canvas->text(canvas, text, style);
+        free(text);
+    }
 }
 
-/* A paragraph, with an ellipsis where it needs more than so many lines. Returns where the next one
- * begins. */
-static int draw_lines(struct canvas *canvas, const char *text, int columns, int most, int height,
-                      struct canvas_text style) {
-    const char *line;
-    size_t length;
-    for (int i = 0; i < most && text_line(&text, columns, &line, &length); i++) {
-        canvas->text(canvas, line, length, &style);
+/* A paragraph of at most so many lines, with an ellipsis if that is not all. Returns where the next
+ * line begins. */
+static double draw_lines(struct canvas *canvas, const char *text, int columns, int most, int height,
+                         struct canvas_text style) {
+    const char *line, *next;
+    size_t length, more;
+    for (int i = 1; i <= most && text_line(&text, columns, &line, &length); i++) {
+        const char *rest = text;
+        bool cut = i == most && text_line(&rest, columns, &next, &more);
+        draw_format(canvas, &style, "%.*s%s", (int)length, line, cut ? " …" : "");
         style.y += height;
     }
-    if (text_line(&text, columns, &line, &length)) {
-        style.y -= height / 2.0;
-        draw(canvas, "…", &style);
-        style.y += height / 2.0;
-    }
-    return (int)style.y;
+    return style.y;
 }
 
 static void draw_title(const struct figure *figure, struct canvas *canvas) {
@@ -54,21 +61,14 @@ static void draw_title(const struct figure *figure, struct canvas *canvas) {
     style.bold = false;
     style.color = grey;
     look_name(figure->look, name);
-    draw(canvas, name, &style);
+    canvas->text(canvas, name, &style);
 }
 
 /* A token, or what of it has room, and an ellipsis. */
 static void draw_label(struct canvas *canvas, const char *token, const struct canvas_text *style) {
-    char *cut;
-    if (text_width(token) <= FIGURE_LONGEST_LABEL) {
-        draw(canvas, token, style);
-        return;
-    }
-    int fit = (int)text_fit(token, FIGURE_LONGEST_LABEL - 1);
-    if (asprintf(&cut, "%.*s…", fit, token) >= 0) {
-        draw(canvas, cut, style);
-        free(cut);
-    }
+    bool whole = text_width(token) <= FIGURE_LONGEST_LABEL;
+    int fit = (int)text_fit(token, FIGURE_LONGEST_LABEL - !whole);
+    draw_format(canvas, style, "%.*s%s", fit, token, whole ? "" : "…");
 }
 
 static void draw_labels(const struct figure *figure, struct canvas *canvas, int x, int y,
@@ -86,26 +86,24 @@ static void draw_labels(const struct figure *figure, struct canvas *canvas, int 
 /* What stands above a panel, and in a matrix beside it. */
 static void draw_headings(const struct figure *figure, struct canvas *canvas, int panel, int x,
                           int y) {
-    char text[LOOK_NAME_SIZE];
+    char name[LOOK_NAME_SIZE];
     int length = figure->groups.count * figure->side;
     int row = panel / figure->columns, column = panel % figure->columns;
     struct canvas_text style = {.x = x, .y = y - 6, .size = FIGURE_TEXT, .color = black};
     if (figure->matrix && row == 0) {
         style.anchor = CANVAS_MIDDLE;
         style.x += length / 2.0;
-        snprintf(text, sizeof text, "%s%d", figure->across < 60 ? "" : "head ", column);
-        draw(canvas, text, &style);
+        draw_format(canvas, &style, "%s%d", figure->across < 60 ? "" : "head ", column);
     }
     if (figure->matrix && column == 0) {
         style.anchor = CANVAS_END;
-        style.x = x - 8;
+        style.x = x - 8 - (figure->label_step ? figure->label_room : 0);
         style.y = y + length / 2.0 + below_middle(style.size);
-        snprintf(text, sizeof text, "layer %d", row);
-        draw(canvas, text, &style);
+        draw_format(canvas, &style, "layer %d", row);
     }
     if (!figure->matrix && figure->panels > 1) {
-        look_name_panel(figure->look, panel, text);
-        draw(canvas, text, &style);
+        look_name_panel(figure->look, panel, name);
+        canvas->text(canvas, name, &style);
     }
 }
 
@@ -142,11 +140,11 @@ static void draw_axes(const struct figure *figure, struct canvas *canvas) {
                                 .anchor = CANVAS_MIDDLE,
                                 .upward = true,
                                 .color = grey};
-    draw(canvas, "query", &style);
+    canvas->text(canvas, "query", &style);
     style.upward = false;
     style.x = (figure->left + right) / 2.0;
     style.y = bottom + (figure->label_step ? figure->label_room : 0) + FIGURE_TEXT + 5;
-    draw(canvas, "key", &style);
+    canvas->text(canvas, "key", &style);
 }
 
 /* A step of 1, 2 or 5 times a power of ten, of which some fit. */
@@ -161,7 +159,6 @@ static void draw_ticks(const struct figure *figure, struct canvas *canvas, int x
     const struct color marks[tick_length] = {black, black, black, black};
     double most = (double)figure->brightest, step = most > 0 ? tick_step(most) : 1;
     for (int i = 0; i * step <= most * (1 + 1e-6); i++) {
-        char text[32];
         double y = bottom - (most > 0 ? i * step / most * figure->bar_height : 0);
         const struct canvas_cells mark = {x, (int)lround(y - 0.5), 1, 1, tick_length, marks};
         const struct canvas_text style = {.x = x + tick_length + 3,
@@ -169,8 +166,7 @@ static void draw_ticks(const struct figure *figure, struct canvas *canvas, int x
                                           .size = FIGURE_TEXT - 1,
                                           .color = black};
         canvas->cells(canvas, &mark);
-        snprintf(text, sizeof text, "%.3g", i * step);
-        draw(canvas, text, &style);
+        draw_format(canvas, &style, "%.3g", i * step);
     }
 }
 
@@ -190,7 +186,7 @@ static bool draw_scale(const struct figure *figure, struct canvas *canvas) {
         .x = x, .y = figure->top - 8, .size = FIGURE_TEXT, .color = grey};
     canvas->cells(canvas, &bar);
     free(colors);
-    draw(canvas, "weight", &style);
+    canvas->text(canvas, "weight", &style);
     draw_ticks(figure, canvas, x + FIGURE_BAR, figure->top + rows * bar_cell);
     return true;
 }

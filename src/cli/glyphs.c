@@ -85,9 +85,9 @@ static double advance(FT_GlyphSlot slot) {
 }
 
 static double measure(const struct glyphs *glyphs, struct fonts *fonts, const char *text,
-                      const char *end, double size) {
+                      double size) {
     double width = 0;
-    for (int32_t character; text < end && (character = text_next(&text));) {
+    for (int32_t character; (character = text_next(&text));) {
         FT_GlyphSlot slot;
         if (load(glyphs, fonts, character, size, FT_LOAD_DEFAULT, &slot)) {
             width += advance(slot);
@@ -127,17 +127,16 @@ static void draw_glyph(struct bitmap *bitmap, FT_GlyphSlot slot, int x, int y, i
     }
 }
 
-void glyphs_draw(struct glyphs *glyphs, struct bitmap *bitmap, const char *text, size_t bytes,
+void glyphs_draw(struct glyphs *glyphs, struct bitmap *bitmap, const char *text,
                  const struct canvas_text *style) {
     struct fonts *fonts = &glyphs->fonts[style->bold];
-    const char *end = text + bytes;
     double along = 0;
     if (style->anchor != CANVAS_START) {
-        double width = measure(glyphs, fonts, text, end, style->size);
+        double width = measure(glyphs, fonts, text, style->size);
         along = style->anchor == CANVAS_END ? -width : -width / 2;
     }
     int x = (int)lround(style->x), y = (int)lround(style->y);
-    for (int32_t character; text < end && (character = text_next(&text));) {
+    for (int32_t character; (character = text_next(&text));) {
         FT_GlyphSlot slot;
         if (load(glyphs, fonts, character, style->size, FT_LOAD_RENDER, &slot)) {
             draw_glyph(bitmap, slot, x, y, (int)lround(along), style);

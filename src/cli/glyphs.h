@@ -22,7 +22,7 @@ void glyphs_close(struct glyphs *glyphs);
  * Draws a line of text, in pixels: each character in the first font that has it, left to right and
  * unshaped. What lies beyond the bitmap is cut off.
  */
-void glyphs_draw(struct glyphs *glyphs, struct bitmap *bitmap, const char *text, size_t bytes,
+void glyphs_draw(struct glyphs *glyphs, struct bitmap *bitmap, const char *text,
                  const struct canvas_text *style);
 
 #endif

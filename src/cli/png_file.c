@@ -41,14 +41,13 @@ static void draw_cells(struct canvas *canvas, const struct canvas_cells *cells) 
     }
 }
 
-static void draw_text(struct canvas *canvas, const char *text, size_t bytes,
-                      const struct canvas_text *style) {
+static void draw_text(struct canvas *canvas, const char *text, const struct canvas_text *style) {
     struct pixels *pixels = (struct pixels *)canvas;
     struct canvas_text scaled = *style;
     scaled.x *= PNG_SCALE;
     scaled.y *= PNG_SCALE;
     scaled.size *= PNG_SCALE;
-    glyphs_draw(pixels->glyphs, &pixels->bitmap, text, bytes, &scaled);
+    glyphs_draw(pixels->glyphs, &pixels->bitmap, text, &scaled);
 }
 
 static bool save(FILE *out, const struct bitmap *bitmap, char error[PNG_ERROR_SIZE]) {

@@ -3,7 +3,6 @@
 #include "svg.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "text.h"
 
@@ -103,10 +102,9 @@ static void draw_cells(struct canvas *canvas, const struct canvas_cells *cells) 
 }
 
 /* text_next leaves nothing that XML forbids. */
-static void write_text(FILE *out, const char *text, size_t bytes) {
-    const char *end = text + bytes;
-    for (const char *at = text; at < end; text = at) {
-        int32_t character = text_next(&at);
+static void write_text(FILE *out, const char *text) {
+    const char *at = text;
+    for (int32_t character; (character = text_next(&at)); text = at) {
         if (character == '&') {
             fputs("&amp;", out);
         } else if (character == '<') {
@@ -119,8 +117,7 @@ static void write_text(FILE *out, const char *text, size_t bytes) {
     }
 }
 
-static void draw_text(struct canvas *canvas, const char *text, size_t bytes,
-                      const struct canvas_text *style) {
+static void draw_text(struct canvas *canvas, const char *text, const struct canvas_text *style) {
     FILE *out = ((struct svg *)canvas)->out;
     static const char *const anchors[] = {"", " text-anchor=\"middle\"", " text-anchor=\"end\""};
     fprintf(out, "<text x=\"%.6g\" y=\"%.6g\" font-size=\"%.6g\" fill=\"#%06x\"%s%s", style->x,
@@ -130,23 +127,22 @@ static void draw_text(struct canvas *canvas, const char *text, size_t bytes,
         fprintf(out, " transform=\"rotate(-90 %.6g %.6g)\"", style->x, style->y);
     }
     fputs(">", out);
-    write_text(out, text, bytes);
+    write_text(out, text);
     fputs("</text>\n", out);
 }
 
 bool svg_write(FILE *out, const struct figure *figure) {
     struct svg svg = {.canvas = {draw_cells, draw_text}, .out = out};
     char name[LOOK_NAME_SIZE];
-    const char *sentence = figure->look->sentence->text;
     fprintf(out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
             "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"%d\" height=\"%d\" "
             "viewBox=\"0 0 %d %d\" font-family=\"Helvetica, Arial, sans-serif\">\n<title>",
             figure->width, figure->height, figure->width, figure->height);
     look_name(figure->look, name);
-    write_text(out, name, strlen(name));
+    write_text(out, name);
     fputs(": ", out);
-    write_text(out, sentence, strlen(sentence));
+    write_text(out, figure->look->sentence->text);
     fputs("</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n", out);
     bool drawn = figure_draw(figure, &svg.canvas);
     fputs("</svg>\n", out);

@@ -111,26 +111,32 @@ void text_print(FILE *out, const char *text, size_t bytes) {
 }
 
 bool text_line(const char **text, int width, const char **line, size_t *length) {
-    *line = *text += strspn(*text, blanks);
-    const char *end = NULL, *at = *text; /* of the words that fit */
+    const char *at = *text;
+    while (text_next(&at) == ' ') {
+        *text = at;
+    }
+    *line = at = *text;
+    const char *words = NULL, *last = at; /* the ends of the words that fit, and of what does */
     int column = 0;
-    for (const char *before = at; *at; before = at) {
+    for (const char *before = at;; before = at) {
         int32_t character = text_next(&at);
         column += text_char_width(character);
+        if (!character) {
+            break;
+        }
         if (character == ' ') {
-            end = before;
+            words = last;
         } else if (column > width && before > *line) {
-            *text = end ? end : before;
+            *text = words ? words : before;
             *length = (size_t)(*text - *line);
             return true;
+        } else {
+            last = at;
         }
     }
     *text = at;
-    while (at > *line && strchr(blanks, at[-1])) {
-        at--;
-    }
-    *length = (size_t)(at - *line);
-    return *length > 0;
+    *length = (size_t)(last - *line);
+    return last > *line;
 }
 
 char *text_join(const char *const *words, int count) {
