@@ -30,8 +30,7 @@ static const char *const odd_tokens[] = {"[CLS]",
                                          "a\x1b[31m",
                                          "\xff\xfe\x01",
                                          "\xd9\x85\xd8\xb1\xd8\xad",
-                                         "\xe2\x80\xae"
-                                         "x",
+                                         "\xe2\x80\xaex",
                                          "\xf0\x9f\x98\x80",
                                          "&amp;",
                                          "a b"};

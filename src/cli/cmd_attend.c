@@ -127,6 +127,7 @@ static int read_request(const struct samples *samples, struct request *request, 
                     "rapt attend --layer 0 --head 2\n"
                     "rapt attend --sentence 3 --layer 5 --head all\n"
                     "rapt attend --layer all --head all\n"
+                    "rapt attend --layer all --head all --svg model.svg\n"
                     "rapt attend --sentence 2 --beside 3 --html attention.html\n",
     };
     return args_parse(&command, argc, argv);
