@@ -159,7 +159,7 @@ static int attend(const struct samples *samples, int argc, char **argv) {
         return ARGS_ERROR;
     }
     if (request.page.path || request.page.beside) {
-        if (pictures_wanted(&request.pictures) || request.merge_words) {
+        if (request.page.path && (pictures_wanted(&request.pictures) || request.merge_words)) {
             return args_fail(name, "--html: shows all heads by itself, expected no --png, --svg or "
                                    "--merge-words");
         }

@@ -57,6 +57,16 @@ static bool write_picture(const char *command, const char *option, const char *p
     return false;
 }
 
+static void tell(const char *const paths[2], const struct figure *figure) {
+    const int scales[] = {PNG_SCALE, 1};
+    for (int i = 0; i < 2; i++) {
+        if (paths[i]) {
+            printf("%s: %d x %d pixels, %d head%s\n", paths[i], figure->width * scales[i],
+                   figure->height * scales[i], figure->panels, figure->panels == 1 ? "" : "s");
+        }
+    }
+}
+
 bool pictures_save(const char *command, const struct pictures *pictures, const struct look *look) {
     const char *const options[] = {"png", "svg"};
     const char *const paths[] = {pictures->png, pictures->svg};
@@ -75,6 +85,9 @@ bool pictures_save(const char *command, const struct pictures *pictures, const s
         good = good && (!paths[i] || write_picture(command, options[i], paths[i], file, &figure));
     }
     good = good && outputs_commit(&outputs);
+    if (good && !is_stdout(pictures->png) && !is_stdout(pictures->svg)) {
+        tell(paths, &figure);
+    }
     outputs_close(&outputs);
     figure_destroy(&figure);
     return good;
