@@ -233,6 +233,7 @@ Test(pictures, svg_is_xml_and_has_the_colors_of_the_weights) {
         fclose(out);
         cr_assert_eq(strlen(svg), size);
         expect_weights(&figure, &made->look);
+        cr_expect_eq(figure.groups.start[1], sizes[i / 2].tokens == 170 ? 2 : 1); /* 2^21 cells */
         expect_well_formed(svg);
         expect_svg(&figure, svg);
         if (i % 2 && sizes[i / 2].tokens > 10 && figure.label_step == 1)
