@@ -17,6 +17,7 @@
 #include "html.h"
 #include "outputs.h"
 #include "options.h"
+#include "roofline.h"
 #include "select.h"
 #include "summary.h"
 
@@ -49,8 +50,10 @@ static bool run_group(const struct selection *s, const struct bench_data *data,
     const int threads = (int)s->threads.value[t];
     const struct bench_case *all = select_cases_of(s, t);
     const struct rapt_kernels *kernels = rapt_kernels_find(isa->name);
+    struct bench_reader memory = bench_data_reader(data, kernels->probe_read, threads);
     const struct bench_limits limits = {bench_probe_create(kernels->probe_fma, threads),
-                                        kernels->probe_read};
+                                        kernels->probe_read,
+                                        s->view == VIEW_ROOFLINE ? &memory : NULL};
     struct bench_result *group = results + done;
     const bool tables = s->view == VIEW_TABLES;
     if (tables)
@@ -97,6 +100,12 @@ static bool run_groups(const struct selection *s, const struct bench_data *data,
     return true;
 }
 
+static const char roofline_notes[] =
+    "FLOP/byte: of compulsory traffic: queries, keys and values read once, outputs written once;\n"
+    "GB/s: of reading the case's keys and values where its runs find them, memory or a cache;\n"
+    "roof: the lesser of the peak and FLOP/byte times GB/s; share: GFLOP/s of the roof;\n"
+    "peak and GB/s were measured between the runs\n";
+
 /* What the reader of the tables should know. */
 static void explain(const struct selection *s, const struct bench_result *results, size_t count) {
     bool cut = false, fewer = false, flops = false, memory = false;
@@ -107,11 +116,13 @@ static void explain(const struct selection *s, const struct bench_result *result
         memory = memory || results[i].of->memory;
     }
     printf("\n");
-    if (flops)
+    if (flops && s->view != VIEW_ROOFLINE)
         printf("peak: of fused multiply-adds, measured between the runs; share: GFLOP/s of it;\n");
-    if (memory)
+    if (memory && s->view != VIEW_ROOFLINE)
         printf(
             "limit: of reading the same memory, measured between the runs; share: GB/s of it;\n");
+    if (s->view == VIEW_ROOFLINE)
+        printf("%s", roofline_notes);
     if (s->view == VIEW_TABLES)
         printf("spread: (slowest - fastest) / median, the outer tenths left out;\n"
                "error: the largest against the oracle\n");
@@ -157,6 +168,8 @@ static int conclude(const struct request *request, const struct selection *s,
         summary_isa(&summary);
     if (s->view == VIEW_SCALING)
         summary_scaling(&summary);
+    if (s->view == VIEW_ROOFLINE)
+        roofline_print(&summary);
     explain(s, results, count);
     if (request->compare && changes_print(old, results, count) > 0)
         code = ARGS_FAILED;
@@ -174,8 +187,10 @@ static int run(const struct request *request, const struct selection *s, struct 
     struct bench_result *results = calloc(count, sizeof *results);
     if (!results)
         return args_fail("bench", "no memory for the results");
-    const double bytes = bench_data_size(s->cases, case_total);
-    if (bytes >= bench_memory_available() || !bench_data_create(&data, s->cases, case_total)) {
+    const double cache = s->view == VIEW_ROOFLINE ? bench_cold_bytes() : 0;
+    const double bytes = bench_data_size(s->cases, case_total, cache);
+    if (bytes >= bench_memory_available() ||
+        !bench_data_create(&data, s->cases, case_total, cache)) {
         free(results);
         return args_fail("bench", "no memory for tensors of %.0f bytes", bytes);
     }

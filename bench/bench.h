@@ -13,6 +13,13 @@
 #include "shapes.h"
 #include "timing.h"
 
+/* What bounds a case from above: medians of measurements around and between its runs. */
+struct bench_roof {
+    double peak;      /* of FMAs, in GFLOP/s */
+    double bandwidth; /* of reading keys and values where the runs find them, in GB/s */
+    double memory;    /* of reading what is in no cache, in GB/s */
+};
+
 /* One case on one instruction set with one number of threads. */
 struct bench_result {
     const struct bench_case *of;
@@ -31,6 +38,9 @@ struct bench_result {
     double rate;                /* in the same unit */
     double share;               /* of the median limit */
     double time_ratio;          /* to the case's base; 0 if that wasn't timed in turns with it */
+    double score_time_ratio;    /* the same of the time for each score */
+    size_t workspace;           /* bytes of scratch */
+    struct bench_roof roof;     /* for rapt bench roofline, else 0 */
 };
 
 /* How long to measure. */
@@ -44,6 +54,7 @@ struct bench_effort {
 struct bench_limits {
     struct bench_probe probe;
     double (*read)(const float *data, int64_t n);
+    struct bench_reader *memory; /* of what is in no cache, if cases are to have roofs; or NULL */
 };
 
 /* No more cases are timed in turns. */

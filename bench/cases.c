@@ -35,6 +35,14 @@
         SHAPE(1, q_heads, kv_heads, 1, keys, dim, type)                                            \
     }
 
+/* As many queries for ever more keys: few enough that one run is short, and several panels of each
+ * head, so that reading keys from memory isn't what takes the time. */
+#define GROWTH(id, keys, ...)                                                                      \
+    {                                                                                              \
+        .name = "growth-" id, .suite = BENCH_GROWTH, SHAPE(1, 4, 4, 192, keys, 64, RAPT_F32),      \
+        __VA_ARGS__                                                                                \
+    }
+
 /* What the cases below are: the heads of Llama-3-8B. */
 #define HEADS .q_heads = 32, .kv_heads = 8, .head_dim = 128
 
@@ -90,6 +98,13 @@ static const struct bench_case cases[] = {
     DECODE_TYPES("decode-32k", 1, 32768, .use = BENCH_ASKED),
     DECODE_TYPES("decode-4k-b8", 8, 4096, .use = BENCH_ASKED),
     DECODE_TYPES("decode-32k-b8", 8, 32768, .use = BENCH_ASKED),
+    GROWTH("1k", 1024, .base = NULL),
+    GROWTH("2k", 2048, .base = "growth-1k"),
+    GROWTH("4k", 4096, .base = "growth-1k"),
+    GROWTH("8k", 8192, .base = "growth-1k"),
+    GROWTH("16k", 16384, .base = "growth-1k"),
+    GROWTH("32k", 32768, .base = "growth-1k"),
+    GROWTH("64k", 65536, .base = "growth-1k"),
 
     /* Models that people know. */
     ENCODER("minilm-32", 1, 12, 32, 32),

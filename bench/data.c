@@ -29,6 +29,10 @@ static float next_normal(uint64_t *state) {
     return (float)(sum - 2 * 0xffff) * (1.7320508f / 65536);
 }
 
+double bench_cold_bytes(void) {
+    return fmax(cold_bytes, 4 * bench_cache_size());
+}
+
 struct bench_copies bench_copies_of(const struct bench_case *bench_case) {
     const struct bench_shape *s = &bench_case->shape;
     double keys = (double)s->batch * (double)s->kv_len;
@@ -40,7 +44,7 @@ struct bench_copies bench_copies_of(const struct bench_case *bench_case) {
                                   .scales = s->kv_type == RAPT_I8 ? rows : 0,
                                   .count = 1};
     if (bench_case->memory && !bench_case->warm)
-        copies.count = ceil(fmax(cold_bytes, 4 * bench_cache_size()) / (2 * copies.tensor_bytes));
+        copies.count = ceil(bench_cold_bytes() / (2 * copies.tensor_bytes));
     return copies;
 }
 
@@ -49,8 +53,8 @@ struct needs {
     double query, scale, cache;
 };
 
-static struct needs find_needs(const struct bench_case *cases, size_t count) {
-    struct needs most = {0};
+static struct needs find_needs(const struct bench_case *cases, size_t count, double least_cache) {
+    struct needs most = {.cache = least_cache};
     for (size_t i = 0; i < count; i++) {
         const struct bench_shape *s = &cases[i].shape;
         const struct bench_copies copies = bench_copies_of(&cases[i]);
@@ -62,8 +66,8 @@ static struct needs find_needs(const struct bench_case *cases, size_t count) {
     return most;
 }
 
-double bench_data_size(const struct bench_case *cases, size_t count) {
-    const struct needs most = find_needs(cases, count);
+double bench_data_size(const struct bench_case *cases, size_t count, double least_cache) {
+    const struct needs most = find_needs(cases, count, least_cache);
     return (2 * most.query + most.scale) * sizeof(float) + most.cache;
 }
 
@@ -98,9 +102,11 @@ static void fill_cache(char *cache, size_t size) {
     }
 }
 
-bool bench_data_create(struct bench_data *data, const struct bench_case *cases, size_t count) {
-    const struct needs most = find_needs(cases, count);
-    *data = (struct bench_data){.out_size = (size_t)most.query * sizeof(float)};
+bool bench_data_create(struct bench_data *data, const struct bench_case *cases, size_t count,
+                       double least_cache) {
+    const struct needs most = find_needs(cases, count, least_cache);
+    *data = (struct bench_data){.out_size = (size_t)most.query * sizeof(float),
+                                .cache_size = (size_t)most.cache};
     data->query = create_array(most.query * sizeof(float), ALIGNMENT);
     data->out = create_array(most.query * sizeof(float), ALIGNMENT);
     data->scale = create_array(most.scale * sizeof(float), ALIGNMENT);
@@ -116,6 +122,16 @@ bool bench_data_create(struct bench_data *data, const struct bench_case *cases, 
         data->scale[i] = ldexpf((float)(1 + bench_random(&state) % 64), -12);
     fill_cache(data->cache, (size_t)most.cache);
     return true;
+}
+
+struct bench_reader bench_data_reader(const struct bench_data *data,
+                                      double (*read)(const float *data, int64_t n), int threads) {
+    enum { PIECE = 64 << 20 };
+    return (struct bench_reader){.read = read,
+                                 .threads = threads,
+                                 .data = data->cache,
+                                 .size = PIECE,
+                                 .copies = (int64_t)(data->cache_size / PIECE)};
 }
 
 void bench_data_destroy(struct bench_data *data) {

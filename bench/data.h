@@ -8,12 +8,14 @@
 #include <stdint.h>
 
 #include "shapes.h"
+#include "timing.h"
 
 /* Large enough for each of the cases, 64-byte aligned. */
 struct bench_data {
     float *query, *out, *scale; /* scale: of int8 elements */
     char *cache;                /* keys and values: bits that are random numbers in every type */
     size_t out_size;            /* bytes */
+    size_t cache_size;          /* bytes */
 };
 
 /*
@@ -27,11 +29,19 @@ struct bench_copies {
 };
 struct bench_copies bench_copies_of(const struct bench_case *bench_case);
 
-/* Bytes that all the cases need together, sharing them. */
-double bench_data_size(const struct bench_case *cases, size_t count);
+/* So many bytes, read one after the other, are never found in the processor's caches. */
+double bench_cold_bytes(void);
+
+/* Bytes that all the cases need together, sharing them; of the cache so many at least. */
+double bench_data_size(const struct bench_case *cases, size_t count, double least_cache);
 
 /* False if there isn't so much memory. */
-bool bench_data_create(struct bench_data *data, const struct bench_case *cases, size_t count);
+bool bench_data_create(struct bench_data *data, const struct bench_case *cases, size_t count,
+                       double least_cache);
+
+/* To measure the bandwidth of memory: the whole cache, of bench_cold_bytes() at least. */
+struct bench_reader bench_data_reader(const struct bench_data *data,
+                                      double (*read)(const float *data, int64_t n), int threads);
 void bench_data_destroy(struct bench_data *data);
 
 /* A deterministic stream of random bits. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "charts.h"
+#include "roofline.h"
 
 static const char head[] =
     "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
@@ -42,6 +43,15 @@ static const char head[] =
     "fill:none}\n"
     ".key{display:inline-block;width:11px;height:11px;border-radius:3px;background:var(--c);"
     "margin:0 5px 0 12px}.key:first-child{margin-left:0}\n"
+    "path.stem{stroke:var(--c);stroke-width:1;opacity:.55;fill:none}\n"
+    "path.lead{stroke:var(--soft);stroke-width:.6}\n"
+    "text.number{font-size:11px;font-weight:600;paint-order:stroke;stroke:var(--card);"
+    "stroke-width:3px}\n"
+    ".rooflines{display:grid;gap:14px;margin-top:14px;"
+    "grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr))}\n"
+    ".roofline svg{max-width:440px;margin:auto}"
+    ".roofline ol{columns:2 210px;column-gap:18px;font-size:13px;margin:10px 0 0;"
+    "padding-left:26px;overflow-wrap:anywhere}\n"
     ".wide{overflow-x:auto;margin-top:14px}\n"
     "table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;"
     "white-space:nowrap}th,td{padding:4px 12px 4px 0;text-align:right;"
@@ -125,6 +135,28 @@ static void write_scaling(FILE *file, const struct summary *s) {
     fprintf(file, "</div>\n");
 }
 
+static bool has_roofs(const struct summary *s) {
+    bool roofs = false;
+    for (size_t i = 0; i < s->case_count * s->isa_count * (size_t)s->threads.count; i++)
+        roofs = roofs || s->results[i].roof.peak > 0;
+    return roofs;
+}
+
+static void write_rooflines(FILE *file, const struct summary *s) {
+    if (!has_roofs(s))
+        return;
+    fprintf(file,
+            "<h2>Roofline</h2>\n<p>Each case by its FLOP per byte of compulsory traffic (queries, "
+            "keys and values read once, outputs written once). The line is what the machine can "
+            "do: the bandwidth of memory, then the peak of fused multiply-adds. A stem goes up to "
+            "a case's own roof, above the line where a cache holds its keys and values.</p>\n"
+            "<div class=\"rooflines\">\n");
+    for (size_t i = 0; i < s->isa_count; i++)
+        for (int t = 0; t < s->threads.count; t++)
+            roofline_chart(file, s, i, t);
+    fprintf(file, "</div>\n");
+}
+
 static void write_row(FILE *file, const struct bench_result *r) {
     fprintf(file, "<tr><td>%s%s</td><td>%s</td><td>%d</td>", r->of->name, r->cut ? " *" : "",
             r->isa, r->threads);
@@ -161,6 +193,7 @@ bool html_write(FILE *file, const struct summary *s, double others) {
         errno = ENOMEM;
         return false;
     }
+    write_rooflines(file, s);
     write_scaling(file, s);
     write_bars(file, s);
     write_table(file, s);

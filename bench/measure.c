@@ -18,13 +18,17 @@ enum { MOST_REPETITIONS = 2000 }; /* between two limits */
 /* A case is cut if one run would take longer than this and than a quarter of the time there is. */
 static const double longest_run = 0.25;
 
+/* What is measured around and between the runs. */
+enum limit { PEAK, BANDWIDTH, MEMORY, LIMITS };
+
 /* A case under measurement. */
 struct run {
     struct bench_job job;
     struct bench_result *result;
-    double *samples, *limits;
-    int count;    /* of samples */
-    double spent; /* the sum of samples */
+    double *samples;
+    double *limits[LIMITS]; /* NULL for what isn't measured */
+    int count;              /* of samples */
+    double spent;           /* the sum of samples */
 };
 
 /*
@@ -41,24 +45,37 @@ static struct bench_shape affordable(const struct bench_shape *shape, double pea
     return bench_shape_cut(*shape, panels > 0 ? panels * panel_rows : panel_rows);
 }
 
+/*
+ * Bytes per second of reading a job's keys and values. What lies in a cache may be too small for a
+ * clock to tell how long that takes, so it is read until it takes long enough.
+ */
+static double measure_bandwidth(const struct bench_limits *limits, struct bench_job *job) {
+    static const double least_bytes = 4e6; /* for each thread */
+    struct bench_reader reader = {.read = limits->read,
+                                  .threads = limits->probe.threads,
+                                  .data = job->args.key.data,
+                                  .size = 2 * job->tensor_bytes,
+                                  .copies = job->copies,
+                                  .turn = job->turn};
+    if (job->copies == 1)
+        reader.more = (int64_t)(least_bytes * reader.threads / (double)reader.size);
+    const double bandwidth = bench_reader_bandwidth(&reader);
+    job->turn = reader.turn;
+    return bandwidth;
+}
+
 /* GFLOP/s or GB/s. Waits first, since OpenMP's threads go on spinning for a while after a run. */
-static bool measure_limit(const struct bench_limits *limits, struct run *run, double *limit) {
+static bool measure_limit(const struct bench_limits *limits, enum limit which, struct run *run,
+                          double *limit) {
     const struct bench_probe *probe = &limits->probe;
-    struct bench_job *job = &run->job;
     if (probe->threads > 1)
         nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
-    if (run->result->of->memory) {
-        struct bench_reader reader = {.read = limits->read,
-                                      .threads = probe->threads,
-                                      .data = job->args.key.data,
-                                      .size = 2 * job->tensor_bytes,
-                                      .copies = job->copies,
-                                      .turn = job->turn};
-        *limit = 1e-9 * bench_reader_bandwidth(&reader);
-        job->turn = reader.turn;
-    } else {
+    if (which == PEAK)
         *limit = 1e-9 * bench_probe_peak(probe);
-    }
+    else if (which == BANDWIDTH)
+        *limit = 1e-9 * measure_bandwidth(limits, &run->job);
+    else
+        *limit = 1e-9 * bench_reader_bandwidth(limits->memory);
     if (*limit > 0)
         return true;
     args_fail("bench", "--threads: %d threads can't be started", probe->threads);
@@ -90,8 +107,10 @@ static bool repeat(struct run *runs, int count, double until, int least) {
 
 static bool measure_limits(const struct bench_limits *limits, struct run *runs, int count, int at) {
     for (int i = 0; i < count; i++)
-        if (runs[i].result->correct && !measure_limit(limits, &runs[i], &runs[i].limits[at]))
-            return false;
+        for (int which = 0; runs[i].result->correct && which < LIMITS; which++)
+            if (runs[i].limits[which] &&
+                !measure_limit(limits, (enum limit)which, &runs[i], &runs[i].limits[which][at]))
+                return false;
     return true;
 }
 
@@ -120,12 +139,19 @@ static void conclude(struct run *run, const struct run *base, int limits) {
     if (!r->correct)
         return;
     r->time = bench_summarize(run->samples, run->count);
-    r->limit = bench_summarize(run->limits, limits);
+    r->limit = bench_summarize(run->limits[r->of->memory ? BANDWIDTH : PEAK], limits);
+    if (run->limits[MEMORY])
+        r->roof = (struct bench_roof){bench_summarize(run->limits[PEAK], limits).median,
+                                      bench_summarize(run->limits[BANDWIDTH], limits).median,
+                                      bench_summarize(run->limits[MEMORY], limits).median};
     const double work = r->of->memory ? bench_shape_bytes(&r->shape) : bench_shape_flops(&r->shape);
     r->rate = 1e-9 * work / r->time.median;
     r->share = r->rate / r->limit.median;
-    if (run != base && base->result->correct && !r->cut && !base->result->cut)
-        r->time_ratio = r->time.median / base->result->time.median;
+    if (run == base || !base->result->correct || r->cut || base->result->cut)
+        return;
+    r->time_ratio = r->time.median / base->result->time.median;
+    r->score_time_ratio =
+        r->time_ratio * bench_shape_scores(&base->result->shape) / bench_shape_scores(&r->shape);
 }
 
 /* Makes a case ready and checks its result. False, with the reason on stderr, if that fails. */
@@ -141,8 +167,13 @@ static bool run_create(struct run *run, const struct bench_case *bench_case,
         r->shape = affordable(&bench_case->shape, peak, isa->panel_rows, effort);
     r->cut = r->shape.q_len < bench_case->shape.q_len;
     run->samples = malloc((size_t)(effort->limits - 1) * MOST_REPETITIONS * sizeof *run->samples);
-    run->limits = malloc((size_t)effort->limits * sizeof *run->limits);
-    if (!run->samples || !run->limits) {
+    bool room = run->samples != NULL;
+    for (int which = 0; which < LIMITS; which++)
+        if (limits->memory || which == (bench_case->memory ? BANDWIDTH : PEAK)) {
+            run->limits[which] = malloc((size_t)effort->limits * sizeof *run->limits[which]);
+            room = room && run->limits[which];
+        }
+    if (!room) {
         args_fail("bench", "no memory for the samples");
         return false;
     }
@@ -150,13 +181,15 @@ static bool run_create(struct run *run, const struct bench_case *bench_case,
     if (!bench_job_create(&run->job, bench_case, &r->shape, isa->name, r->threads, data))
         return false;
     r->threads_used = rapt_plan_threads(run->job.plan);
+    r->workspace = run->job.workspace_size;
     return bench_job_run(&run->job) && bench_verify(&run->job, r);
 }
 
 static void run_destroy(struct run *run) {
     bench_job_destroy(&run->job);
     free(run->samples);
-    free(run->limits);
+    for (int which = 0; which < LIMITS; which++)
+        free(run->limits[which]);
 }
 
 bool bench_measure(const struct bench_case *cases, int count, const struct rapt_isa *isa,

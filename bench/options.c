@@ -24,6 +24,8 @@ static const char notes[] =
     "  decode-4k-b8-TYPE, decode-32k-b8-TYPE  8 sequences\n"
     "  decode-4k-warm-TYPE               the same keys again and again\n"
     "  decode-4k-paged-bf16              keys in pages of 16\n"
+    "  growth-1k, -2k, -4k, ... -64k     192 queries of 4 heads and ever more keys: the time\n"
+    "                                    for each score, and the scratch\n"
     "Models, encoders first; a number is that of tokens, b8 a batch of 8:\n"
     "  minilm-32, -128, -256, -b32-128   12 heads of 32\n"
     "  bert-base-128, -384, -512, -b8-128, bert-large-384\n"
@@ -50,12 +52,14 @@ static const char examples[] =
     "rapt bench --suite encoder\n"
     "rapt bench scaling --case llama3-8b-2048,decode-4k-bf16 --html bench.html\n"
     "rapt bench isa --quick --compare bench.json\n"
+    "rapt bench roofline --case prefill-2048,decode-4k,bert --html bench.html\n"
     "rapt bench --shape 1,32,8,512,4096,128,causal,bf16\n";
 
 /* What the options are read into. */
 static struct request given;
 
-static const char *const suites[] = {"quick", "prefill", "decode", "encoder", "all", NULL};
+static const char *const suites[] = {"quick",  "prefill", "decode", "encoder",
+                                     "growth", "all",     NULL};
 
 static const struct args_option options[] = {
     {.name = "threads",
@@ -70,7 +74,7 @@ static const struct args_option options[] = {
      .kind = ARGS_STRING,
      .to = &given.isa,
      .metavar = "all|NAME",
-     .help = "Instruction sets (default all that the machine has; scaling: the best)"},
+     .help = "Instruction sets (default all that the machine has; scaling and roofline: the best)"},
     {.name = "case",
      .kind = ARGS_STRING,
      .to = &given.cases,
@@ -81,7 +85,7 @@ static const struct args_option options[] = {
      .to = &given.suite,
      .metavar = "NAME",
      .choices = suites,
-     .help = "Cases of a kind: quick, prefill, decode, encoder or all"},
+     .help = "Cases of a kind: quick, prefill, decode, encoder, growth or all"},
     {.name = "shape",
      .kind = ARGS_STRING,
      .to = &given.shape,
@@ -134,7 +138,9 @@ static const struct args_command command = {
              "fewer of its queries.\n"
              "rapt bench isa: instruction sets side by side, each beside its own peak.\n"
              "rapt bench scaling: from one thread to all, with the peak and the bandwidth of "
-             "each count.",
+             "each count.\n"
+             "rapt bench roofline: how far each case is from what the machine can do at its "
+             "arithmetic intensity, and whether compute or memory is what bounds it.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .notes = notes,
@@ -143,11 +149,11 @@ static const struct args_command command = {
 };
 
 int options_read(struct request *request, int argc, char **argv) {
+    static const char *const views[] = {"isa", "scaling", "roofline"};
     given = (struct request){.suite = SUITE_NONE};
-    if (argc > 1 && strcmp(argv[1], "isa") == 0)
-        given.view = VIEW_ISA;
-    if (argc > 1 && strcmp(argv[1], "scaling") == 0)
-        given.view = VIEW_SCALING;
+    for (int i = 0; argc > 1 && i < (int)(sizeof views / sizeof *views); i++)
+        if (strcmp(argv[1], views[i]) == 0)
+            given.view = (enum view)(VIEW_ISA + i);
     const int words = given.view != VIEW_TABLES;
     const int code = args_parse(&command, argc - words, argv + words);
     *request = given;

@@ -6,10 +6,19 @@
 #include "args.h"
 
 /* The values of --suite, in the order of their names. */
-enum suite { SUITE_NONE = -1, SUITE_QUICK, SUITE_PREFILL, SUITE_DECODE, SUITE_ENCODER, SUITE_ALL };
+enum suite {
+    SUITE_NONE = -1,
+    SUITE_QUICK,
+    SUITE_PREFILL,
+    SUITE_DECODE,
+    SUITE_ENCODER,
+    SUITE_GROWTH,
+    SUITE_ALL
+};
 
-/* What is shown: a table for each group of runs; instruction sets or threads side by side. */
-enum view { VIEW_TABLES, VIEW_ISA, VIEW_SCALING };
+/* What is shown: a table for each group of runs; instruction sets or threads side by side; the
+ * cases between their roofs. */
+enum view { VIEW_TABLES, VIEW_ISA, VIEW_SCALING, VIEW_ROOFLINE };
 
 /* The options as they are written. */
 struct request {

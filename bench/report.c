@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "roofline.h"
+
 void bench_table_title(const char *isa, int threads) {
     printf("\n%s, %d thread%s\n", isa, threads, threads == 1 ? "" : "s");
 }
@@ -29,7 +31,11 @@ void bench_table_row(const struct bench_result *r, int name_width) {
     const double ms = 1e3 * r->time.median;
     printf(" %8.*f %7.1f %7.1f %5.1f%% %5.1f%% %6.0e", ms < 10 ? 3 : 2, ms, r->rate,
            r->limit.median, 100 * r->share, 100 * r->time.spread, r->max_error);
-    if (r->time_ratio > 0)
+    if (r->of->suite == BENCH_GROWTH)
+        printf("  %zu bytes of scratch", r->workspace);
+    if (r->of->suite == BENCH_GROWTH && r->time_ratio > 0)
+        printf(", %.2f of %s's time per score", r->score_time_ratio, r->of->base);
+    else if (r->time_ratio > 0)
         printf("  %.2f of %s's time", r->time_ratio, r->of->base);
     printf("\n");
 }
@@ -73,6 +79,22 @@ static bool add_figures(cJSON *json, const struct bench_result *r) {
            cJSON_AddNumberToObject(json, "max_error", r->max_error);
 }
 
+/* Where a run stands between its roofs. */
+static bool add_roofline(cJSON *json, const struct bench_result *r) {
+    if (!(r->roof.peak > 0))
+        return true;
+    const struct roofline_point p = roofline_point(r);
+    cJSON *roofline = cJSON_AddObjectToObject(json, "roofline");
+    return cJSON_AddNumberToObject(roofline, "flop_per_byte", p.intensity) &&
+           cJSON_AddNumberToObject(roofline, "gflops", p.rate) &&
+           cJSON_AddNumberToObject(roofline, "peak_gflops", r->roof.peak) &&
+           cJSON_AddNumberToObject(roofline, "bandwidth_gbps", r->roof.bandwidth) &&
+           cJSON_AddNumberToObject(roofline, "memory_gbps", r->roof.memory) &&
+           cJSON_AddNumberToObject(roofline, "roof_gflops", p.roof) &&
+           cJSON_AddNumberToObject(roofline, "share", p.share) &&
+           cJSON_AddStringToObject(roofline, "bound", p.memory ? "memory" : "compute");
+}
+
 /* The lengths of ragged sequences. */
 static bool add_lengths(cJSON *json, const struct bench_shape *s) {
     cJSON *q_lens = cJSON_AddArrayToObject(json, "q_lens");
@@ -88,8 +110,10 @@ static bool add_lengths(cJSON *json, const struct bench_shape *s) {
 static bool add_circumstances(cJSON *json, const struct bench_result *r) {
     return (!r->of->memory || cJSON_AddBoolToObject(json, "warm", r->of->warm)) &&
            (!r->shape.lengths || add_lengths(json, &r->shape)) &&
-           (!(r->time_ratio > 0) || (cJSON_AddStringToObject(json, "base", r->of->base) &&
-                                     cJSON_AddNumberToObject(json, "time_ratio", r->time_ratio)));
+           (!(r->time_ratio > 0) ||
+            (cJSON_AddStringToObject(json, "base", r->of->base) &&
+             cJSON_AddNumberToObject(json, "time_ratio", r->time_ratio) &&
+             cJSON_AddNumberToObject(json, "score_time_ratio", r->score_time_ratio)));
 }
 
 static bool add_run(cJSON *runs, const struct bench_result *r) {
@@ -103,7 +127,9 @@ static bool add_run(cJSON *runs, const struct bench_result *r) {
            cJSON_AddNumberToObject(run, "threads", r->threads) &&
            cJSON_AddNumberToObject(run, "threads_used", r->threads_used) &&
            cJSON_AddStringToObject(run, "dtype", bench_type_name(r->shape.kv_type)) &&
-           add_figures(run, r) && add_shape(run, &r->shape) && add_circumstances(run, r);
+           cJSON_AddNumberToObject(run, "workspace_bytes", (double)r->workspace) &&
+           add_figures(run, r) && add_shape(run, &r->shape) && add_circumstances(run, r) &&
+           add_roofline(run, r);
 }
 
 /* The report as text, to be freed by the caller; NULL if there is no memory. */

@@ -64,6 +64,8 @@ static bool suite_has(enum suite suite, const struct bench_case *c) {
         return c->suite == BENCH_DECODE;
     case SUITE_ENCODER:
         return c->suite == BENCH_ENCODER;
+    case SUITE_GROWTH:
+        return c->suite == BENCH_GROWTH;
     case SUITE_ALL:
         return true;
     case SUITE_NONE:
@@ -109,7 +111,8 @@ static bool select_isas(const struct request *request, struct selection *s) {
         args_fail("bench", "no memory for the list of instruction sets");
         return false;
     }
-    const char *all = request->view == VIEW_SCALING ? NULL : "all";
+    const bool one = request->view == VIEW_SCALING || request->view == VIEW_ROOFLINE;
+    const char *all = one ? NULL : "all";
     const char *isa = request->isa ? request->isa : all;
     if (!isa || strcmp(isa, "all") != 0) {
         s->isa_count = 1;
@@ -135,7 +138,7 @@ static bool on_curve(int threads) {
 static struct args_ints usual_threads(enum view view) {
     const int cpus = bench_cpus_usable(), cores = bench_cores_usable();
     struct args_ints threads = {.value = {1, cpus}, .count = 2};
-    if (view == VIEW_TABLES)
+    if (view == VIEW_TABLES || view == VIEW_ROOFLINE)
         return threads;
     threads.count = 0;
     for (int t = view == VIEW_ISA ? cpus : 1; t <= cpus; t++)
@@ -189,7 +192,7 @@ static void drop_large(struct selection *s) {
     size_t kept = 0;
     for (size_t i = 0; i < s->case_count; i++) {
         const struct bench_case largest = times_batch(s->cases[i], times);
-        const double size = bench_data_size(&largest, 1);
+        const double size = bench_data_size(&largest, 1, 0);
         if (size < available || (i + 1 == s->case_count && !kept))
             s->cases[kept++] = s->cases[i];
         else

@@ -139,24 +139,49 @@ static double count_scores(const struct bench_shape *shape, int64_t b) {
     return sum_up_to(last, length.q_len) - gone;
 }
 
-double bench_shape_flops(const struct bench_shape *shape) {
-    double scores = 0;
-    for (int64_t b = 0; b < (shape->lengths ? shape->batch : 1); b++)
-        scores += count_scores(shape, b);
+/* The keys of one sequence that any query attends. */
+static double count_keys(const struct bench_shape *shape, int64_t b) {
+    const struct bench_length length = bench_shape_length(shape, b);
+    const int64_t offset = bench_shape_offset(shape, b);
+    if (!shape->causal)
+        return (double)length.kv_len;
+    const int64_t last = offset + length.q_len;
+    const int64_t gone = shape->window ? offset + 1 - shape->window : 0;
+    return last > 0 ? (double)(last - (gone > 0 ? gone : 0)) : 0;
+}
+
+static double count_queries(const struct bench_shape *shape, int64_t b) {
+    return (double)bench_shape_length(shape, b).q_len;
+}
+
+/* The sum over the sequences of a batch. */
+static double sum_sequences(const struct bench_shape *shape,
+                            double (*count)(const struct bench_shape *, int64_t)) {
+    double sum = 0;
     if (!shape->lengths)
-        scores *= (double)shape->batch;
-    return 4.0 * (double)shape->head_dim * (double)shape->q_heads * scores;
+        return (double)shape->batch * count(shape, 0);
+    for (int64_t b = 0; b < shape->batch; b++)
+        sum += count(shape, b);
+    return sum;
+}
+
+double bench_shape_scores(const struct bench_shape *shape) {
+    return (double)shape->q_heads * sum_sequences(shape, count_scores);
+}
+
+double bench_shape_flops(const struct bench_shape *shape) {
+    return 4.0 * (double)shape->head_dim * bench_shape_scores(shape);
 }
 
 double bench_shape_bytes(const struct bench_shape *shape) {
-    double keys = 0;
-    for (int64_t b = 0; b < (shape->lengths ? shape->batch : 1); b++)
-        keys += (double)bench_shape_length(shape, b).kv_len;
-    if (!shape->lengths)
-        keys *= (double)shape->batch;
     const int64_t scale = shape->kv_type == RAPT_I8 ? (int64_t)sizeof(float) : 0;
     const int64_t row = shape->head_dim * rapt_dtype_size(shape->kv_type) + scale;
-    return 2.0 * (double)shape->kv_heads * (double)row * keys;
+    return 2.0 * (double)shape->kv_heads * (double)row * sum_sequences(shape, count_keys);
+}
+
+double bench_shape_traffic(const struct bench_shape *shape) {
+    const double rows = (double)shape->q_heads * sum_sequences(shape, count_queries);
+    return bench_shape_bytes(shape) + 2 * sizeof(float) * (double)shape->head_dim * rows;
 }
 
 const char *bench_type_name(rapt_dtype dtype) {

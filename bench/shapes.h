@@ -44,7 +44,7 @@ enum bench_use {
 };
 
 /* What a case is an example of. */
-enum bench_suite { BENCH_PREFILL, BENCH_DECODE, BENCH_ENCODER };
+enum bench_suite { BENCH_PREFILL, BENCH_DECODE, BENCH_ENCODER, BENCH_GROWTH };
 
 struct bench_case {
     char name[128];
@@ -80,8 +80,14 @@ int64_t bench_shape_offset(const struct bench_shape *shape, int64_t b);
 /* Floating-point operations: 4 * head_dim (two products, two sums) per score that exists. */
 double bench_shape_flops(const struct bench_shape *shape);
 
-/* Bytes of the keys and values that exist, and of their scales. */
+/* Scores that exist, of all heads. */
+double bench_shape_scores(const struct bench_shape *shape);
+
+/* Bytes of the keys and values that a query attends, and of their scales. */
 double bench_shape_bytes(const struct bench_shape *shape);
+
+/* Compulsory traffic: those bytes and the queries, read once, and the outputs, written once. */
+double bench_shape_traffic(const struct bench_shape *shape);
 
 /* "f32", "bf16" or "int8". */
 const char *bench_type_name(rapt_dtype dtype);

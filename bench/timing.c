@@ -153,10 +153,12 @@ static double read_share(const void *context, int thread, int chunk) {
     const int64_t lines = (int64_t)r->size / LINE;
     const int64_t first = lines * thread / r->threads, last = lines * (thread + 1) / r->threads;
     const char *copy = r->data + (r->turn + chunk) % r->copies * (int64_t)r->size;
-    volatile double seen = r->read((const void *)(copy + first * LINE),
-                                   (last - first) * (LINE / (int64_t)sizeof(float)));
-    (void)seen;
-    return (double)((last - first) * LINE);
+    for (int64_t i = 0; i <= r->more; i++) {
+        volatile double seen = r->read((const void *)(copy + first * LINE),
+                                       (last - first) * (LINE / (int64_t)sizeof(float)));
+        (void)seen;
+    }
+    return (double)((last - first) * LINE) * (double)(r->more + 1);
 }
 
 double bench_reader_bandwidth(struct bench_reader *reader) {

@@ -45,6 +45,7 @@ struct bench_reader {
     size_t size; /* of a copy, a multiple of 64 */
     int64_t copies;
     int64_t turn; /* the copy to read next, modulo copies */
+    int64_t more; /* times that a copy is read again before the next one; for one in a cache */
 };
 
 /* Bytes per second of all threads together, the median over copies; moves the turn on. */

@@ -202,6 +202,55 @@ Test(bench, words_choose_cases, .init = make_directory, .fini = remove_directory
     cJSON_Delete(report);
 }
 
+Test(bench, rooflines_have_both_roofs, .init = make_directory, .fini = remove_directory) {
+    cJSON *report = run_report("roofline --shape 1,2,2,40,50,16 --threads 1 --isa all "
+                               "--csv runs.csv --html page.html");
+    const cJSON *runs = cJSON_GetObjectItemCaseSensitive(report, "runs"), *run;
+    char *out = read_file("out"), *csv = read_file("runs.csv"), *page = read_file("page.html");
+    cr_expect_gt(cJSON_GetArraySize(runs), 0);
+    cJSON_ArrayForEach(run, runs) {
+        const cJSON *line = cJSON_GetObjectItemCaseSensitive(run, "roofline");
+        const double intensity = 4.0 * 40 * 50 / (2 * (40 + 50) * sizeof(float));
+        const double peak = number(line, "peak_gflops");
+        const double slope = intensity * number(line, "bandwidth_gbps");
+        cr_expect_float_eq(number(line, "flop_per_byte"), intensity, 1e-9);
+        cr_expect_gt(number(line, "memory_gbps"), 0);
+        cr_expect_float_eq(number(line, "gflops"), number(run, "gflops"), 1e-6);
+        cr_expect_float_eq(number(line, "roof_gflops"), slope < peak ? slope : peak, 1e-6);
+        cr_expect_float_eq(number(line, "share"),
+                           number(line, "gflops") / number(line, "roof_gflops"), 1e-9);
+        cr_expect_str_eq(string(line, "bound"), slope < peak ? "memory" : "compute");
+        cr_expect_gt(number(run, "workspace_bytes"), 0);
+    }
+    cr_expect_not_null(strstr(out, "ridge at "));
+    cr_expect_not_null(strstr(csv, ",bound\r\n"));
+    cr_expect(strstr(csv, ",memory\r\n") || strstr(csv, ",compute\r\n"), "%s", csv);
+    cr_expect_not_null(strstr(page, "<h2>Roofline</h2>"));
+    cJSON_Delete(report);
+    free(out);
+    free(csv);
+    free(page);
+}
+
+Test(bench, growth_is_told_by_score, .init = make_directory, .fini = remove_directory) {
+    cJSON *report = run_report("--case growth-1k,growth-2k --threads 1");
+    const cJSON *runs = cJSON_GetObjectItemCaseSensitive(report, "runs");
+    char *out = read_file("out");
+    cr_expect_gt(cJSON_GetArraySize(runs), 0);
+    for (int i = 0; i < cJSON_GetArraySize(runs); i += 2) {
+        const cJSON *first = cJSON_GetArrayItem(runs, i), *run = cJSON_GetArrayItem(runs, i + 1);
+        const double ratio = number(run, "ms") / number(first, "ms");
+        cr_expect_eq(number(run, "workspace_bytes"), number(first, "workspace_bytes"));
+        if (number(run, "q_len") < 192 || number(first, "q_len") < 192)
+            continue; /* too slow to be compared */
+        cr_expect_float_eq(number(run, "time_ratio"), ratio, 1e-9 * ratio);
+        cr_expect_float_eq(number(run, "score_time_ratio"), ratio / 2, 1e-9 * ratio);
+    }
+    cr_expect_not_null(strstr(out, " of growth-1k's time per score"), "%s", out);
+    cJSON_Delete(report);
+    free(out);
+}
+
 /* The number of lines, and of those that hold the word. */
 static int count_lines(const char *text, const char *word, int *with_word) {
     int count = 0;
@@ -331,6 +380,8 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
                                "isa --weak",
                                "scaling --weak --case mixed",
                                "scaling scaling",
+                               "roofline --weak",
+                               "roofline isa",
                                "isa --isa no-such-isa",
                                "--json .",
                                "--json /dev/null",
@@ -350,10 +401,22 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
 }
 
 Test(bench, help_names_every_option, .init = make_directory, .fini = remove_directory) {
-    const char *const names[] = {
-        "--threads", "--isa",  "--case",    "--suite",        "--shape",
-        "--csv",     "--html", "--compare", "rapt bench isa", "rapt bench scaling",
-        "--quick",   "--weak", "--time",    "--json",         "--help"};
+    const char *const names[] = {"--threads",
+                                 "--isa",
+                                 "--case",
+                                 "--suite",
+                                 "--shape",
+                                 "--csv",
+                                 "--html",
+                                 "--compare",
+                                 "rapt bench isa",
+                                 "rapt bench scaling",
+                                 "rapt bench roofline",
+                                 "--quick",
+                                 "--weak",
+                                 "--time",
+                                 "--json",
+                                 "--help"};
     cr_expect_eq(run_command("--help"), 0);
     char *out = read_file("out");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -43,7 +43,7 @@ static const struct rapt_isa *best_isa(void) {
 
 static struct bench_data create_data(void) {
     struct bench_data data;
-    cr_assert(bench_data_create(&data, cases, CASES));
+    cr_assert(bench_data_create(&data, cases, CASES, 0));
     return data;
 }
 
@@ -54,7 +54,7 @@ Test(measure, every_form_and_type_is_right) {
     struct bench_data data = create_data();
     for (int threads = 1; threads <= 2; threads++) {
         const struct bench_limits limits = {bench_probe_create(kernels->probe_fma, threads),
-                                            kernels->probe_read};
+                                            kernels->probe_read, NULL};
         struct bench_result results[CASES];
         cr_assert_leq(CASES, BENCH_MOST_TURNS);
         cr_assert(bench_measure(cases, CASES, isa, &limits, &effort, &data, results));
@@ -155,7 +155,7 @@ Test(measure, flags_of_a_shape_are_run_and_checked) {
         char text[64], expected[128];
         snprintf(text, sizeof text, "2,4,2,21,40,24,causal,%s", flags[i]);
         cr_assert(bench_case_parse(text, &c, expected, sizeof expected));
-        cr_assert(bench_data_create(&data, &c, 1));
+        cr_assert(bench_data_create(&data, &c, 1, 0));
         create_job(&job, &c, &data);
         cr_assert(bench_job_run(&job));
         cr_expect(bench_verify(&job, &r));
@@ -184,6 +184,6 @@ Test(measure, cold_cases_exceed_the_caches) {
             cr_expect_eq(copies.count, 1, "%s", list[i].name);
         if (!list[i].shape.lengths)
             cr_expect_eq(keys, bench_shape_bytes(&list[i].shape), "%s", list[i].name);
-        cr_expect_geq(bench_data_size(&list[i], 1), all, "%s", list[i].name);
+        cr_expect_geq(bench_data_size(&list[i], 1, 0), all, "%s", list[i].name);
     }
 }

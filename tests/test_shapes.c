@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "shapes.h"
@@ -213,9 +214,55 @@ Test(shapes, cases_follow_their_base_and_pairs_have_as_much_work) {
         cr_expect(&list[i - 1] == base || list[i - 1].base == list[i].base ||
                       strcmp(list[i - 1].base, list[i].base) == 0,
                   "%s", list[i].name);
+        if (list[i].suite == BENCH_GROWTH)
+            continue;
         const double work = bench_shape_flops(&base->shape);
         cr_expect_float_eq(bench_shape_flops(&list[i].shape), work, 0.005 * work, "%s",
                            list[i].name);
+    }
+}
+
+/* Counts the keys that a query attends, and what has to be moved for them. */
+static double count_traffic(const struct bench_shape *s) {
+    double keys = 0;
+    for (int64_t key = 0; key < s->kv_len; key++) {
+        bool attended = !s->causal;
+        for (int64_t i = 0; i < s->q_len; i++)
+            attended |= s->causal && key <= s->q_offset + i &&
+                        (!s->window || key > s->q_offset + i - s->window);
+        keys += attended;
+    }
+    const double row = (double)(s->head_dim * rapt_dtype_size(s->kv_type));
+    return (double)s->batch * (2.0 * (double)s->kv_heads * keys * row +
+                               2.0 * 4.0 * (double)(s->q_heads * s->q_len * s->head_dim));
+}
+
+Test(shapes, traffic_is_what_has_to_be_moved_once) {
+    const char *const shapes[] = {"1,1,1,1,1,1",           "2,6,3,5,9,7",
+                                  "1,4,2,48,48,16,causal", "1,8,2,1,300,64,bf16",
+                                  "1,1,1,13,5,2,causal",   "1,2,2,3,40,8,window=5",
+                                  "1,1,1,1,9,2,window=1",  "1,4,2,30,50,8,window=70"};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const struct bench_case c = parse(shapes[i]);
+        cr_expect_eq(bench_shape_traffic(&c.shape), count_traffic(&c.shape), "%s", shapes[i]);
+    }
+}
+
+Test(shapes, growth_is_in_the_keys_alone) {
+    const struct bench_shape *first = &find_case("growth-1k")->shape;
+    const char *const names[] = {"1k", "2k", "4k", "8k", "16k", "32k", "64k"};
+    for (int i = 0; i < 7; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "growth-%s", names[i]);
+        const struct bench_case *c = find_case(name);
+        const struct bench_shape s = c->shape;
+        cr_expect_eq(c->suite, BENCH_GROWTH);
+        cr_expect(i == 0 ? !c->base : strcmp(c->base, "growth-1k") == 0, "%s", name);
+        cr_expect_eq(s.kv_len, 1024 << i);
+        cr_expect_eq(bench_shape_scores(&s), (double)(first->q_heads * first->q_len * s.kv_len));
+        cr_expect(s.batch == 1 && s.q_heads == first->q_heads && s.q_len == first->q_len &&
+                      s.kv_heads == first->kv_heads && s.head_dim == first->head_dim && !s.causal,
+                  "%s", name);
     }
 }
 
@@ -234,6 +281,7 @@ Test(shapes, ragged_shapes_count_each_sequence) {
     /* 7 keys; 1 to 5 keys; 8 and 9 keys */
     cr_expect_eq(bench_shape_flops(&s), 4.0 * 3 * 4 * (7 + 15 + 17));
     cr_expect_eq(bench_shape_bytes(&s), 2.0 * 2 * 3 * 4 * (7 + 5 + 9));
+    cr_expect_eq(bench_shape_traffic(&s), bench_shape_bytes(&s) + 2.0 * 4 * 4 * 3 * (1 + 5 + 2));
     cr_expect_eq(bench_shape_offset(&s, 2), 7);
     cr_expect_eq(bench_shape_length(&s, 1).q_len, 5);
 }
@@ -323,7 +371,7 @@ static double fake_read(const float *data, int64_t n) {
 Test(shapes, the_reader_reads_copy_after_copy) {
     for (int threads = 1; threads <= 9; threads++) {
         struct bench_reader reader = {
-            fake_read, threads, (const char *)copies, COPY_FLOATS * sizeof(float), COPIES, 1};
+            fake_read, threads, (const char *)copies, COPY_FLOATS * sizeof(float), COPIES, 1, 0};
         memset(times_read, 0, sizeof times_read);
         cr_expect_gt(bench_reader_bandwidth(&reader), 0);
         int64_t reads = 0, least = INT64_MAX, most = 0;
@@ -339,5 +387,17 @@ Test(shapes, the_reader_reads_copy_after_copy) {
         cr_expect_leq(most, least + 1);
         cr_expect_geq(times_read[COPY_FLOATS / 16], most); /* it began with copy 1 */
         cr_expect_eq(reader.turn, (1 + reads) % COPIES);
+    }
+}
+
+Test(shapes, a_copy_in_a_cache_is_read_again) {
+    struct bench_reader reader = {
+        fake_read, 2, (const char *)copies, COPY_FLOATS * sizeof(float), 1, 0, 4};
+    memset(times_read, 0, sizeof times_read);
+    cr_expect_gt(bench_reader_bandwidth(&reader), 0);
+    cr_expect_eq(atomic_load(&times_outside), 0);
+    for (int line = 0; line < COPIES * COPY_FLOATS / 16; line++) {
+        const int times = atomic_load(&times_read[line]);
+        cr_expect(line < COPY_FLOATS / 16 ? times > 0 && times % 5 == 0 : times == 0);
     }
 }
