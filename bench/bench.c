@@ -17,6 +17,7 @@
 #include "html.h"
 #include "outputs.h"
 #include "options.h"
+#include "pin.h"
 #include "roofline.h"
 #include "select.h"
 #include "summary.h"
@@ -88,11 +89,16 @@ static int longest_name(const struct selection *s) {
 static bool run_groups(const struct selection *s, const struct bench_data *data,
                        struct bench_result *results) {
     char cpu[128];
+    int pinned_count;
     const int name_width = longest_name(s);
     size_t done = 0;
     bench_cpu_model(cpu, sizeof cpu);
-    printf("rapt %s on %s, %d CPUs of %d cores\n", rapt_version(), cpu, bench_cpus_usable(),
+    printf("rapt %s on %s, %d CPUs of %d cores", rapt_version(), cpu, bench_cpus_usable(),
            bench_cores_usable());
+    const int *pinned = pin_list(&pinned_count);
+    for (int i = 0; i < pinned_count; i++)
+        printf("%s%d", i ? ", " : "; threads on CPUs ", pinned[i]);
+    printf("\n");
     for (size_t i = 0; i < s->isa_count; i++)
         for (int t = 0; t < s->threads.count; t++, done += s->case_count)
             if (!run_group(s, data, s->isas[i], t, name_width, results, done))
@@ -231,7 +237,7 @@ int cmd_bench(int argc, char **argv) {
     struct old_report old = {0};
     const char *compare = request.compare;
     const bool ready =
-        select_make(&request, &selection) &&
+        (!request.pin || pin_start(request.pin)) && select_make(&request, &selection) &&
         (!request.json || outputs_add(&outputs, "json", request.json)) &&
         (!request.csv || outputs_add(&outputs, "csv", request.csv)) &&
         (!request.html || outputs_add(&outputs, "html", request.html)) &&
@@ -241,5 +247,6 @@ int cmd_bench(int argc, char **argv) {
     changes_free(&old);
     outputs_close(&outputs);
     select_free(&selection);
+    pin_stop();
     return code;
 }

@@ -3,6 +3,7 @@
 #ifndef RAPT_BENCH_BENCH_H
 #define RAPT_BENCH_BENCH_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -79,6 +80,21 @@ int bench_cpus_online(void);
 
 /* The cores that the usable processors belong to: fewer where a core is two of them (SMT). */
 int bench_cores_usable(void);
+
+/* The usable processors, first one of each core and then their siblings, to be freed; NULL if the
+ * system doesn't tell. */
+int *bench_cpus_ordered(int *count);
+
+/* Puts processors in that order. cores: anything that is the same for those of one core. */
+void bench_order_cpus(int *cpus, const int *cores, int count);
+
+/* How many of a list, from its start, have a core of their own. */
+int bench_cores_of(const int *cpus, int count);
+
+#if defined(__linux__)
+/* Where the calling thread may run, to be freed by CPU_FREE(); NULL if the system doesn't tell. */
+cpu_set_t *bench_cpu_set(size_t *size);
+#endif
 
 /* Bytes that the machine can still give, and those of the last-level cache, 0 if not known. */
 double bench_memory_available(void);

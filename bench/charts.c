@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "pin.h"
+
 /* Sizes in the units of the viewBox, which are pixels on a phone. */
 enum {
     WIDTH = 340,
@@ -93,13 +95,13 @@ static void draw_axes(FILE *file, const struct axes *a, const struct summary *s)
                 PLOT_BOTTOM + 18, (int)s->threads.value[t]);
         last = x;
     }
-    const double cores = bench_cores_usable();
+    const double cores = pin_cores();
     if (cores < a->threads)
         fprintf(file,
                 "<path class=\"grid\" d=\"M%.1f %dV%d\"/>"
                 "<text class=\"soft\" x=\"%.1f\" y=\"%d\">%s</text>",
                 at_x(a, cores), PLOT_TOP, PLOT_BOTTOM, at_x(a, cores) + 4, PLOT_TOP + 10,
-                cores < bench_cpus_usable() ? "SMT" : "shared");
+                cores < pin_cpus() ? "SMT" : "shared");
 }
 
 /* That of the attention or of the limit; 0 where it isn't known. */

@@ -82,9 +82,12 @@ static bool write_machine(FILE *file, double others) {
         fprintf(file, "</span>");
     }
     fprintf(file,
-            "</p>\n<p class=\"soft\">%d CPUs of %d cores; others took %.0f%% of the CPU "
+            "</p>\n<p class=\"soft\">%d CPUs of %d cores%s; others took %.0f%% of the CPU "
             "time</p>\n",
-            bench_cpus_usable(), bench_cores_usable(), 100 * others);
+            bench_cpus_usable(), bench_cores_usable(),
+            cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(machine, "pinned")) ? ", threads pinned"
+                                                                               : "",
+            100 * others);
     cJSON_Delete(machine);
     return true;
 }

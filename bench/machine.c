@@ -13,6 +13,8 @@
 
 #include <rapt/version.h>
 
+#include "pin.h"
+
 struct bench_load bench_load_now(void) {
     struct bench_load load = {0};
     struct rusage usage;
@@ -108,16 +110,23 @@ struct cJSON *bench_machine(double others) {
         strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
 
     cJSON *json = cJSON_CreateObject();
-    const bool complete = cJSON_AddStringToObject(json, "cpu", cpu) &&
-                          cJSON_AddStringToObject(json, "features", rapt_cpu_features()) &&
-                          cJSON_AddNumberToObject(json, "cpus", bench_cpus_online()) &&
-                          cJSON_AddNumberToObject(json, "threads", bench_cpus_usable()) &&
-                          cJSON_AddNumberToObject(json, "cores", bench_cores_usable()) &&
-                          cJSON_AddStringToObject(json, "compiler", compiler()) &&
-                          cJSON_AddStringToObject(json, "os", os) &&
-                          cJSON_AddStringToObject(json, "rapt", rapt_version()) &&
-                          cJSON_AddStringToObject(json, "date", date) &&
-                          cJSON_AddNumberToObject(json, "other_cpu_share", others);
+    int count;
+    const int *cpus = pin_list(&count);
+    cJSON *pinned = cpus ? cJSON_CreateIntArray(cpus, count) : cJSON_CreateFalse();
+    bool complete = cJSON_AddStringToObject(json, "cpu", cpu) &&
+                    cJSON_AddStringToObject(json, "features", rapt_cpu_features()) &&
+                    cJSON_AddNumberToObject(json, "cpus", bench_cpus_online()) &&
+                    cJSON_AddNumberToObject(json, "threads", bench_cpus_usable()) &&
+                    cJSON_AddNumberToObject(json, "cores", bench_cores_usable()) &&
+                    cJSON_AddStringToObject(json, "compiler", compiler()) &&
+                    cJSON_AddStringToObject(json, "os", os) &&
+                    cJSON_AddStringToObject(json, "rapt", rapt_version()) &&
+                    cJSON_AddStringToObject(json, "date", date) &&
+                    cJSON_AddNumberToObject(json, "other_cpu_share", others);
+    if (!cJSON_AddItemToObject(json, "pinned", pinned)) {
+        cJSON_Delete(pinned);
+        complete = false;
+    }
     if (complete)
         return json;
     cJSON_Delete(json);

@@ -11,6 +11,7 @@
 
 #include "args.h"
 #include "job.h"
+#include "pin.h"
 #include "verify.h"
 
 enum { MOST_REPETITIONS = 2000 }; /* between two limits */
@@ -94,6 +95,7 @@ static bool repeat(struct run *runs, int count, double until, int least) {
             if (!run->result->correct || run->count == most[i] ||
                 (run->count >= least && run->spent >= until))
                 continue;
+            pin_team(run->result->threads_used);
             const double start = bench_now();
             if (!bench_job_run(&run->job))
                 return false;
@@ -182,6 +184,7 @@ static bool run_create(struct run *run, const struct bench_case *bench_case,
         return false;
     r->threads_used = rapt_plan_threads(run->job.plan);
     r->workspace = run->job.workspace_size;
+    pin_team(r->threads_used);
     return bench_job_run(&run->job) && bench_verify(&run->job, r);
 }
 

@@ -49,6 +49,7 @@ static const char examples[] =
     "rapt bench --quick\n"
     "rapt bench --isa avx2 --threads 1,2,4 --json bench.json\n"
     "rapt bench --case decode-4k,mixed,bert\n"
+    "rapt bench scaling --pin auto\n"
     "rapt bench --suite encoder\n"
     "rapt bench scaling --case llama3-8b-2048,decode-4k-bf16 --html bench.html\n"
     "rapt bench isa --quick --compare bench.json\n"
@@ -92,6 +93,12 @@ static const struct args_option options[] = {
      .metavar = "SHAPE",
      .help = "A case of your own: B,Hq,Hkv,Sq,Skv,D[,flags] for batches, query and key "
              "heads, queries, keys and channels; flags are below"},
+    {.name = "pin",
+     .kind = ARGS_STRING,
+     .to = &given.pin,
+     .metavar = "auto|CPU,...",
+     .help = "Bind the benchmark's threads to CPUs, the first to the first and so on; auto: one "
+             "of each core, then the cores' other SMT siblings"},
     {.name = "weak",
      .kind = ARGS_ON,
      .to = &given.weak,

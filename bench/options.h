@@ -25,7 +25,7 @@ struct request {
     enum view view;
     struct args_ints threads;
     const char *isa, *cases, *shape; /* NULL: not given */
-    const char *json, *csv, *html, *compare;
+    const char *json, *csv, *html, *compare, *pin;
     int suite;     /* enum suite */
     float seconds; /* 0: not given */
     bool quick, weak;

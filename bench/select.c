@@ -7,6 +7,8 @@
 
 #include <rapt/rapt.h>
 
+#include "pin.h"
+
 /* Appends a case unless it is there already. */
 static void add_case(struct selection *s, const struct bench_case *c) {
     for (size_t i = 0; i < s->case_count; i++)
@@ -136,7 +138,7 @@ static bool on_curve(int threads) {
 }
 
 static struct args_ints usual_threads(enum view view) {
-    const int cpus = bench_cpus_usable(), cores = bench_cores_usable();
+    const int cpus = pin_cpus(), cores = pin_cores();
     struct args_ints threads = {.value = {1, cpus}, .count = 2};
     if (view == VIEW_TABLES || view == VIEW_ROOFLINE)
         return threads;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pin.h"
+
 const struct bench_result *summary_at(const struct summary *s, size_t isa, int threads,
                                       size_t case_index) {
     return &s->results[(isa * (size_t)s->threads.count + (size_t)threads) * s->case_count +
@@ -81,7 +83,7 @@ static void scaling_row(const struct summary *s, size_t isa, int t, size_t c, co
 }
 
 void summary_scaling(const struct summary *s) {
-    const int cores = bench_cores_usable(), cpus = bench_cpus_usable();
+    const int cores = pin_cores(), cpus = pin_cpus();
     for (size_t c = 0; c < s->case_count; c++)
         for (size_t i = 0; i < s->isa_count; i++) {
             const struct bench_result *first = summary_at(s, i, 0, c);

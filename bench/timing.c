@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "pin.h"
+
 enum { LEAST_CHUNKS = 3, MOST_CHUNKS = 24 };
 static const double chunk_seconds = 1e-3;
 static const double read_bytes = 256e6; /* by all threads, if that takes enough chunks */
@@ -81,9 +83,7 @@ static void meet(struct team *team, int target) {
     }
 }
 
-static void *run_chunks(void *argument) {
-    struct team *team = argument;
-    const int thread = atomic_fetch_add(&team->enrolled, 1);
+static void run_chunks(struct team *team, int thread) {
     struct span *spans = team->spans + (ptrdiff_t)thread * team->chunks;
     for (int i = 0; i < team->chunks; i++) {
         meet(team, (i + 1) * team->threads);
@@ -93,6 +93,13 @@ static void *run_chunks(void *argument) {
         spans[i].amount = team->work(team->context, thread, i);
         spans[i].end = bench_now();
     }
+}
+
+static void *enrol(void *argument) {
+    struct team *team = argument;
+    const int thread = 1 + atomic_fetch_add(&team->enrolled, 1);
+    pin_thread(thread);
+    run_chunks(team, thread);
     return NULL;
 }
 
@@ -121,11 +128,11 @@ static double measure_rate(chunk_work *work, const void *context, int threads, i
     pthread_t *ids = calloc(count, sizeof *ids);
     size_t started = 0;
     if (team.spans && ids) {
-        while (started + 1 < count && pthread_create(&ids[started], NULL, run_chunks, &team) == 0)
+        while (started + 1 < count && pthread_create(&ids[started], NULL, enrol, &team) == 0)
             started++;
         if (started + 1 < count)
             atomic_store(&team.called_off, 1);
-        run_chunks(&team); /* the caller is the last of the team */
+        run_chunks(&team, 0); /* the caller is the first of the team and comes last */
         for (size_t i = 0; i < started; i++)
             pthread_join(ids[i], NULL);
     }

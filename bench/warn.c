@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* How far the limits of one kind lie apart, on one instruction set with one number of threads. */
 struct drift {
@@ -41,11 +42,18 @@ static const double loaded = 0.25, drifted = 0.1, disturbed = 0.05;
 void bench_warn_before(void) {
     const double cpus = bench_cpus_online();
     double load;
-    if (getloadavg(&load, 1) == 1 && load > loaded * cpus)
-        fprintf(stderr,
-                "rapt bench: warning: the machine was busy in the last minute, with a load of %.1f "
-                "on %.0f CPUs; expect better figures when it's idle\n",
-                load, cpus);
+    if (getloadavg(&load, 1) != 1 || load <= loaded * cpus)
+        return;
+    /* What was busy may have been a benchmark that has ended. */
+    const struct bench_load before = bench_load_now();
+    nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL);
+    const struct bench_load after = bench_load_now();
+    if (after.total > 0 && bench_load_others(before, after) <= disturbed)
+        return;
+    fprintf(stderr,
+            "rapt bench: warning: the machine is busy, with a load of %.1f on %.0f CPUs; expect "
+            "better figures when it's idle\n",
+            load, cpus);
 }
 
 void bench_warn_after(const struct bench_result *results, size_t count, size_t group_size,
@@ -55,10 +63,11 @@ void bench_warn_after(const struct bench_result *results, size_t count, size_t g
     if (drift.low < (1 - drifted) * drift.high)
         fprintf(stderr,
                 "rapt bench: warning: the %s of %s with %d thread%s moved between %.1f and %.1f "
-                "%s; trust the shares rather than the times\n",
+                "%s%s\n",
                 memory ? "bandwidth" : "peak", drift.run->isa, drift.run->threads,
                 drift.run->threads == 1 ? "" : "s", drift.low, drift.high,
-                memory ? "GB/s" : "GFLOP/s");
+                memory ? "GB/s" : "GFLOP/s",
+                others > disturbed ? "" : "; trust the shares rather than the times");
     if (others > disturbed)
         fprintf(stderr,
                 "rapt bench: warning: others took %.0f%% of the machine's CPU time; expect better "

@@ -232,6 +232,21 @@ Test(bench, rooflines_have_both_roofs, .init = make_directory, .fini = remove_di
     free(page);
 }
 
+Test(bench, the_report_says_what_is_pinned, .init = make_directory, .fini = remove_directory) {
+    for (int pinned = 0; pinned < 2; pinned++) {
+        cJSON *report = run_report(pinned ? "scaling --shape 1,2,2,20,30,8 --pin auto"
+                                          : "scaling --shape 1,2,2,20,30,8");
+        const cJSON *machine = cJSON_GetObjectItemCaseSensitive(report, "machine");
+        const cJSON *list = cJSON_GetObjectItemCaseSensitive(machine, "pinned");
+        char *out = read_file("out");
+        cr_expect(pinned ? cJSON_GetArraySize(list) == (int)number(machine, "threads")
+                         : cJSON_IsFalse(list));
+        cr_expect_eq(strstr(out, "; threads on CPUs ") != NULL, pinned, "%s", out);
+        free(out);
+        cJSON_Delete(report);
+    }
+}
+
 Test(bench, growth_is_told_by_score, .init = make_directory, .fini = remove_directory) {
     cJSON *report = run_report("--case growth-1k,growth-2k --threads 1");
     const cJSON *runs = cJSON_GetObjectItemCaseSensitive(report, "runs");
@@ -381,6 +396,10 @@ Test(bench, bad_options_are_one_line, .init = make_directory, .fini = remove_dir
                                "scaling --weak --case mixed",
                                "scaling scaling",
                                "roofline --weak",
+                               "--pin x",
+                               "--pin auto,0",
+                               "--pin 0,0",
+                               "--pin 99999",
                                "roofline isa",
                                "isa --isa no-such-isa",
                                "--json .",
@@ -413,6 +432,7 @@ Test(bench, help_names_every_option, .init = make_directory, .fini = remove_dire
                                  "rapt bench scaling",
                                  "rapt bench roofline",
                                  "--quick",
+                                 "--pin",
                                  "--weak",
                                  "--time",
                                  "--json",

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads on processors of their own, for as long as a benchmark runs: the i-th thread of the
+ * probes and of the library's team on the i-th processor of a list.
+ */
+#ifndef RAPT_BENCH_PIN_H
+#define RAPT_BENCH_PIN_H
+
+#include <stdbool.h>
+
+/*
+ * Starts with "auto", all processors that this process may use in the order of
+ * bench_cpus_ordered(), or with "CPU,...", and binds the calling thread as the first. False, with
+ * the reason on stderr, if it is no such list or the system doesn't allow it.
+ */
+bool pin_start(const char *list);
+
+/* Lets the calling thread and the library's go where they could before. */
+void pin_stop(void);
+
+/* The list and its length; NULL and 0 if nothing is bound. */
+const int *pin_list(int *count);
+
+/* Binds the calling thread as the one of this number, if threads are to be bound. */
+void pin_thread(int number);
+
+/* Binds the threads of the library's next run on so many, unless they are the last run's. */
+void pin_team(int threads);
+
+/* How many threads have a core of their own, and how many a processor. */
+int pin_cores(void);
+int pin_cpus(void);
+
+#endif
