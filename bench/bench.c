@@ -22,16 +22,21 @@
 #include "select.h"
 #include "summary.h"
 
+/* As much of a name as leaves a line of progress on one line. */
+enum { NAME_SHOWN = 30 };
+
 /* One line on a terminal that is written over and over; nothing elsewhere. */
 static void progress(const struct selection *s, size_t done, const char *isa, int threads,
                      const char *name) {
     if (!isatty(STDERR_FILENO))
         return;
+    static const char bar[] = "####################";
+    enum { WIDTH = sizeof bar - 1 };
+    const size_t all = s->case_count * s->isa_count * (size_t)s->threads.count;
     fprintf(stderr, "\r\033[K");
     if (name)
-        fprintf(stderr, "[%zu/%zu] %s, %d thread%s: %s ", done + 1,
-                s->case_count * s->isa_count * (size_t)s->threads.count, isa, threads,
-                threads == 1 ? "" : "s", name);
+        fprintf(stderr, "[%-*.*s] %zu/%zu %s, %d thread%s: %.*s", WIDTH, (int)(WIDTH * done / all),
+                bar, done + 1, all, isa, threads, threads == 1 ? "" : "s", NAME_SHOWN, name);
     fflush(stderr);
 }
 

@@ -24,6 +24,10 @@ static const char *unit_of(const struct bench_result *r) {
     return r->of->memory ? "GB/s" : "GFLOP/s";
 }
 
+int chart_decimals(double number) {
+    return number < 10 ? 2 : number < 100 ? 1 : 0;
+}
+
 static void bar(FILE *file, const struct bench_result *r, size_t isa, double most) {
     const int y = (int)isa * ROW, text = y + 17;
     fprintf(file, "<text x=\"0\" y=\"%d\">%s</text>", text, r->isa);
@@ -39,11 +43,7 @@ static void bar(FILE *file, const struct bench_result *r, size_t isa, double mos
             r->isa, r->rate, unit_of(r), 100 * r->share, r->limit.median, 1e3 * r->time.median,
             100 * r->time.spread, BAR_LEFT, y + 6, BAR_WIDTH * r->limit.median / most, BAR_HEIGHT,
             isa, BAR_LEFT, y + 6, BAR_WIDTH * r->rate / most, BAR_HEIGHT, BAR_LEFT + BAR_WIDTH + 8,
-            text,
-            r->rate < 10    ? 2
-            : r->rate < 100 ? 1
-                            : 0,
-            r->rate, 100 * r->share);
+            text, chart_decimals(r->rate), r->rate, 100 * r->share);
 }
 
 void chart_bars(FILE *file, const struct summary *s, int threads, size_t case_index, double most) {

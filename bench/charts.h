@@ -8,6 +8,9 @@
 
 #include "summary.h"
 
+/* As many decimals as leave a number three digits or more. */
+int chart_decimals(double number);
+
 /* A bar for each instruction set: its rate, on a track as long as its own limit. `most` is at the
  * right end, so that bars of several charts can be compared. */
 void chart_bars(FILE *file, const struct summary *summary, int threads, size_t case_index,

@@ -49,8 +49,9 @@ static const char head[] =
     "stroke-width:3px}\n"
     ".rooflines{display:grid;gap:14px;margin-top:14px;"
     "grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr))}\n"
-    ".roofline svg{max-width:440px;margin:auto}"
-    ".roofline ol{columns:2 210px;column-gap:18px;font-size:13px;margin:10px 0 0;"
+    ".roofline{display:flex;flex-wrap:wrap;column-gap:28px}.roofline figcaption{flex:0 0 100%}\n"
+    ".roofline svg{flex:1 1 300px;max-width:560px;align-self:flex-start}\n"
+    ".roofline ol{flex:1 1 300px;columns:2 210px;column-gap:18px;font-size:13px;margin:10px 0 0;"
     "padding-left:26px;overflow-wrap:anywhere}\n"
     ".wide{overflow-x:auto;margin-top:14px}\n"
     "table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;"
@@ -111,7 +112,16 @@ static double find_most(const struct summary *s, int t, bool memory) {
     return most;
 }
 
+static bool has_roofs(const struct summary *s) {
+    bool roofs = false;
+    for (size_t i = 0; i < s->case_count * s->isa_count * (size_t)s->threads.count; i++)
+        roofs = roofs || s->results[i].roof.peak > 0;
+    return roofs;
+}
+
 static void write_bars(FILE *file, const struct summary *s) {
+    if (s->isa_count < 2 && (s->threads.count > 1 || has_roofs(s)))
+        return; /* the charts above say it all */
     fprintf(file, "<h2>Instruction sets</h2>\n<p>Each bar lies on a track as long as the "
                   "instruction set's own limit, measured in the same run: the peak of fused "
                   "multiply-adds or, in GB/s, the bandwidth of reading the same memory.</p>\n");
@@ -136,13 +146,6 @@ static void write_scaling(FILE *file, const struct summary *s) {
     for (size_t c = 0; c < s->case_count; c++)
         chart_scaling(file, s, c);
     fprintf(file, "</div>\n");
-}
-
-static bool has_roofs(const struct summary *s) {
-    bool roofs = false;
-    for (size_t i = 0; i < s->case_count * s->isa_count * (size_t)s->threads.count; i++)
-        roofs = roofs || s->results[i].roof.peak > 0;
-    return roofs;
 }
 
 static void write_rooflines(FILE *file, const struct summary *s) {

@@ -11,6 +11,8 @@ static const char notes[] =
     "  window=N                          causal, and a query sees its last N keys alone\n"
     "  softcap=X, sinks, alibi           as gemma2, gpt-oss and bloom below have them\n"
     "  bf16, int8                        the type of keys and values\n"
+    "  cold, warm                        GB/s rather than GFLOP/s: of keys that come from memory\n"
+    "                                    in each run, or are the same again and again\n"
     "\n"
     "Cases; without --case, --suite and --shape those with *, with --quick those with **:\n"
     "  prefill-2048-d128, -d64, -d32 **  8 heads, 2048 queries and keys\n"

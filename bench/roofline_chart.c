@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#include "charts.h"
+
 /* In the units of the viewBox, which are pixels on a phone. */
 enum {
     WIDTH = 340,
@@ -106,14 +108,15 @@ static void draw_axes(FILE *file, const struct plot *p) {
     for (int e = p->y.low; e <= p->y.high; e += p->y.step)
         fprintf(file,
                 "<path class=\"grid\" d=\"M%d %.1fH%d\"/>"
-                "<text class=\"soft end\" x=\"%d\" y=\"%.1f\">%g</text>\n",
-                LEFT, at_y(p, exp2(e)), RIGHT, LEFT - 6, at_y(p, exp2(e)) + 4, exp2(e));
+                "<text class=\"soft end\" x=\"%d\" y=\"%.1f\">%.*g</text>\n",
+                LEFT, at_y(p, exp2(e)), RIGHT, LEFT - 6, at_y(p, exp2(e)) + 4, e < 0 ? 2 : 6,
+                exp2(e));
     for (int e = p->x.low; e <= p->x.high; e += p->x.step)
         fprintf(file,
                 "<path class=\"grid\" d=\"M%.1f %dV%d\"/>"
-                "<text class=\"soft %s\" x=\"%.1f\" y=\"%d\">%g</text>\n",
+                "<text class=\"soft %s\" x=\"%.1f\" y=\"%d\">%.*g</text>\n",
                 at_x(p, exp2(e)), TOP, BOTTOM, e == p->x.high ? "end" : "middle", at_x(p, exp2(e)),
-                BOTTOM + 18, exp2(e));
+                BOTTOM + 18, e < 0 ? 2 : 6, exp2(e));
     fprintf(file,
             "<text class=\"soft\" x=\"0\" y=\"%d\">GFLOP/s</text>"
             "<text class=\"soft end\" x=\"%d\" y=\"%d\">FLOP per byte</text>\n",
@@ -198,10 +201,11 @@ void roofline_chart(FILE *file, const struct summary *s, size_t isa, int t) {
     }
     const struct plot plot = make_plot(s, isa, t, &roof);
     fprintf(file,
-            " <span class=\"soft\">peak %.0f GFLOP/s · memory %.1f GB/s · ridge at %.1f FLOP per "
+            " <span class=\"soft\">peak %.*f GFLOP/s · memory %.1f GB/s · ridge at %.1f FLOP per "
             "byte</span></figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" "
             "aria-label=\"roofline of %s\">\n",
-            roof.peak, roof.memory, roof.peak / roof.memory, WIDTH, HEIGHT, first->isa);
+            chart_decimals(roof.peak), roof.peak, roof.memory, roof.peak / roof.memory, WIDTH,
+            HEIGHT, first->isa);
     draw_axes(file, &plot);
     draw_roof(file, &plot, isa, &roof);
     for (size_t c = 0; c < s->case_count; c++)

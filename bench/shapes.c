@@ -42,7 +42,13 @@ static bool parse_softcap(const char **text, float *value) {
 }
 
 /* Reads one flag; *text is behind it afterwards. */
-static bool parse_flag(const char **text, struct bench_shape *s) {
+static bool parse_flag(const char **text, struct bench_case *c) {
+    struct bench_shape *s = &c->shape;
+    if (!c->memory && (skip(text, "cold") || skip(text, "warm"))) {
+        c->memory = true;
+        c->warm = (*text)[-1] == 'm';
+        return true;
+    }
     if (skip(text, "window=")) {
         s->causal = true;
         return parse_dimension(text, &s->window);
@@ -64,7 +70,8 @@ static bool parse_flag(const char **text, struct bench_shape *s) {
     return true;
 }
 
-static bool parse_shape(const char *text, struct bench_shape *s, char *expected, size_t size) {
+static bool parse_shape(const char *text, struct bench_case *c, char *expected, size_t size) {
+    struct bench_shape *s = &c->shape;
     static const char *const names[] = {"B", "Hq", "Hkv", "Sq", "Skv", "D"};
     static const char form[] = "B,Hq,Hkv,Sq,Skv,D[,flags]";
     int64_t *const dimensions[] = {&s->batch, &s->q_heads, &s->kv_heads,
@@ -79,9 +86,11 @@ static bool parse_shape(const char *text, struct bench_shape *s, char *expected,
         }
     }
     while (*at)
-        if (*at++ != ',' || !parse_flag(&at, s)) {
+        if (*at++ != ',' || !parse_flag(&at, c)) {
             snprintf(expected, size,
-                     "%s, flags of causal, window=N, softcap=X, bf16, int8, sinks and alibi", form);
+                     "%s, flags of causal, window=N, softcap=X, bf16, int8, sinks, alibi, cold "
+                     "and warm",
+                     form);
             return false;
         }
     if (s->q_heads % s->kv_heads) {
@@ -92,15 +101,16 @@ static bool parse_shape(const char *text, struct bench_shape *s, char *expected,
 }
 
 bool bench_case_parse(const char *text, struct bench_case *out, char *expected, size_t size) {
-    struct bench_shape s = {.kv_type = RAPT_F32};
+    struct bench_case c = {.shape.kv_type = RAPT_F32};
+    struct bench_shape *s = &c.shape;
     if (strlen(text) >= sizeof out->name) {
         snprintf(expected, size, "a shape of at most %zu characters", sizeof out->name - 1);
         return false;
     }
-    if (!parse_shape(text, &s, expected, size))
+    if (!parse_shape(text, &c, expected, size))
         return false;
-    s.q_offset = s.causal ? s.kv_len - s.q_len : 0;
-    *out = (struct bench_case){.shape = s};
+    s->q_offset = s->causal ? s->kv_len - s->q_len : 0;
+    *out = c;
     snprintf(out->name, sizeof out->name, "%s", text);
     return true;
 }

@@ -103,6 +103,10 @@ Test(shapes, flags_are_read) {
     cr_expect(e.shape.alibi && !e.shape.sinks && e.shape.causal);
     cr_expect_eq(e.shape.kv_type, RAPT_I8);
     cr_expect_str_eq(d.name, "1,2,1,3,5,4,softcap=2.5,bf16,sinks");
+    const struct bench_case cold = parse("1,2,1,3,5,4,cold,bf16"), warm = parse("1,2,1,3,5,4,warm");
+    cr_expect(!plain.memory && !plain.warm);
+    cr_expect(cold.memory && !cold.warm && cold.shape.kv_type == RAPT_BF16);
+    cr_expect(warm.memory && warm.warm);
 }
 
 Test(shapes, models_have_their_heads) {
@@ -305,6 +309,8 @@ Test(shapes, shapes_that_are_none) {
                                  "1,1,1,1,1,1,softcap=1e99",
                                  "1,1,1,1,1,1,softcap=nan",
                                  "1,1,1,1,1,1,bf16,int8",
+                                 "1,1,1,1,1,1,cold,warm",
+                                 "1,1,1,1,1,1,cold,cold",
                                  "1,1,1,1,1,1,,causal",
                                  "1,1,1,1,1,1 ",
                                  "0,1,1,1,1,1",
