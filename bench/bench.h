@@ -40,6 +40,7 @@ struct bench_result {
     double share;               /* of the median limit */
     double time_ratio;          /* to the case's base; 0 if that wasn't timed in turns with it */
     double score_time_ratio;    /* the same of the time for each score */
+    double rate_ratio;          /* and of the rate, if both have the same unit */
     size_t workspace;           /* bytes of scratch */
     struct bench_roof roof;     /* for rapt bench roofline, else 0 */
 };
@@ -59,7 +60,7 @@ struct bench_limits {
 };
 
 /* No more cases are timed in turns. */
-enum { BENCH_MOST_TURNS = 8 };
+enum { BENCH_MOST_TURNS = 9 };
 
 /*
  * Checks the cases and times those whose result is right, in turns, so that the machine is the same

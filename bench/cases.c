@@ -43,6 +43,16 @@
         __VA_ARGS__                                                                                \
     }
 
+/* Something in turns with the plain case, which is no longer than that it is never cut. */
+#define FEATURE(id, heads, queries, keys, dim, type, ...)                                          \
+    {                                                                                              \
+        .name = "plain-" id, .suite = BENCH_FEATURES,                                              \
+        SHAPE(1, heads, heads, queries, keys, dim, type), __VA_ARGS__                              \
+    }
+#define D128(id, type, ...)                                                                        \
+    FEATURE("d128" id, 4, 2048, 2048, 128, type, .base = "plain-d128", __VA_ARGS__)
+#define DIM(dim, plain) FEATURE("d" #dim, 4, 2048, 2048, dim, RAPT_F32, .base = "plain-d" #plain)
+
 /* What the cases below are: the heads of Llama-3-8B. */
 #define HEADS .q_heads = 32, .kv_heads = 8, .head_dim = 128
 
@@ -105,6 +115,29 @@ static const struct bench_case cases[] = {
     GROWTH("16k", 16384, .base = "growth-1k"),
     GROWTH("32k", 32768, .base = "growth-1k"),
     GROWTH("64k", 65536, .base = "growth-1k"),
+
+    /* What a feature, a type, a layout or a head size costs. */
+    FEATURE("d128", 4, 2048, 2048, 128, RAPT_F32, .base = NULL),
+    D128("-causal", RAPT_F32, .shape.causal = true),
+    D128("-mask", RAPT_F32, .shape.mask = true),
+    D128("-alibi", RAPT_F32, .shape.alibi = true),
+    D128("-softcap", RAPT_F32, .shape.softcap = 50),
+    D128("-bf16", RAPT_BF16, .use = BENCH_ASKED),
+    D128("-f16", RAPT_F16, .use = BENCH_ASKED),
+    DIM(160, 128),
+    DIM(256, 128),
+    FEATURE("d32", 4, 2048, 2048, 32, RAPT_F32, .base = NULL),
+    DIM(40, 32),
+    FEATURE("d64", 4, 2048, 2048, 64, RAPT_F32, .base = NULL),
+    DIM(72, 64),
+    DIM(80, 64),
+    DIM(96, 64),
+    DIM(112, 64),
+    FEATURE("h32", 32, 256, 2048, 128, RAPT_F32, .base = NULL),
+    FEATURE("h32-bshd", 32, 256, 2048, 128, RAPT_F32, .base = "plain-h32", .shape.bshd = true),
+    FEATURE("16k", 2, 512, 16384, 128, RAPT_F32, .base = NULL),
+    FEATURE("16k-window", 2, 512, 16384, 128, RAPT_F32, .base = "plain-16k", .shape.causal = true,
+            .shape.q_offset = 16384 - 512, .shape.window = 4096),
 
     /* Models that people know. */
     ENCODER("minilm-32", 1, 12, 32, 32),

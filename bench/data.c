@@ -48,9 +48,9 @@ struct bench_copies bench_copies_of(const struct bench_case *bench_case) {
     return copies;
 }
 
-/* What the cases need: floats of query, out and scale, bytes of the cache. */
+/* What the cases need: floats of query, out, scale and mask, bytes of the cache. */
 struct needs {
-    double query, scale, cache;
+    double query, scale, mask, cache;
 };
 
 static struct needs find_needs(const struct bench_case *cases, size_t count, double least_cache) {
@@ -61,6 +61,8 @@ static struct needs find_needs(const struct bench_case *cases, size_t count, dou
         const double rows = (double)s->batch * (double)s->q_heads * (double)s->q_len;
         most.query = fmax(most.query, rows * (double)s->head_dim);
         most.scale = fmax(most.scale, 2 * copies.scales * copies.count);
+        if (s->mask)
+            most.mask = fmax(most.mask, (double)s->q_len * (double)s->kv_len);
         most.cache = fmax(most.cache, 2 * copies.tensor_bytes * copies.count);
     }
     return most;
@@ -68,7 +70,7 @@ static struct needs find_needs(const struct bench_case *cases, size_t count, dou
 
 double bench_data_size(const struct bench_case *cases, size_t count, double least_cache) {
     const struct needs most = find_needs(cases, count, least_cache);
-    return (2 * most.query + most.scale) * sizeof(float) + most.cache;
+    return (2 * most.query + most.scale + most.mask) * sizeof(float) + most.cache;
 }
 
 static void *create_array(double bytes, size_t alignment) {
@@ -110,14 +112,17 @@ bool bench_data_create(struct bench_data *data, const struct bench_case *cases, 
     data->query = create_array(most.query * sizeof(float), ALIGNMENT);
     data->out = create_array(most.query * sizeof(float), ALIGNMENT);
     data->scale = create_array(most.scale * sizeof(float), ALIGNMENT);
+    data->mask = create_array(most.mask * sizeof(float), ALIGNMENT);
     data->cache = create_array(most.cache, HUGE_PAGE);
-    if (!data->query || !data->out || !data->scale || !data->cache) {
+    if (!data->query || !data->out || !data->scale || !data->mask || !data->cache) {
         bench_data_destroy(data);
         return false;
     }
     uint64_t state = 2;
     for (size_t i = 0; i < (size_t)most.query; i++)
         data->query[i] = next_normal(&state);
+    for (size_t i = 0; i < (size_t)most.mask; i++)
+        data->mask[i] = next_normal(&state);
     for (size_t i = 0; i < (size_t)most.scale; i++)
         data->scale[i] = ldexpf((float)(1 + bench_random(&state) % 64), -12);
     fill_cache(data->cache, (size_t)most.cache);
@@ -138,5 +143,6 @@ void bench_data_destroy(struct bench_data *data) {
     free(data->query);
     free(data->out);
     free(data->scale);
+    free(data->mask);
     free(data->cache);
 }

@@ -15,6 +15,13 @@ static int64_t pages_of(const struct bench_shape *s) {
     return (s->kv_len + BENCH_PAGE_SIZE - 1) / BENCH_PAGE_SIZE;
 }
 
+/* A tensor of a dense shape's batch. */
+static rapt_tensor dense_view(const struct bench_shape *s, const void *data, rapt_dtype dtype,
+                              int64_t heads, int64_t positions, int64_t channels) {
+    return (s->bshd ? rapt_tensor_bshd : rapt_tensor_bhsd)(data, dtype, s->batch, heads, positions,
+                                                           channels);
+}
+
 /* The dimensions that keys and values have in memory, but for the channels. */
 static rapt_tensor key_view(const struct bench_shape *s, int64_t packed_keys, const void *data,
                             rapt_dtype dtype, int64_t channels) {
@@ -25,7 +32,7 @@ static rapt_tensor key_view(const struct bench_shape *s, int64_t packed_keys, co
     case BENCH_PACKED:
         return rapt_tensor_bhsd(data, dtype, 1, s->kv_heads, packed_keys, channels);
     default:
-        return rapt_tensor_bhsd(data, dtype, s->batch, s->kv_heads, s->kv_len, channels);
+        return dense_view(s, data, dtype, s->kv_heads, s->kv_len, channels);
     }
 }
 
@@ -97,11 +104,16 @@ static bool set_heads(struct bench_job *job) {
 static void set_tensors(struct bench_job *job, const struct bench_data *data) {
     const struct bench_shape *s = &job->shape;
     rapt_attention_args *a = &job->args;
-    const bool packed = a->cu_q != NULL;
-    const int64_t batch = packed ? 1 : s->batch, queries = packed ? a->cu_q[s->batch] : s->q_len;
+    const int64_t packed = a->cu_q ? a->cu_q[s->batch] : 0;
     const int64_t keys = a->cu_k ? a->cu_k[s->batch] : 0;
-    a->query = rapt_tensor_bhsd(data->query, RAPT_F32, batch, s->q_heads, queries, s->head_dim);
-    a->out = rapt_tensor_bhsd(data->out, RAPT_F32, batch, s->q_heads, queries, s->head_dim);
+    a->query = dense_view(s, data->query, RAPT_F32, s->q_heads, s->q_len, s->head_dim);
+    a->out = dense_view(s, data->out, RAPT_F32, s->q_heads, s->q_len, s->head_dim);
+    if (packed) {
+        a->query = rapt_tensor_bhsd(data->query, RAPT_F32, 1, s->q_heads, packed, s->head_dim);
+        a->out = rapt_tensor_bhsd(data->out, RAPT_F32, 1, s->q_heads, packed, s->head_dim);
+    }
+    if (s->mask)
+        a->mask = rapt_tensor_bhsd(data->mask, RAPT_F32, 1, 1, s->q_len, s->kv_len);
     a->key = key_view(s, keys, data->cache, s->kv_type, s->head_dim);
     a->value = key_view(s, keys, data->cache + job->tensor_bytes, s->kv_type, s->head_dim);
     if (s->kv_type == RAPT_I8) {

@@ -152,6 +152,8 @@ static void conclude(struct run *run, const struct run *base, int limits) {
     if (run == base || !base->result->correct || r->cut || base->result->cut)
         return;
     r->time_ratio = r->time.median / base->result->time.median;
+    if (r->of->memory == base->result->of->memory)
+        r->rate_ratio = r->rate / base->result->rate;
     r->score_time_ratio =
         r->time_ratio * bench_shape_scores(&base->result->shape) / bench_shape_scores(&r->shape);
 }

@@ -10,7 +10,9 @@ static const char notes[] =
     "  causal                            the last query is aligned with the last key\n"
     "  window=N                          causal, and a query sees its last N keys alone\n"
     "  softcap=X, sinks, alibi           as gemma2, gpt-oss and bloom below have them\n"
-    "  bf16, int8                        the type of keys and values\n"
+    "  mask                              an additive one, the same for all heads\n"
+    "  bshd                              the heads of a position lie together in memory\n"
+    "  bf16, f16, int8                   the type of keys and values\n"
     "  cold, warm                        GB/s rather than GFLOP/s: of keys that come from memory\n"
     "                                    in each run, or are the same again and again\n"
     "\n"
@@ -28,6 +30,10 @@ static const char notes[] =
     "  decode-4k-paged-bf16              keys in pages of 16\n"
     "  growth-1k, -2k, -4k, ... -64k     192 queries of 4 heads and ever more keys: the time\n"
     "                                    for each score, and the scratch\n"
+    "  plain-d128, -causal, -mask, -alibi, -softcap, -bf16, -f16; plain-d160, -d256\n"
+    "  plain-d32, -d40; plain-d64, -d72, -d80, -d96, -d112\n"
+    "  plain-h32, -bshd; plain-16k, -window\n"
+    "                                    (suite features) what each costs beside the first\n"
     "Models, encoders first; a number is that of tokens, b8 a batch of 8:\n"
     "  minilm-32, -128, -256, -b32-128   12 heads of 32\n"
     "  bert-base-128, -384, -512, -b8-128, bert-large-384\n"
@@ -61,8 +67,8 @@ static const char examples[] =
 /* What the options are read into. */
 static struct request given;
 
-static const char *const suites[] = {"quick",  "prefill", "decode", "encoder",
-                                     "growth", "all",     NULL};
+static const char *const suites[] = {"quick",  "prefill",  "decode", "encoder",
+                                     "growth", "features", "all",    NULL};
 
 static const struct args_option options[] = {
     {.name = "threads",
@@ -88,7 +94,7 @@ static const struct args_option options[] = {
      .to = &given.suite,
      .metavar = "NAME",
      .choices = suites,
-     .help = "Cases of a kind: quick, prefill, decode, encoder, growth or all"},
+     .help = "Cases of a kind: quick, prefill, decode, encoder, growth, features or all"},
     {.name = "shape",
      .kind = ARGS_STRING,
      .to = &given.shape,

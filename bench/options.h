@@ -13,6 +13,7 @@ enum suite {
     SUITE_DECODE,
     SUITE_ENCODER,
     SUITE_GROWTH,
+    SUITE_FEATURES,
     SUITE_ALL
 };
 

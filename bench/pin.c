@@ -147,7 +147,7 @@ struct team {
 
 /* One of the team's tasks. Each thread has to take one, so it waits for the others to have one. */
 static void bind_member(const void *context, int64_t task, void *scratch) {
-    static const double longest = 0.1; /* seconds, in case there are fewer threads */
+    static const double longest = 2; /* seconds, in case there are fewer threads */
     const struct team *team = context;
     const double start = bench_now();
     (void)task;

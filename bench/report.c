@@ -35,6 +35,8 @@ void bench_table_row(const struct bench_result *r, int name_width) {
         printf("  %zu bytes of scratch", r->workspace);
     if (r->of->suite == BENCH_GROWTH && r->time_ratio > 0)
         printf(", %.2f of %s's time per score", r->score_time_ratio, r->of->base);
+    else if (r->of->suite == BENCH_FEATURES && r->rate_ratio > 0)
+        printf("  %.2f of %s's GFLOP/s", r->rate_ratio, r->of->base);
     else if (r->time_ratio > 0)
         printf("  %.2f of %s's time", r->time_ratio, r->of->base);
     printf("\n");
@@ -53,6 +55,8 @@ static bool add_shape(cJSON *json, const struct bench_shape *s) {
            cJSON_AddNumberToObject(json, "softcap", (double)s->softcap) &&
            cJSON_AddBoolToObject(json, "sinks", s->sinks) &&
            cJSON_AddBoolToObject(json, "alibi", s->alibi) &&
+           cJSON_AddBoolToObject(json, "mask", s->mask) &&
+           cJSON_AddBoolToObject(json, "bshd", s->bshd) &&
            cJSON_AddNumberToObject(json, "page_size", s->form == BENCH_PAGED ? BENCH_PAGE_SIZE : 0);
 }
 
@@ -106,14 +110,14 @@ static bool add_lengths(cJSON *json, const struct bench_shape *s) {
     return added;
 }
 
-/* What a run reads in memory, and what it is compared with. */
-static bool add_circumstances(cJSON *json, const struct bench_result *r) {
-    return (!r->of->memory || cJSON_AddBoolToObject(json, "warm", r->of->warm)) &&
-           (!r->shape.lengths || add_lengths(json, &r->shape)) &&
-           (!(r->time_ratio > 0) ||
-            (cJSON_AddStringToObject(json, "base", r->of->base) &&
-             cJSON_AddNumberToObject(json, "time_ratio", r->time_ratio) &&
-             cJSON_AddNumberToObject(json, "score_time_ratio", r->score_time_ratio)));
+/* Ratios to the case that a run was timed in turns with. */
+static bool add_ratios(cJSON *json, const struct bench_result *r) {
+    if (!(r->time_ratio > 0))
+        return true;
+    return cJSON_AddStringToObject(json, "base", r->of->base) &&
+           cJSON_AddNumberToObject(json, "time_ratio", r->time_ratio) &&
+           cJSON_AddNumberToObject(json, "score_time_ratio", r->score_time_ratio) &&
+           (!(r->rate_ratio > 0) || cJSON_AddNumberToObject(json, "rate_ratio", r->rate_ratio));
 }
 
 static bool add_run(cJSON *runs, const struct bench_result *r) {
@@ -128,7 +132,9 @@ static bool add_run(cJSON *runs, const struct bench_result *r) {
            cJSON_AddNumberToObject(run, "threads_used", r->threads_used) &&
            cJSON_AddStringToObject(run, "dtype", bench_type_name(r->shape.kv_type)) &&
            cJSON_AddNumberToObject(run, "workspace_bytes", (double)r->workspace) &&
-           add_figures(run, r) && add_shape(run, &r->shape) && add_circumstances(run, r) &&
+           add_figures(run, r) && add_shape(run, &r->shape) &&
+           (!r->of->memory || cJSON_AddBoolToObject(run, "warm", r->of->warm)) &&
+           (!r->shape.lengths || add_lengths(run, &r->shape)) && add_ratios(run, r) &&
            add_roofline(run, r);
 }
 

@@ -68,6 +68,8 @@ static bool suite_has(enum suite suite, const struct bench_case *c) {
         return c->suite == BENCH_ENCODER;
     case SUITE_GROWTH:
         return c->suite == BENCH_GROWTH;
+    case SUITE_FEATURES:
+        return c->suite == BENCH_FEATURES;
     case SUITE_ALL:
         return true;
     case SUITE_NONE:
@@ -91,7 +93,7 @@ static bool select_cases(const struct request *request, struct selection *s) {
             add_case(s, &list[i]);
     if (request->shape) {
         struct bench_case c;
-        char expected[128];
+        char expected[160];
         if (!bench_case_parse(request->shape, &c, expected, sizeof expected)) {
             args_fail_value("bench", "shape", request->shape, expected);
             return false;

@@ -57,6 +57,8 @@ static bool parse_flag(const char **text, struct bench_case *c) {
         return parse_softcap(text, &s->softcap);
     if (s->kv_type == RAPT_F32 && skip(text, "bf16"))
         s->kv_type = RAPT_BF16;
+    else if (s->kv_type == RAPT_F32 && skip(text, "f16"))
+        s->kv_type = RAPT_F16;
     else if (s->kv_type == RAPT_F32 && skip(text, "int8"))
         s->kv_type = RAPT_I8;
     else if (skip(text, "causal"))
@@ -65,6 +67,10 @@ static bool parse_flag(const char **text, struct bench_case *c) {
         s->sinks = true;
     else if (skip(text, "alibi"))
         s->alibi = true;
+    else if (skip(text, "mask"))
+        s->mask = true;
+    else if (skip(text, "bshd"))
+        s->bshd = true;
     else
         return false;
     return true;
@@ -88,8 +94,8 @@ static bool parse_shape(const char *text, struct bench_case *c, char *expected, 
     while (*at)
         if (*at++ != ',' || !parse_flag(&at, c)) {
             snprintf(expected, size,
-                     "%s, flags of causal, window=N, softcap=X, bf16, int8, sinks, alibi, cold "
-                     "and warm",
+                     "%s, flags of causal, window=N, softcap=X, sinks, alibi, mask, "
+                     "bshd, bf16, f16, int8, cold and warm",
                      form);
             return false;
         }
@@ -195,5 +201,8 @@ double bench_shape_traffic(const struct bench_shape *shape) {
 }
 
 const char *bench_type_name(rapt_dtype dtype) {
-    return dtype == RAPT_I8 ? "int8" : dtype == RAPT_BF16 ? "bf16" : "f32";
+    return dtype == RAPT_I8     ? "int8"
+           : dtype == RAPT_BF16 ? "bf16"
+           : dtype == RAPT_F16  ? "f16"
+                                : "f32";
 }

@@ -30,6 +30,8 @@ struct bench_shape {
     int64_t window;   /* a causal query's own key and those before it, together; 0 for all */
     float softcap;    /* 0 for none */
     bool sinks, alibi;
+    bool mask;          /* an additive one of f32, the same for all heads; for dense shapes */
+    bool bshd;          /* the heads of a position lie together in memory; for dense shapes */
     rapt_dtype kv_type; /* of keys and values; all else is f32 */
     enum bench_form form;
     const struct bench_length *lengths; /* [batch], where q_len and kv_len are only the largest, and
@@ -44,7 +46,7 @@ enum bench_use {
 };
 
 /* What a case is an example of. */
-enum bench_suite { BENCH_PREFILL, BENCH_DECODE, BENCH_ENCODER, BENCH_GROWTH };
+enum bench_suite { BENCH_PREFILL, BENCH_DECODE, BENCH_ENCODER, BENCH_GROWTH, BENCH_FEATURES };
 
 struct bench_case {
     char name[128];
@@ -89,7 +91,7 @@ double bench_shape_bytes(const struct bench_shape *shape);
 /* Compulsory traffic: those bytes and the queries, read once, and the outputs, written once. */
 double bench_shape_traffic(const struct bench_shape *shape);
 
-/* "f32", "bf16" or "int8". */
+/* "f32", "bf16", "f16" or "int8". */
 const char *bench_type_name(rapt_dtype dtype);
 
 #endif

@@ -81,6 +81,9 @@ static void sample_take(struct sample *s, const struct bench_job *job, int64_t b
     s->args.out = rapt_tensor_bhsd(NULL, RAPT_F32, 1, 1, 1, dim);
     if (shape->alibi)
         s->args.alibi = rapt_tensor_bhsd(&job->heads[h], RAPT_F32, 1, 1, 1, 1);
+    if (shape->mask)
+        s->args.mask =
+            rapt_tensor_bhsd((const float *)a->mask.data + i * keys, RAPT_F32, 1, 1, 1, keys);
     if (shape->sinks)
         s->args.sink = rapt_tensor_bhsd(&job->heads[shape->q_heads + h], RAPT_F32, 1, 1, 1, 1);
 }

@@ -27,6 +27,7 @@ static const struct bench_case cases[] = {
     {.name = "f32", DECODE(RAPT_F32, BENCH_DENSE)},
     {.name = "bf16", DECODE(RAPT_BF16, BENCH_DENSE), .base = "f32"},
     {.name = "int8", DECODE(RAPT_I8, BENCH_DENSE), .base = "f32"},
+    {.name = "f16-bshd", DECODE(RAPT_F16, BENCH_DENSE), .shape.bshd = true, .base = "f32"},
     {.name = "paged-f32", DECODE(RAPT_F32, BENCH_PAGED), .base = "f32"},
     {.name = "paged-int8", DECODE(RAPT_I8, BENCH_PAGED), .base = "f32"},
     {.name = "packed", RAGGED(RAPT_F32, BENCH_PACKED), .base = "f32"},
@@ -71,6 +72,11 @@ Test(measure, every_form_and_type_is_right) {
             cr_expect_float_eq(r->share, r->rate / r->limit.median, 1e-9 * r->share);
             const double ratio = i ? r->time.median / results[0].time.median : 0;
             cr_expect_float_eq(r->time_ratio, ratio, 1e-9 * ratio);
+            const double scores = bench_shape_scores(&cases[i].shape);
+            cr_expect_float_eq(r->score_time_ratio * scores,
+                               ratio * bench_shape_scores(&cases[0].shape), 1e-9 * scores);
+            cr_expect_float_eq(r->rate_ratio, i && cases[i].memory ? r->rate / results[0].rate : 0,
+                               1e-9);
         }
     }
     bench_data_destroy(&data);
@@ -146,7 +152,7 @@ Test(measure, wrong_rows_are_found) {
 
 /* The oracle has to know each flag, or it finds what the run did with it wrong. */
 Test(measure, flags_of_a_shape_are_run_and_checked) {
-    const char *const flags[] = {"window=9", "softcap=0.25", "sinks", "alibi"};
+    const char *const flags[] = {"window=9", "softcap=0.25", "sinks", "alibi", "mask"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         struct bench_case c;
         struct bench_data data;
@@ -162,7 +168,7 @@ Test(measure, flags_of_a_shape_are_run_and_checked) {
         cr_expect(r.correct, "%s: %s", text, r.failure);
         job.shape.window = 0;
         job.shape.softcap = 0;
-        job.shape.sinks = job.shape.alibi = false;
+        job.shape.sinks = job.shape.alibi = job.shape.mask = false;
         r = (struct bench_result){0};
         cr_expect(bench_verify(&job, &r));
         cr_expect_not(r.correct, "%s", text);
@@ -182,7 +188,7 @@ Test(measure, cold_cases_exceed_the_caches) {
             cr_expect(all >= 4 * bench_cache_size() && all >= 1.25 * (1 << 30), "%s", list[i].name);
         else
             cr_expect_eq(copies.count, 1, "%s", list[i].name);
-        if (!list[i].shape.lengths)
+        if (!list[i].shape.lengths && !list[i].shape.window)
             cr_expect_eq(keys, bench_shape_bytes(&list[i].shape), "%s", list[i].name);
         cr_expect_geq(bench_data_size(&list[i], 1, 0), all, "%s", list[i].name);
     }

@@ -128,7 +128,7 @@ static void note_task(const void *context, int64_t task, void *scratch) {
     (void)task;
     (void)scratch;
     note_cpu();
-    for (int spins = 0; atomic_load(&members) < threads && spins < 1000000; spins++)
+    for (double start = bench_now(); atomic_load(&members) < threads && bench_now() < start + 10;)
         sched_yield();
 }
 

@@ -107,6 +107,9 @@ Test(shapes, flags_are_read) {
     cr_expect(!plain.memory && !plain.warm);
     cr_expect(cold.memory && !cold.warm && cold.shape.kv_type == RAPT_BF16);
     cr_expect(warm.memory && warm.warm);
+    const struct bench_shape half = parse("1,2,1,3,5,4,mask,f16,bshd").shape;
+    cr_expect(half.kv_type == RAPT_F16 && half.mask && half.bshd && !half.causal);
+    cr_expect(!s->mask && !s->bshd);
 }
 
 Test(shapes, models_have_their_heads) {
@@ -218,7 +221,7 @@ Test(shapes, cases_follow_their_base_and_pairs_have_as_much_work) {
         cr_expect(&list[i - 1] == base || list[i - 1].base == list[i].base ||
                       strcmp(list[i - 1].base, list[i].base) == 0,
                   "%s", list[i].name);
-        if (list[i].suite == BENCH_GROWTH)
+        if (list[i].suite == BENCH_GROWTH || list[i].suite == BENCH_FEATURES)
             continue;
         const double work = bench_shape_flops(&base->shape);
         cr_expect_float_eq(bench_shape_flops(&list[i].shape), work, 0.005 * work, "%s",
@@ -270,6 +273,28 @@ Test(shapes, growth_is_in_the_keys_alone) {
     }
 }
 
+/* A feature is the plain case but for that feature. */
+Test(shapes, features_stand_beside_the_plain_case) {
+    const struct bench_case *list;
+    const size_t count = bench_case_list(&list);
+    int features = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct bench_shape *s = &list[i].shape;
+        if (list[i].suite != BENCH_FEATURES || !list[i].base)
+            continue;
+        const struct bench_shape *b = &find_case(list[i].base)->shape;
+        const int changes = (s->causal != b->causal) + (s->mask != b->mask) +
+                            (s->alibi != b->alibi) + (s->softcap > 0) + (s->bshd != b->bshd) +
+                            (s->kv_type != b->kv_type) + (s->head_dim != b->head_dim);
+        cr_expect_eq(changes, 1, "%s", list[i].name);
+        cr_expect(s->q_heads == b->q_heads && s->q_len == b->q_len && s->kv_len == b->kv_len, "%s",
+                  list[i].name);
+        cr_expect(!s->window || s->kv_len == 4 * s->window, "%s", list[i].name);
+        features++;
+    }
+    cr_expect_eq(features, 15);
+}
+
 Test(shapes, ragged_shapes_count_each_sequence) {
     const struct bench_length lengths[] = {{1, 7}, {5, 5}, {2, 9}};
     const struct bench_shape s = {.batch = 3,
@@ -309,6 +334,7 @@ Test(shapes, shapes_that_are_none) {
                                  "1,1,1,1,1,1,softcap=1e99",
                                  "1,1,1,1,1,1,softcap=nan",
                                  "1,1,1,1,1,1,bf16,int8",
+                                 "1,1,1,1,1,1,f16,bf16",
                                  "1,1,1,1,1,1,cold,warm",
                                  "1,1,1,1,1,1,cold,cold",
                                  "1,1,1,1,1,1,,causal",
