@@ -137,26 +137,27 @@ void pin_thread(int number) {
         bind_to(state.cpus[number % state.count]);
 }
 
+static const double longest_wait = 2; /* seconds */
+
 /* What the threads of a team share while they are bound. */
 struct team {
     atomic_int *arrived;
     int threads;
     const char *scratch; /* a byte for each thread, whose address is its number */
     bool back;
+    double until; /* the others are waited for no longer: there may be fewer threads */
 };
 
 /* One of the team's tasks. Each thread has to take one, so it waits for the others to have one. */
 static void bind_member(const void *context, int64_t task, void *scratch) {
-    static const double longest = 2; /* seconds, in case there are fewer threads */
     const struct team *team = context;
-    const double start = bench_now();
     (void)task;
     if (team->back)
         bind_back();
     else
         pin_thread((int)((const char *)scratch - team->scratch));
     atomic_fetch_add(team->arrived, 1);
-    while (atomic_load(team->arrived) < team->threads && bench_now() - start < longest)
+    while (atomic_load(team->arrived) < team->threads && bench_now() < team->until)
         sched_yield();
 }
 
@@ -165,7 +166,8 @@ static void bind_members(int threads, bool back) {
     char *scratch = malloc((size_t)threads);
     if (scratch)
         rapt_run_each(threads, threads, bind_member,
-                      &(struct team){&arrived, threads, scratch, back}, scratch, 1);
+                      &(struct team){&arrived, threads, scratch, back, bench_now() + longest_wait},
+                      scratch, 1);
     free(scratch);
 }
 
