@@ -75,20 +75,18 @@ static inline vf v_select(vm m, vf a, vf b) {
     return _mm256_blendv_ps(b, a, m);
 }
 
-/* 0 from -151 down; a NaN stays. */
-static inline vf v_clamp_exp2(vf a) {
-    return v_max(v_set1(-151), a);
-}
+/* Adding it leaves the nearest integer, ties to even, less 2, in the mantissa's low bits: so the
+ * exponent's bits of a power of 2 are 0 for -125, as the power is to be. */
+#define EXPONENT_BIAS (0x1.8p23f - 2)
 
-/*
- * The mantissa's low bits of `biased` are the exponent plus 24: that keeps the power of 2 normal,
- * but makes it 0 for -151, since a product that underflows costs a hundred cycles.
- */
-static inline vf v_scale_exp2(vf a, vf biased, float bias) {
-    (void)bias;
+/* 0 from -125 down; a NaN stays. */
+static inline vf v_clamp_exp2(vf a) {
+    return v_max(v_set1(-125), a);
+}
+static inline vf v_scale_exp2(vf a, vf biased) {
     const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(biased), 23);
     const vf power = _mm256_castsi256_ps(_mm256_add_epi32(n, _mm256_set1_epi32(127 << 23)));
-    return v_mul(v_mul(a, power), v_set1(0x1p-24f));
+    return v_mul(v_mul(a, v_set1(4)), power);
 }
 
 /* Row i, lane j becomes row j, lane i: pairs, then fours, then halves. */

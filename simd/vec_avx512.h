@@ -74,13 +74,16 @@ static inline vf v_select(vm m, vf a, vf b) {
     return _mm512_mask_blend_ps(m, b, a);
 }
 
-/* The mask makes it 0 from -151 down, since a result that underflows costs a hundred cycles. */
+/* Adding it leaves the nearest integer, ties to even, in the mantissa's low bits. */
+#define EXPONENT_BIAS 0x1.8p23f
+
+/* The mask makes it 0 from -125 down. */
 static inline vf v_clamp_exp2(vf a) {
     return a;
 }
-static inline vf v_scale_exp2(vf a, vf biased, float bias) {
-    const vm any = _mm512_cmp_ps_mask(biased, _mm512_set1_ps(bias - 151), _CMP_NLE_UQ);
-    return _mm512_maskz_scalef_ps(any, a, _mm512_sub_ps(biased, _mm512_set1_ps(bias)));
+static inline vf v_scale_exp2(vf a, vf biased) {
+    const vm any = _mm512_cmp_ps_mask(biased, _mm512_set1_ps(EXPONENT_BIAS - 125), _CMP_NLE_UQ);
+    return _mm512_maskz_scalef_ps(any, a, _mm512_sub_ps(biased, _mm512_set1_ps(EXPONENT_BIAS)));
 }
 
 /* Row i, lane j becomes row j, lane i: pairs, then fours, then 128-bit quarters twice. */

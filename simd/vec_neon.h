@@ -79,20 +79,18 @@ static inline vf v_min(vf a, vf b) {
     return v_select(vcltq_f32(a, b), a, b);
 }
 
-/* 0 from -151 down; a NaN stays. */
-static inline vf v_clamp_exp2(vf a) {
-    return v_max(v_set1(-151), a);
-}
+/* Adding it leaves the nearest integer, ties to even, less 2, in the mantissa's low bits: so the
+ * exponent's bits of a power of 2 are 0 for -125, as the power is to be. */
+#define EXPONENT_BIAS (0x1.8p23f - 2)
 
-/*
- * The mantissa's low bits of `biased` are the exponent plus 24: that keeps the power of 2 normal,
- * but makes it 0 for -151, since a product that underflows costs a hundred cycles.
- */
-static inline vf v_scale_exp2(vf a, vf biased, float bias) {
-    (void)bias;
+/* 0 from -125 down; a NaN stays. */
+static inline vf v_clamp_exp2(vf a) {
+    return v_max(v_set1(-125), a);
+}
+static inline vf v_scale_exp2(vf a, vf biased) {
     const int32x4_t n = vshlq_n_s32(vreinterpretq_s32_f32(biased), 23);
     const vf power = vreinterpretq_f32_s32(vaddq_s32(n, vdupq_n_s32(127 << 23)));
-    return v_mul(v_mul(a, power), v_set1(0x1p-24f));
+    return v_mul(v_mul(a, v_set1(4)), power);
 }
 
 /* Row i, lane j becomes row j, lane i. */

@@ -74,23 +74,21 @@ static inline vf v_select(vm m, vf a, vf b) {
     return m ? a : b;
 }
 
-/* 0 from -151 down; a NaN stays. */
-static inline vf v_clamp_exp2(vf a) {
-    return v_max(v_set1(-151), a);
-}
+/* Adding it leaves the nearest integer, ties to even, less 2, in the mantissa's low bits: so the
+ * exponent's bits of a power of 2 are 0 for -125, as the power is to be. */
+#define EXPONENT_BIAS (0x1.8p23f - 2)
 
-/*
- * The mantissa's low bits of `biased` are the exponent plus 24: that keeps the power of 2 normal,
- * but makes it 0 for -151, since a product that underflows costs a hundred cycles.
- */
-static inline vf v_scale_exp2(vf a, vf biased, float bias) {
-    (void)bias;
+/* 0 from -125 down; a NaN stays. */
+static inline vf v_clamp_exp2(vf a) {
+    return v_max(v_set1(-125), a);
+}
+static inline vf v_scale_exp2(vf a, vf biased) {
     uint32_t n;
     memcpy(&n, &biased, sizeof n);
     n = (n << 23) + (127u << 23);
     vf power;
     memcpy(&power, &n, sizeof power);
-    return a * power * 0x1p-24f;
+    return a * 4 * power;
 }
 
 static inline void v_transpose(vf r[V_LANES]) {
