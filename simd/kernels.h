@@ -19,6 +19,25 @@ enum { RAPT_ALIGN = 64 };
 enum { RAPT_PANEL_ROWS_MAX = 64 };
 
 /*
+ * What is learnt about the weights of a panel's queries on the way, each or nothing (NULL, 0). Sums
+ * belong to the state, and `finish` turns them into results in place. The largest weights don't: no
+ * order of blocks but that of the keys will do, and chunks share them.
+ */
+struct rapt_watch {
+    float *entropy;  /* [width], sum of exp2(score - max) * (score - max) so far */
+    float *distance; /* [width], minus the sum of exp2(score - max) * |query's - key's position| */
+    int segments;
+    const int64_t *bounds; /* [segments + 1]: which keys are a segment's */
+    float *mass;           /* [segments][width], sum of exp2(score - max) of these */
+    int diagonals;
+    const int64_t *offsets; /* [diagonals]: of keys from the query, of at most 2^20 */
+    float *diagonal;        /* [diagonals][width], exp2(score - max) of these keys */
+    int top;
+    float *top_weight; /* [top][width], the largest scores so far, then their weights */
+    float *top_key;    /* [top][width], their keys, int32 by their bits, or -1 */
+};
+
+/*
  * A panel: up to panel_rows queries that share their keys, one query per SIMD lane. `width` is the
  * number of lanes in use, a multiple of the variant's `lanes`; arrays with a second dimension are
  * row-major [n][width]. Lanes beyond the last query repeat it, so no lane is ever special.
@@ -31,6 +50,7 @@ struct rapt_panel {
     float *max;   /* [width], largest score so far in units of log2 */
     float *sum;   /* [width], sum of exp2(score - max) so far */
     float *seen;  /* [width], 1 where the query has attended a key, else 0 */
+    struct rapt_watch watch;
 };
 
 /* Channels of keys that are transposed before the next are, for a few queries. */
@@ -63,6 +83,7 @@ struct rapt_rows {
  */
 struct rapt_block {
     int keys;
+    int64_t number;                              /* of the first, for what is watched */
     const float *key, *value;                    /* for a panel: row-major, channels dense */
     ptrdiff_t key_row, value_row;                /* floats from one row to the next */
     struct rapt_rows keys_stored, values_stored; /* for a few queries */
@@ -72,7 +93,8 @@ struct rapt_block {
     float softcap;             /* in units of log2; 0 for none */
     float softcap_inverse;     /* of the score as it comes from `query` */
     const float *slope;        /* [width]: ALiBi's, in units of log2, or NULL */
-    const float *position;     /* [width]: of the queries, from that of key 0 of the block */
+    const float *position;     /* [width]: of the queries, from that of key 0 of the block; for
+                                  ALiBi, distances and diagonals */
     float start;               /* keys before `key`, in the same block */
 };
 
@@ -101,13 +123,22 @@ struct rapt_kernels {
     void (*join)(const struct rapt_panel *total, const struct rapt_panel *part);
     /*
      * Turns the state into results: `out` normalised, `sum` into the factor of weights, `max` in
-     * natural units into top, LSE. Each of these two may be NULL, and so may sink: [width], a logit
-     * that joins the sum.
+     * natural units into top, LSE; what is watched into what it is for. Each of these two may be
+     * NULL, and so may sink: [width], a logit that joins the sum.
      */
     void (*finish)(const struct rapt_panel *panel, const float *sink, float *lse, float *top);
     /* After finish: the weights of a block, [keys][width], exactly 0 behind a mask, or scores. */
     void (*weigh)(const struct rapt_panel *panel, const struct rapt_block *block,
                   rapt_weights_kind kind, float *weights);
+
+    /*
+     * The second pass with the roles changed: the panel's lanes are keys, as they come, and the
+     * block's keys are scaled queries. Adds the weights that these give to received, [width].
+     * results: [keys][2], max and factor of each query. `scores` is scratch, [keys][width]; of the
+     * state, only max (-FLT_MAX) and seen are looked at.
+     */
+    void (*receive)(const struct rapt_panel *panel, const struct rapt_block *block,
+                    const float *results, float *scores, float *received);
 
     /* Runs independent chains of fused multiply-adds and returns the flops done. */
     double (*probe_fma)(int64_t rounds);

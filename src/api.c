@@ -29,8 +29,13 @@ static int64_t most_pages(const struct rapt_problem *p) {
 static bool keep_numbers(struct rapt_plan *plan) {
     struct rapt_problem *p = &plan->problem;
     const struct numbers all[] = {
-        {&p->q_offset, p->batch}, {&p->kv_lens, p->batch},  {&p->mask_start, p->batch},
-        {&p->cu_q, p->batch + 1}, {&p->cu_k, p->batch + 1},
+        {&p->q_offset, p->batch},
+        {&p->kv_lens, p->batch},
+        {&p->mask_start, p->batch},
+        {&p->cu_q, p->batch + 1},
+        {&p->cu_k, p->batch + 1},
+        {&p->segment_bounds, p->segment_count + 1},
+        {&p->diagonal_offsets, p->diagonal_count},
     };
     const int64_t columns = p->page_size ? most_pages(p) : 0;
     size_t bytes = (size_t)p->batch * (size_t)columns * sizeof *p->block_table;

@@ -8,6 +8,25 @@
 
 static const float log2_e = 0x1.715476p+0f;
 
+float rapt_query_factor(const struct rapt_problem *p) {
+    return p->softcap > 0 ? p->scale : p->scale * log2_e; /* a softcap comes before log2(e) */
+}
+
+/* Infinity times the distance 0 would be NaN. A NaN stays. */
+float rapt_slope(float given) {
+    const float slope = given * log2_e;
+    return slope > FLT_MAX ? FLT_MAX : slope < -FLT_MAX ? -FLT_MAX : slope;
+}
+
+struct rapt_block rapt_new_block(const struct rapt_problem *p, struct rapt_range keys) {
+    struct rapt_block block = {.keys = (int)(keys.last - keys.first), .number = keys.first};
+    if (p->softcap > 0) {
+        block.softcap = p->softcap * log2_e;
+        block.softcap_inverse = 1 / p->softcap;
+    }
+    return block;
+}
+
 static void stage_rows(const struct worker *w, float *dst, const rapt_tensor *t, const void *data,
                        const rapt_tensor *scales, const float *scale_data, struct rapt_range keys) {
     const struct rapt_problem *p = &w->plan->problem;
@@ -68,14 +87,13 @@ static void fill_bias(const struct worker *w, const struct work_panel *panel,
                       offsets[lane] + column * mask->stride[3], 1, count);
 }
 
-/* ALiBi for a panel and some keys. Positions count from where the keys' block starts, so that a
- * distance is rounded in the same way however the block is cut. */
-static void fill_alibi(const struct worker *w, const struct work_panel *panel, int64_t first_key,
-                       struct rapt_block *block) {
+/* Positions count from where the keys' block starts, so that a distance is rounded in the same way
+ * however the block is cut. */
+static void fill_positions(const struct worker *w, const struct work_panel *panel,
+                           int64_t first_key, struct rapt_block *block) {
     const int64_t origin = first_key / w->plan->key_block * w->plan->key_block;
     for (int lane = 0; lane < panel->lanes; lane++)
         w->position[lane] = (float)(panel->position[lane] - origin);
-    block->slope = panel->slope;
     block->position = w->position;
     block->start = (float)(first_key - origin);
 }
@@ -97,17 +115,10 @@ static void mask_block(const struct worker *w, const struct work_panel *panel,
         block->bias = w->bias;
         block->bias_row = w->plan->key_block;
     }
+    if (p->alibi.dtype != RAPT_NONE || p->distance.dtype != RAPT_NONE || p->diagonal_count > 0)
+        fill_positions(w, panel, keys.first, block);
     if (p->alibi.dtype != RAPT_NONE)
-        fill_alibi(w, panel, keys.first, block);
-}
-
-static struct rapt_block new_block(const struct rapt_problem *p, struct rapt_range keys) {
-    struct rapt_block block = {.keys = (int)(keys.last - keys.first)};
-    if (p->softcap > 0) {
-        block.softcap = p->softcap * log2_e;
-        block.softcap_inverse = 1 / p->softcap;
-    }
-    return block;
+        block->slope = panel->slope;
 }
 
 /* Rows of keys or values where they are. */
@@ -123,7 +134,7 @@ struct rapt_block rapt_make_block(const struct worker *w, const struct work_pane
     const struct rapt_plan *plan = w->plan;
     const struct rapt_problem *p = &plan->problem;
     const int64_t staged = keys.first - w->staged_first;
-    struct rapt_block block = new_block(p, keys);
+    struct rapt_block block = rapt_new_block(p, keys);
     block.key_row = plan->stage_key ? p->head_dim : p->key.stride[2];
     block.value_row = plan->stage_value ? p->value_dim : p->value.stride[2];
     block.key = plan->stage_key ? w->staged_key + staged * p->head_dim
@@ -188,7 +199,7 @@ struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
         find_block(w, next, ahead);
     w->stored_turn = 1 - w->stored_turn;
     w->stored_first = more ? next.first : -1;
-    struct rapt_block block = new_block(p, keys);
+    struct rapt_block block = rapt_new_block(p, keys);
     block.keys_stored =
         (struct rapt_rows){p->key.dtype, rows->key, more ? ahead->key : NULL, rows->key_scale};
     block.values_stored = (struct rapt_rows){p->value.dtype, rows->value,

@@ -225,19 +225,101 @@ static rapt_status check_mask(const rapt_attention_args *args, struct rapt_probl
     return check_numbers("mask_start", p->mask_start, p->batch, 0, RAPT_POSITION_MAX);
 }
 
-static rapt_status check_weights(const rapt_attention_args *args, struct rapt_problem *p) {
-    const rapt_tensor *weights = &args->weights;
+/* The columns that an output with one per key must have: as it has them, if it may. */
+static int64_t key_columns(const rapt_attention_args *args, const struct rapt_problem *p,
+                           const rapt_tensor *t) {
     const bool fixed = !args->cu_k && !args->block_table;
     const int64_t least = fixed ? p->kv_most : rapt_max(1, longest(p));
-    const bool wider =
-        !fixed && weights->shape[3] > least && weights->shape[3] <= RAPT_DIMENSION_MAX;
+    const bool wider = !fixed && t->shape[3] > least && t->shape[3] <= RAPT_DIMENSION_MAX;
+    return wider ? t->shape[3] : least;
+}
+
+static rapt_status check_weights(const rapt_attention_args *args, struct rapt_problem *p) {
+    const rapt_tensor *weights = &args->weights;
     const int64_t *q = args->query.shape;
-    const int64_t shape[4] = {q[0], q[1], q[2], wider ? weights->shape[3] : least};
+    const int64_t shape[4] = {q[0], q[1], q[2], key_columns(args, p, weights)};
     if ((unsigned)args->weights_kind > RAPT_WEIGHTS_MASKED)
         return INVALID("weights_kind: found %d, expected one of enum rapt_weights_kind",
                        (int)args->weights_kind);
     p->weights_kind = args->weights_kind;
     return check_optional("weights", weights, RAPT_ONLY_F32, shape, NULL, &p->weights);
+}
+
+/* Outputs of several numbers per query, as many as the caller likes. */
+static rapt_status check_several(const char *name, const rapt_tensor *given,
+                                 enum rapt_stored stored, const int64_t *rows,
+                                 rapt_tensor *checked) {
+    const int64_t count = given->shape[3];
+    const int64_t shape[4] = {rows[0], rows[1], rows[2], count};
+    if (given->dtype != RAPT_NONE && (count < 1 || count > RAPT_WATCHED_MAX))
+        return INVALID("%s: shape[3] (channels) is %" PRId64 ", expected 1 to %d", name, count,
+                       RAPT_WATCHED_MAX);
+    return check_optional(name, given, stored, shape, NULL, checked);
+}
+
+static rapt_status check_top(const rapt_attention_args *args, const int64_t *rows,
+                             struct rapt_problem *p) {
+    const rapt_tensor *weight = &args->top_weight, *key = &args->top_key;
+    TRY(check_several("top_weight", weight, RAPT_ONLY_F32, rows, &p->top_weight));
+    TRY(check_several("top_key", key, RAPT_ONLY_I32, rows, &p->top_key));
+    if ((weight->dtype == RAPT_NONE) != (key->dtype == RAPT_NONE))
+        return INVALID("%s: found without %s, expected both or none",
+                       weight->dtype == RAPT_NONE ? "top_key" : "top_weight",
+                       weight->dtype == RAPT_NONE ? "top_weight" : "top_key");
+    if (weight->dtype == RAPT_NONE)
+        return RAPT_OK;
+    if (key->shape[3] != weight->shape[3])
+        return INVALID("top_key: shape[3] (channels) is %" PRId64 ", expected %" PRId64
+                       " as top_weight has",
+                       key->shape[3], weight->shape[3]);
+    p->top_count = weight->shape[3];
+    return RAPT_OK;
+}
+
+static rapt_status check_segments(const rapt_attention_args *args, const int64_t *rows,
+                                  struct rapt_problem *p) {
+    TRY(check_several("segments", &args->segments, RAPT_ONLY_F32, rows, &p->segments));
+    const bool wanted = args->segments.dtype != RAPT_NONE;
+    p->segment_bounds = args->segment_bounds;
+    if (wanted != (p->segment_bounds != NULL))
+        return INVALID("segment_bounds: found %s, expected them with the output segments alone",
+                       wanted ? "NULL" : "bounds");
+    if (!wanted)
+        return RAPT_OK;
+    p->segment_count = args->segments.shape[3];
+    TRY(check_numbers("segment_bounds", p->segment_bounds, p->segment_count + 1, 0,
+                      RAPT_POSITION_MAX));
+    for (int64_t s = 0; s < p->segment_count; s++)
+        if (p->segment_bounds[s + 1] < p->segment_bounds[s])
+            return INVALID("segment_bounds[%" PRId64 "]: found %" PRId64 ", expected %" PRId64
+                           " or more, for bounds don't fall",
+                           s + 1, p->segment_bounds[s + 1], p->segment_bounds[s]);
+    return RAPT_OK;
+}
+
+static rapt_status check_diagonals(const rapt_attention_args *args, const int64_t *rows,
+                                   struct rapt_problem *p) {
+    TRY(check_several("diagonals", &args->diagonals, RAPT_ONLY_F32, rows, &p->diagonals));
+    const bool wanted = args->diagonals.dtype != RAPT_NONE;
+    p->diagonal_offsets = args->diagonal_offsets;
+    if (wanted != (p->diagonal_offsets != NULL))
+        return INVALID("diagonal_offsets: found %s, expected them with the output diagonals alone",
+                       wanted ? "NULL" : "offsets");
+    p->diagonal_count = wanted ? args->diagonals.shape[3] : 0;
+    return check_numbers("diagonal_offsets", p->diagonal_offsets, p->diagonal_count,
+                         -RAPT_DIAGONAL_MAX, RAPT_DIAGONAL_MAX);
+}
+
+/* What tells of the weights. `rows` is the shape of an output of one number per query. */
+static rapt_status check_watched(const rapt_attention_args *args, const int64_t *rows,
+                                 struct rapt_problem *p) {
+    const int64_t keys[4] = {p->batch, p->q_heads, 1, key_columns(args, p, &args->received)};
+    TRY(check_optional("entropy", &args->entropy, RAPT_ONLY_F32, rows, NULL, &p->entropy));
+    TRY(check_top(args, rows, p));
+    TRY(check_optional("distance", &args->distance, RAPT_ONLY_F32, rows, NULL, &p->distance));
+    TRY(check_segments(args, rows, p));
+    TRY(check_diagonals(args, rows, p));
+    return check_optional("received", &args->received, RAPT_ONLY_F32, keys, NULL, &p->received);
 }
 
 rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem *p) {
@@ -260,6 +342,7 @@ rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem
     TRY(check_optional("sink", &args->sink, RAPT_ONLY_F32, heads, batch_broadcast, &p->sink));
     TRY(check_optional("lse", &args->lse, RAPT_ONLY_F32, rows, NULL, &p->lse));
     TRY(check_optional("max", &args->max, RAPT_ONLY_F32, rows, NULL, &p->max));
+    TRY(check_watched(args, rows, p));
     TRY(check_factor("scale", args->scale, "1/sqrt(head_dim)"));
     TRY(check_factor("softcap", args->softcap, "none"));
     p->scale = args->scale == 0 ? (float)(1 / sqrt((double)p->head_dim)) : args->scale;

@@ -55,6 +55,13 @@ rapt_status rapt_check_data(const struct rapt_problem *p, const rapt_attention_d
         {"lse", data->lse, true, {&p->lse, 0, 0}},
         {"max", data->max, true, {&p->max, 0, 0}},
         {"weights", data->weights, true, {&p->weights, 0, 0}},
+        {"entropy", data->entropy, true, {&p->entropy, 0, 0}},
+        {"top_weight", data->top_weight, true, {&p->top_weight, 0, 0}},
+        {"top_key", data->top_key, true, {&p->top_key, 0, 0}},
+        {"distance", data->distance, true, {&p->distance, 0, 0}},
+        {"segments", data->segments, true, {&p->segments, 0, 0}},
+        {"diagonals", data->diagonals, true, {&p->diagonals, 0, 0}},
+        {"received", data->received, true, {&p->received, 0, 0}},
     };
     const int count = sizeof tensors / sizeof *tensors;
     for (int i = 0; i < count; i++)

@@ -21,21 +21,30 @@ const char *rapt_dtype_name(rapt_dtype dtype) {
         return "int8";
     case RAPT_Q8_0:
         return "q8_0";
+    case RAPT_I32:
+        return "int32";
     }
     return "unknown";
 }
 
+#define FLOATS (1u << RAPT_F32 | 1u << RAPT_F16 | 1u << RAPT_BF16)
+
 rapt_status rapt_check_dtype(const char *name, const rapt_tensor *t, enum rapt_stored stored) {
-    static const char *const expected[] = {"f32", "f32, f16 or bf16", "bool, f32, f16 or bf16",
-                                           "f32, f16, bf16, int8 or q8_0"};
-    const bool half = t->dtype == RAPT_F16 || t->dtype == RAPT_BF16;
-    const bool quantized = t->dtype == RAPT_I8 || t->dtype == RAPT_Q8_0;
-    if (t->dtype == RAPT_F32 || (half && stored != RAPT_ONLY_F32) ||
-        (t->dtype == RAPT_BOOL && stored == RAPT_FLOATS_OR_BOOL) ||
-        (quantized && stored == RAPT_FLOATS_OR_QUANTIZED))
+    static const struct {
+        unsigned types;
+        const char *expected;
+    } kinds[] = {
+        [RAPT_ONLY_F32] = {1u << RAPT_F32, "f32"},
+        [RAPT_ONLY_I32] = {1u << RAPT_I32, "int32"},
+        [RAPT_FLOATS] = {FLOATS, "f32, f16 or bf16"},
+        [RAPT_FLOATS_OR_BOOL] = {FLOATS | 1u << RAPT_BOOL, "bool, f32, f16 or bf16"},
+        [RAPT_FLOATS_OR_QUANTIZED] = {FLOATS | 1u << RAPT_I8 | 1u << RAPT_Q8_0,
+                                      "f32, f16, bf16, int8 or q8_0"},
+    };
+    if ((unsigned)t->dtype <= RAPT_I32 && (kinds[stored].types & 1u << t->dtype))
         return RAPT_OK;
     return INVALID("%s: dtype is %s (%d), expected %s", name, rapt_dtype_name(t->dtype),
-                   (int)t->dtype, expected[stored]);
+                   (int)t->dtype, kinds[stored].expected);
 }
 
 rapt_status rapt_check_shape(const char *name, const rapt_tensor *t, const int64_t *expected,

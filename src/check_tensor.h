@@ -19,6 +19,7 @@
 
 enum rapt_stored {
     RAPT_ONLY_F32,
+    RAPT_ONLY_I32,
     RAPT_FLOATS,
     RAPT_FLOATS_OR_BOOL,
     RAPT_FLOATS_OR_QUANTIZED,

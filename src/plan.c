@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "received.h"
 #include "status.h"
 
 enum {
@@ -45,9 +46,10 @@ static bool is_dense(const rapt_tensor *t) {
 
 bool rapt_is_few(const struct rapt_plan *plan, int64_t b) {
     const struct rapt_problem *p = &plan->problem;
-    /* Weights are scores of keys by lanes; and a few rows read keys and values as they lie. */
+    /* Weights and what is watched are of keys by lanes; and a few rows read keys and values as they
+     * lie. */
     return row_count(plan, b) <= plan->kernels->few_rows && p->weights.dtype == RAPT_NONE &&
-           is_dense(&p->key) && is_dense(&p->value);
+           rapt_watched(p) == 0 && p->top_count == 0 && is_dense(&p->key) && is_dense(&p->value);
 }
 
 int64_t rapt_panels(const struct rapt_plan *plan, int64_t b) {
@@ -86,10 +88,11 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     const struct rapt_kernels *kernels = plan->kernels;
     struct rapt_scratch *s = &plan->scratch;
     const int64_t width = kernels->panel_rows, few_rows = kernels->few_rows;
-    /* out, max, sum, seen; query, slope, and three int64_t of every lane */
-    const int64_t state = p->value_dim + 3;
+    /* out, max, sum, seen; query, slope, and three int64_t of every lane; the
+     * largest weights */
+    const int64_t state = rapt_state_floats(p);
     plan->part_floats = padded(state * plan->part_width);
-    s->panel_floats = padded((state + p->head_dim + 7) * width);
+    s->panel_floats = padded((state + p->head_dim + 7 + 2 * p->top_count) * width);
     const bool wide_mask = p->mask.dtype != RAPT_NONE && p->mask.dtype != RAPT_F32;
     s->row_floats = rapt_max(p->query.dtype == RAPT_F32 ? 0 : p->head_dim,
                              p->out.dtype == RAPT_F32 ? 0 : p->value_dim);
@@ -114,7 +117,7 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     TAKE(staged_key, plan->stage_key ? padded(staged * p->head_dim) : 0);
     TAKE(staged_value, plan->stage_value ? padded(staged * p->value_dim) : 0);
 #undef TAKE
-    s->floats = used;
+    s->floats = used > plan->second.floats ? used : plan->second.floats;
 }
 
 static rapt_status too_large(const struct rapt_problem *p) {
@@ -236,23 +239,30 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
         return too_large(p);
     threads = rapt_threads_for(all.flops, threads);
 
-    const int64_t row_bytes = (p->head_dim + p->value_dim) * (int64_t)sizeof(float);
+    const int64_t row_floats = p->head_dim + p->value_dim + rapt_watched(p) + 2 * p->top_count;
+    const int64_t row_bytes = row_floats * (int64_t)sizeof(float);
     const int64_t shares = (int64_t)threads * TASKS_PER_THREAD;
     int64_t together = rapt_min(all.panels / shares, PANEL_BYTES_MAX / (row_bytes * width));
     plan->panels_per_task = rapt_max(1, rapt_min(together, RAPT_PANELS_MAX));
-    /* The weights need the softmax's result, which a split has at the end only. */
-    const bool splits = threads > 1 && p->weights.dtype == RAPT_NONE;
+    /* The weights need the softmax's result, which a split has at the end only, and the largest of
+     * them go by the order of all keys. */
+    const bool splits = threads > 1 && p->weights.dtype == RAPT_NONE && p->top_count == 0;
     plan->split_cost = splits ? rapt_max(1, (int64_t)(all.cost / (double)shares)) : INT64_MAX;
     divide(plan);
-    plan->threads = (int)rapt_max(1, rapt_min(threads, plan->task_count));
+    if (p->received.dtype != RAPT_NONE && !rapt_received_sizes(plan, threads))
+        return too_large(p);
+    plan->threads =
+        (int)rapt_max(1, rapt_min(threads, rapt_max(plan->task_count, plan->second.tasks)));
 
     plan->stage_key = wants_staging(plan, &p->key);
     plan->stage_value = wants_staging(plan, &p->value);
     lay_out_scratch(plan);
-    size_t scratch, parts, bytes;
+    size_t scratch, parts, results, bytes;
     if (__builtin_mul_overflow(plan->scratch.floats * sizeof(float), plan->threads, &scratch) ||
         __builtin_mul_overflow(plan->part_floats * sizeof(float), plan->part_count, &parts) ||
-        __builtin_add_overflow(scratch, parts, &bytes) || bytes > PTRDIFF_MAX)
+        __builtin_mul_overflow(sizeof(float), plan->second.results, &results) ||
+        __builtin_add_overflow(scratch, parts, &bytes) ||
+        __builtin_add_overflow(bytes, results, &bytes) || bytes > PTRDIFF_MAX)
         return too_large(p);
     return RAPT_OK;
 }

@@ -49,6 +49,14 @@ struct rapt_scratch {
     size_t floats; /* all of a thread's */
 };
 
+/* The pass that finds what keys receive, after all tasks; nothing if that isn't asked for. */
+struct rapt_second {
+    int64_t panels; /* of keys that go through the queries together, at most */
+    int64_t tasks_per_head, tasks;
+    int64_t results; /* floats that the first pass leaves for it */
+    size_t floats;   /* of a thread's scratch */
+};
+
 struct rapt_plan {
     struct rapt_problem problem;
     void *numbers;            /* the memory of the problem's arrays */
@@ -73,6 +81,7 @@ struct rapt_plan {
     struct rapt_split *splits;
     size_t part_floats;
 
+    struct rapt_second second;
     struct rapt_scratch scratch;
 };
 

@@ -17,6 +17,8 @@ struct rapt_problem {
     rapt_tensor query, key, value, out;
     /* dtype RAPT_NONE: absent; broadcast strides are 0, also that of the batch of ragged tensors */
     rapt_tensor key_scale, value_scale, mask, alibi, sink, lse, max, weights;
+    rapt_tensor entropy, top_weight, top_key, distance, segments, diagonals, received;
+    int64_t top_count, segment_count, diagonal_count; /* 0: absent */
     rapt_weights_kind weights_kind;
 
     float scale, softcap;
@@ -25,10 +27,18 @@ struct rapt_problem {
 
     /* [batch], or NULL for 0, that of the view, and no start */
     const int64_t *q_offset, *kv_lens, *mask_start;
-    const int64_t *cu_q, *cu_k; /* [batch + 1] or NULL: not ragged */
-    const int32_t *block_table; /* [batch][block_table_stride] if paged */
+    const int64_t *segment_bounds;   /* [segment_count + 1] */
+    const int64_t *diagonal_offsets; /* [diagonal_count] */
+    const int64_t *cu_q, *cu_k;      /* [batch + 1] or NULL: not ragged */
+    const int32_t *block_table;      /* [batch][block_table_stride] if paged */
     int64_t block_table_stride;
 };
+
+/* Most of the largest weights of a query, segments of its keys, or diagonals. */
+enum { RAPT_WATCHED_MAX = 1024 };
+
+/* Diagonals' offsets: the kernels have them as floats. */
+#define RAPT_DIAGONAL_MAX ((int64_t)1 << 20)
 
 /* Offsets beyond this are refused; a window of RAPT_WINDOW_MAX is open at any such position. */
 #define RAPT_POSITION_MAX ((int64_t)1 << 60)
@@ -93,6 +103,34 @@ static inline struct rapt_range rapt_key_range(const struct rapt_problem *p, int
                                                int64_t query) {
     const struct rapt_range keys = rapt_key_bounds(p, b, query);
     return keys.first < keys.last ? keys : (struct rapt_range){0, 0};
+}
+
+/* The other way round: the queries that attend a key as far as that goes. */
+static inline struct rapt_range rapt_query_range(const struct rapt_problem *p, int64_t b,
+                                                 int64_t key) {
+    const int64_t at = key - (p->q_offset ? p->q_offset[b] : 0); /* the query of that position */
+    struct rapt_range queries = {0, rapt_q_len(p, b)};
+    if (p->causal)
+        queries.first = rapt_max(queries.first, at);
+    if (p->window_right >= 0)
+        queries.first = rapt_max(queries.first, at - p->window_right);
+    if (p->window_left >= 0)
+        queries.last = rapt_min(queries.last, at + p->window_left + 1);
+    if (key >= rapt_kv_len(p, b) || (p->mask_start && key >= p->mask_start[b] + p->mask.shape[3]) ||
+        queries.first >= queries.last)
+        return (struct rapt_range){0, 0};
+    return queries;
+}
+
+/* Numbers per row that are watched on the way: they belong to the state of the softmax. */
+static inline int64_t rapt_watched(const struct rapt_problem *p) {
+    return (p->entropy.dtype != RAPT_NONE) + (p->distance.dtype != RAPT_NONE) + p->segment_count +
+           p->diagonal_count;
+}
+
+/* Of a lane: out, max, sum, seen and what is watched. */
+static inline int64_t rapt_state_floats(const struct rapt_problem *p) {
+    return p->value_dim + 3 + rapt_watched(p);
 }
 
 /*

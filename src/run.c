@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -8,11 +9,12 @@
 #    include <omp.h>
 #endif
 
+#include "received.h"
 #include "task.h"
 
 /* What the slices of one run share. It lies at the start of the workspace, zero between runs. */
 struct team {
-    atomic_int_fast64_t next_task;
+    atomic_int_fast64_t next_task, tasks_done, next_second;
     atomic_int finished;                    /* slices */
     _Alignas(RAPT_ALIGN) atomic_int done[]; /* tasks of each split */
 };
@@ -37,6 +39,7 @@ size_t rapt_run_workspace(const struct rapt_plan *plan, int slices) {
     size_t floats, bytes;
     if (__builtin_mul_overflow((size_t)slices, plan->scratch.floats, &floats) ||
         __builtin_add_overflow(floats, parts, &floats) ||
+        __builtin_add_overflow(floats, (size_t)plan->second.results, &floats) ||
         __builtin_mul_overflow(floats, sizeof(float), &bytes) ||
         __builtin_add_overflow(bytes, RAPT_ALIGN + team_bytes(plan), &bytes))
         return SIZE_MAX; /* more than anyone has */
@@ -52,12 +55,27 @@ static struct team *find_team(void *workspace) {
     return (void *)(((uintptr_t)workspace + RAPT_ALIGN - 1) & ~(uintptr_t)(RAPT_ALIGN - 1));
 }
 
+/* Tasks of the second pass, after all of the first. Those that aren't done are run by others who
+ * wait for nothing, so they will be. */
+static void run_second(const struct rapt_plan *plan, const rapt_attention_data *data,
+                       struct team *team, float *scratch, const float *results) {
+    while (atomic_load(&team->tasks_done) < plan->task_count)
+        sched_yield();
+    for (;;) {
+        const int64_t i = atomic_fetch_add_explicit(&team->next_second, 1, memory_order_relaxed);
+        if (i >= plan->second.tasks)
+            break;
+        rapt_received_run(plan, data, i, scratch, results);
+    }
+}
+
 void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int slice,
                     int slices, void *workspace) {
     struct team *team = find_team(workspace);
     float *all_scratch = (float *)(void *)((char *)team + team_bytes(plan));
     float *scratch = all_scratch + (size_t)slice * plan->scratch.floats;
     float *parts = all_scratch + (size_t)slices * plan->scratch.floats;
+    float *results = parts + (size_t)plan->part_count * plan->part_floats;
     fenv_t callers;
     rapt_enter_environment(&callers);
     for (;;) {
@@ -65,18 +83,24 @@ void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *dat
         if (i >= plan->task_count)
             break;
         const struct rapt_task *task = &plan->tasks[i];
-        rapt_task_run(plan, data, task, scratch, parts);
+        rapt_task_run(plan, data, task, scratch, parts, results);
         /* Who finishes a split last joins it, and nobody waits. */
         if (task->split >= 0 &&
             atomic_fetch_add(&team->done[task->split], 1) == plan->splits[task->split].tasks - 1) {
             atomic_store_explicit(&team->done[task->split], 0, memory_order_relaxed);
-            rapt_task_join(plan, data, task, scratch, parts);
+            rapt_task_join(plan, data, task, scratch, parts, results);
         }
+        if (plan->second.tasks > 0)
+            atomic_fetch_add(&team->tasks_done, 1);
     }
+    if (plan->second.tasks > 0)
+        run_second(plan, data, team, scratch, results);
     fesetenv(&callers);
     /* The last one leaves the workspace as it was found. */
     if (atomic_fetch_add(&team->finished, 1) == slices - 1) {
         atomic_store(&team->next_task, 0);
+        atomic_store(&team->tasks_done, 0);
+        atomic_store(&team->next_second, 0);
         atomic_store(&team->finished, 0);
     }
 }

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "task.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "row.h"
 #include "worker.h"
-
-static const float log2_e = 0x1.715476p+0f;
 
 /* Which keys each lane attends, and where its query is. */
 static void find_keys(const struct worker *w, struct work_panel *panel) {
@@ -39,24 +36,43 @@ static void find_slopes(const struct worker *w, struct work_panel *panel) {
     const rapt_tensor *alibi = &w->plan->problem.alibi;
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, alibi, panel->lanes, offsets);
-    for (int lane = 0; lane < panel->lanes; lane++) {
-        const float slope = ((const float *)w->data->alibi)[offsets[lane]] * log2_e;
-        /* Infinity times the distance 0 would be NaN. A NaN stays. */
-        panel->slope[lane] = slope > FLT_MAX ? FLT_MAX : slope < -FLT_MAX ? -FLT_MAX : slope;
-    }
-}
-
-/* The queries' factor. A softcap comes before log2(e). */
-static float query_factor(const struct rapt_problem *p) {
-    return p->softcap > 0 ? p->scale : p->scale * log2_e;
+    for (int lane = 0; lane < panel->lanes; lane++)
+        panel->slope[lane] = rapt_slope(((const float *)w->data->alibi)[offsets[lane]]);
 }
 
 /* Lets a panel's state be what lies at `at`. */
-static void place_state(struct rapt_panel *panel, float *at) {
+static void place_state(const struct rapt_problem *p, struct rapt_panel *panel, float *at) {
+    const int width = panel->width;
     panel->out = at;
-    panel->max = panel->out + panel->value_dim * panel->width;
-    panel->sum = panel->max + panel->width;
-    panel->seen = panel->sum + panel->width;
+    panel->max = panel->out + panel->value_dim * width;
+    panel->sum = panel->max + width;
+    panel->seen = panel->sum + width;
+    float *watched = panel->seen + width;
+    if (p->entropy.dtype != RAPT_NONE) {
+        panel->watch.entropy = watched;
+        watched += width;
+    }
+    if (p->distance.dtype != RAPT_NONE) {
+        panel->watch.distance = watched;
+        watched += width;
+    }
+    panel->watch.segments = (int)p->segment_count;
+    panel->watch.bounds = p->segment_bounds;
+    panel->watch.mass = watched;
+    panel->watch.diagonals = (int)p->diagonal_count;
+    panel->watch.offsets = p->diagonal_offsets;
+    panel->watch.diagonal = watched + p->segment_count * width;
+}
+
+/* The largest weights of all chunks, none yet, from `at` on. */
+static void place_top(const struct rapt_problem *p, struct rapt_panel *panel, float *at) {
+    const int64_t count = p->top_count * panel->width;
+    panel->watch.top = (int)p->top_count;
+    panel->watch.top_weight = at;
+    panel->watch.top_key = at + count;
+    memset(panel->watch.top_key, 0xff, (size_t)count * sizeof *at); /* -1 */
+    for (int64_t i = 0; i < count; i++)
+        panel->watch.top_weight[i] = -INFINITY;
 }
 
 /* Scratch of a panel: what its lanes attend, queries, and the state of all chunks. */
@@ -78,7 +94,9 @@ static void place_panel(struct worker *w, int index, float *scratch) {
         .value_dim = p->value_dim,
         .query = panel->slope + width,
     };
-    place_state(&panel->kernel, panel->kernel.query + p->head_dim * width);
+    float *state = panel->kernel.query + p->head_dim * width;
+    place_state(p, &panel->kernel, state);
+    place_top(p, &panel->kernel, state + rapt_state_floats(p) * width);
     panel->total = panel->kernel;
     panel->begun = false;
     find_keys(w, panel);
@@ -92,7 +110,7 @@ static void read_queries(struct worker *w, struct work_panel *panel) {
     const int64_t channels = p->head_dim;
     if (!w->is_few) {
         rapt_gather_rows(w, panel, &p->query, w->data->query, 0, channels, panel->kernel.query);
-        kernels->scale(panel->kernel.query, query_factor(p), channels * panel->kernel.width);
+        kernels->scale(panel->kernel.query, rapt_query_factor(p), channels * panel->kernel.width);
         return;
     }
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
@@ -100,7 +118,7 @@ static void read_queries(struct worker *w, struct work_panel *panel) {
     for (int r = 0; r < panel->lanes; r++)
         rapt_read_row(w->plan->kernels, w->few.query + r * channels, &p->query, w->data->query,
                       offsets[r], 1, channels);
-    kernels->scale(w->few.query, query_factor(p), channels * panel->lanes);
+    kernels->scale(w->few.query, rapt_query_factor(p), channels * panel->lanes);
 }
 
 /* The scratch of a few rows, at multiples of a cache line. */
@@ -239,7 +257,7 @@ static void attend_chunk(struct worker *w, struct work_panel *panel, struct rapt
         panel->begun = true;
         return;
     }
-    place_state(&panel->kernel, w->part);
+    place_state(&w->plan->problem, &panel->kernel, w->part);
     kernels->clear(&panel->kernel);
     attend_keys(w, panel, keys);
     kernels->join(&panel->total, &panel->kernel);
@@ -256,34 +274,6 @@ static void run_chunk(struct worker *w, int64_t chunk) {
         rapt_stage(w, meet(all_keys(w), keys));
     for (int i = 0; i < w->task->panels; i++)
         attend_chunk(w, &w->panel[i], meet(w->panel[i].keys, keys));
-}
-
-/* A result of every row of a panel, if it is asked for. */
-static void write_statistic(const struct worker *w, const struct work_panel *panel,
-                            const rapt_tensor *t, void *data, const float *lanes) {
-    if (t->dtype == RAPT_NONE)
-        return;
-    const int count = (int)(panel->rows.last - panel->rows.first);
-    int64_t offsets[RAPT_PANEL_ROWS_MAX];
-    rapt_lane_offsets(w, panel, t, count, offsets);
-    for (int lane = 0; lane < count; lane++)
-        ((float *)data)[offsets[lane]] = lanes[lane];
-}
-
-static void write_panel(const struct worker *w, const struct work_panel *panel) {
-    const struct rapt_problem *p = &w->plan->problem;
-    float *sink = p->sink.dtype == RAPT_NONE ? NULL : w->first;
-    float *lse = p->lse.dtype == RAPT_NONE ? NULL : w->last;
-    float *top = p->max.dtype == RAPT_NONE ? NULL : w->position;
-    int64_t offsets[RAPT_PANEL_ROWS_MAX];
-    if (sink)
-        rapt_lane_offsets(w, panel, &p->sink, panel->total.width, offsets);
-    for (int lane = 0; sink && lane < panel->total.width; lane++)
-        sink[lane] = ((const float *)w->data->sink)[offsets[lane]];
-    w->plan->kernels->finish(&panel->total, sink, lse, top);
-    rapt_scatter_rows(w, panel, &p->out, w->data->out, 0, p->value_dim, panel->total.out);
-    write_statistic(w, panel, &p->lse, w->data->lse, lse);
-    write_statistic(w, panel, &p->max, w->data->max, top);
 }
 
 /* Keys that the output `weights` shows something else of than that they aren't attended. */
@@ -349,14 +339,14 @@ static float *part_of(const struct rapt_plan *plan, const struct rapt_task *task
 static void run_parts(struct worker *w, float *parts) {
     struct work_panel *panel = &w->panel[0];
     for (int64_t chunk = w->task->chunks.first; chunk < w->task->chunks.last; chunk++) {
-        place_state(&panel->kernel, part_of(w->plan, w->task, chunk, parts));
+        place_state(&w->plan->problem, &panel->kernel, part_of(w->plan, w->task, chunk, parts));
         w->plan->kernels->clear(&panel->kernel);
         attend_keys(w, panel, meet(panel->keys, chunk_keys(w, chunk)));
     }
 }
 
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
-                   const struct rapt_task *task, float *scratch, float *parts) {
+                   const struct rapt_task *task, float *scratch, float *parts, float *results) {
     struct worker w;
     make_worker(&w, plan, data, task, scratch);
     for (int i = 0; i < task->panels; i++)
@@ -370,21 +360,21 @@ void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data
     for (int64_t chunk = task->chunks.first; chunk < task->chunks.last; chunk++)
         run_chunk(&w, chunk);
     for (int i = 0; i < task->panels; i++)
-        write_panel(&w, &w.panel[i]);
+        rapt_write_panel(&w, &w.panel[i], results);
     if (plan->problem.weights.dtype != RAPT_NONE)
         write_weights(&w);
 }
 
 void rapt_task_join(const struct rapt_plan *plan, const rapt_attention_data *data,
-                    const struct rapt_task *task, float *scratch, float *parts) {
+                    const struct rapt_task *task, float *scratch, float *parts, float *results) {
     struct worker w;
     make_worker(&w, plan, data, task, scratch);
     struct work_panel *panel = &w.panel[0];
     const struct rapt_range chunks = plan->splits[task->split].chunks;
     plan->kernels->clear(&panel->total);
     for (int64_t chunk = chunks.first; chunk < chunks.last; chunk++) {
-        place_state(&panel->kernel, part_of(plan, task, chunk, parts));
+        place_state(&plan->problem, &panel->kernel, part_of(plan, task, chunk, parts));
         plan->kernels->join(&panel->total, &panel->kernel);
     }
-    write_panel(&w, panel);
+    rapt_write_panel(&w, panel, results);
 }

@@ -7,13 +7,14 @@
 
 /*
  * scratch: plan->scratch.floats floats, aligned to RAPT_ALIGN, this thread's own. parts:
- * plan->part_count times part_floats, which all threads share.
+ * plan->part_count times part_floats, which all threads share. results: what the rows leave for
+ * the second pass, plan->second.results floats.
  */
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
-                   const struct rapt_task *task, float *scratch, float *parts);
+                   const struct rapt_task *task, float *scratch, float *parts, float *results);
 
 /* After all tasks of a split: joins its parts and writes the results of its panel. */
 void rapt_task_join(const struct rapt_plan *plan, const rapt_attention_data *data,
-                    const struct rapt_task *task, float *scratch, float *parts);
+                    const struct rapt_task *task, float *scratch, float *parts, float *results);
 
 #endif

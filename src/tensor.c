@@ -13,6 +13,8 @@ int64_t rapt_dtype_size(rapt_dtype dtype) {
     case RAPT_F16:
     case RAPT_BF16:
         return 2;
+    case RAPT_I32:
+        return 4;
     case RAPT_Q8_0:
         return 34;
     }

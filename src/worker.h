@@ -81,6 +81,14 @@ void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, c
 void rapt_fetch_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
                      const void *data, int64_t first, int64_t last);
 
+/* The queries' factor; a head's slope in units of log2; and a block that nothing masks. */
+float rapt_query_factor(const struct rapt_problem *p);
+float rapt_slope(float given);
+struct rapt_block rapt_new_block(const struct rapt_problem *p, struct rapt_range keys);
+
+/* Turns a panel's state into its results and writes all but the weights. results: see task.h. */
+void rapt_write_panel(const struct worker *w, const struct work_panel *panel, float *results);
+
 /* Copies rows of keys and values to dense ones of f32, where the plan wants that. */
 void rapt_stage(struct worker *w, struct rapt_range keys);
 

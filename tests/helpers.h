@@ -85,8 +85,34 @@ struct form {
     int64_t window_left, window_right;
     float softcap;
     rapt_dtype mask;
-    bool lse, weights;
+    bool lse, weights, watched;
 };
+
+/* Every output of a problem, in the order of the args. */
+enum { OUTPUTS = 11 };
+static inline rapt_tensor *output_of(rapt_attention_args *args, int i) {
+    rapt_tensor *all[OUTPUTS] = {&args->out,       &args->lse,      &args->max,
+                                 &args->weights,   &args->entropy,  &args->top_weight,
+                                 &args->top_key,   &args->distance, &args->segments,
+                                 &args->diagonals, &args->received};
+    return all[i];
+}
+
+/* What tells of the weights, for queries of shape (b, h, s) and `sequences` of so many keys. */
+static inline void add_watched(rapt_attention_args *args, int64_t b, int64_t h, int64_t s,
+                               int64_t sequences, int64_t columns) {
+    static const int64_t bounds[] = {1, 3, 3, 60}, offsets[] = {0, -1, 7, -40};
+    enum { TOP = 5, SEGMENTS = sizeof bounds / sizeof *bounds - 1, DIAGONALS = 4 };
+    args->entropy = new_tensor(RAPT_F32, b, h, s, 1);
+    args->top_weight = new_tensor(RAPT_F32, b, h, s, TOP);
+    args->top_key = new_tensor(RAPT_I32, b, h, s, TOP);
+    args->distance = new_tensor(RAPT_F32, b, h, s, 1);
+    args->segments = new_tensor(RAPT_F32, b, h, s, SEGMENTS);
+    args->segment_bounds = bounds;
+    args->diagonals = new_tensor(RAPT_F32, b, h, s, DIAGONALS);
+    args->diagonal_offsets = offsets;
+    args->received = new_tensor(RAPT_F32, sequences, h, 1, columns);
+}
 
 /* Inputs are random and the same for each call with one seed; outputs hold canaries. */
 static inline rapt_attention_args new_problem(const struct form *f, uint64_t seed) {
@@ -102,6 +128,8 @@ static inline rapt_attention_args new_problem(const struct form *f, uint64_t see
         args.lse = new_tensor(RAPT_F32, f->batch, f->q_heads, f->q_len, 1);
     if (f->weights)
         args.weights = new_tensor(RAPT_F32, f->batch, f->q_heads, f->q_len, f->kv_len);
+    if (f->watched)
+        add_watched(&args, f->batch, f->q_heads, f->q_len, f->batch, f->kv_len);
     args.causal = f->causal;
     args.window_left = f->window_left ? f->window_left : -1;
     args.window_right = f->window_right ? f->window_right : -1;
@@ -110,31 +138,37 @@ static inline rapt_attention_args new_problem(const struct form *f, uint64_t see
 }
 
 static inline void free_problem(rapt_attention_args *args) {
-    rapt_tensor *all[] = {&args->query, &args->key,         &args->value, &args->key_scale,
-                          &args->mask,  &args->value_scale, &args->alibi, &args->sink,
-                          &args->out,   &args->lse,         &args->max,   &args->weights};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]->data);
+    rapt_tensor *inputs[] = {&args->query, &args->key,         &args->value, &args->key_scale,
+                             &args->mask,  &args->value_scale, &args->alibi, &args->sink};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+        free(inputs[i]->data);
+    for (int i = 0; i < OUTPUTS; i++)
+        free(output_of(args, i)->data);
 }
 
 /* Fills the outputs with canaries again. */
 static inline void reset_outputs(rapt_attention_args *args) {
-    rapt_tensor *outputs[] = {&args->out, &args->lse, &args->max, &args->weights};
-    for (int i = 0; i < 4; i++)
-        if (outputs[i]->data)
-            memset(outputs[i]->data, CANARY, bytes_of(outputs[i]));
+    for (int i = 0; i < OUTPUTS; i++)
+        if (output_of(args, i)->data)
+            memset(output_of(args, i)->data, CANARY, bytes_of(output_of(args, i)));
 }
 
 static inline bool outputs_untouched(const rapt_attention_args *args) {
-    return untouched(&args->out) && untouched(&args->lse) && untouched(&args->max) &&
-           untouched(&args->weights);
+    rapt_attention_args copy = *args;
+    bool all = true;
+    for (int i = 0; i < OUTPUTS; i++)
+        all = all && untouched(output_of(&copy, i));
+    return all;
 }
 
-/* Whether two problems of one form have the same results. */
+/* Whether two problems of one form have the same results, as far as the first asks for them. */
 static inline bool same_outputs(const rapt_attention_args *a, const rapt_attention_args *b) {
-    return same_bits(&a->out, &b->out) && (!a->lse.data || same_bits(&a->lse, &b->lse)) &&
-           (!a->max.data || same_bits(&a->max, &b->max)) &&
-           (!a->weights.data || same_bits(&a->weights, &b->weights));
+    rapt_attention_args first = *a, second = *b;
+    bool all = true;
+    for (int i = 0; i < OUTPUTS; i++)
+        all = all && (!output_of(&first, i)->data ||
+                      same_bits(output_of(&first, i), output_of(&second, i)));
+    return all;
 }
 
 static inline void expect_ok(rapt_status status) {

@@ -10,8 +10,10 @@ static const struct {
     const char *name;
     size_t in_args, in_data;
 } tensors[] = {
-    TENSOR(query), TENSOR(key), TENSOR(value), TENSOR(key_scale), TENSOR(mask),    TENSOR(alibi),
-    TENSOR(sink),  TENSOR(out), TENSOR(lse),   TENSOR(max),       TENSOR(weights),
+    TENSOR(query),    TENSOR(key),       TENSOR(value),      TENSOR(key_scale), TENSOR(mask),
+    TENSOR(alibi),    TENSOR(sink),      TENSOR(out),        TENSOR(lse),       TENSOR(max),
+    TENSOR(weights),  TENSOR(entropy),   TENSOR(top_weight), TENSOR(top_key),   TENSOR(distance),
+    TENSOR(segments), TENSOR(diagonals), TENSOR(received),
 };
 enum { TENSORS = sizeof tensors / sizeof *tensors, OUTPUT = 7 };
 

@@ -14,10 +14,11 @@ static const struct form forms[] = {
     {1, 6, 2, 167, 200, 33, 20, .causal = true, .lse = true},
     {2, 2, 1, 150, 99, 24, 40, .softcap = 3, .mask = RAPT_BOOL, .weights = true},
     {1, 4, 2, 230, 300, 64, 64, .mask = RAPT_F32, .window_left = 20, .lse = true, .weights = true},
+    {2, 4, 2, 130, 210, 33, 20, .causal = true, .watched = true},
     {1, 8, 2, 1, 5000, 80, 64, .lse = true},
     {2, 4, 1, 2, 4000, 64, 64, .mask = RAPT_F32, .lse = true},
 };
-enum { FORMS = sizeof forms / sizeof *forms, DIVIDED = 5 };
+enum { FORMS = sizeof forms / sizeof *forms, DIVIDED = 6 };
 
 /* A problem, its expected outputs, a plan of it, and a workspace for so many slices. */
 struct sliced {

@@ -65,10 +65,10 @@ typedef struct rapt_attention_args {
     /*
      * Ragged batches: sequences of different lengths, end to end in the positions of tensors whose
      * batch dimension is 1. Sequence b has the positions cu[b] to cu[b + 1] - 1; the numbers start
-     * at 0 and don't fall, a length may be 0. cu_q is for query, out, lse, max and weights; cu_k
-     * for key and value, and kv_len must be NULL. Positions after the last sequence are left alone.
-     * Either can be used without the other. Both have `sequences` + 1 numbers; `sequences` is B, 0
-     * the query's batch.
+     * at 0 and don't fall, a length may be 0. cu_q is for query, out and all outputs that have
+     * rows of queries; cu_k for key and value, and kv_len must be NULL. Positions after the last
+     * sequence are left alone. Either can be used without the other. Both have `sequences` + 1
+     * numbers; `sequences` is B, 0 the query's batch.
      *
      * Paged keys and values: their shape is (pages, Hkv, page size, D or Dv), key j of sequence b
      * is position j % (page size) of page block_table[b * block_table_stride + j / (page size)].
@@ -108,6 +108,38 @@ typedef struct rapt_attention_args {
                             or pages the longest length or more columns; nothing beyond a
                             length, which is 0, or -inf for MASKED */
     rapt_weights_kind weights_kind; /* what `weights` holds: the softmax, or scores */
+
+    /*
+     * Optional outputs that tell what a query attends without its weights ever being stored, f32
+     * but for top_key. They are of the softmax; what a sink takes is missing in them. A row without
+     * keys has 0 in all of them, and no largest weight.
+     *
+     * top_weight and top_key come together: the k largest weights of a row and their keys, the
+     * largest score first and of equal ones the lower key, k from 1 to 1024. Weights of 0 aren't
+     * among them: where there are fewer, the rest is 0 and -1; in a row that a NaN reaches, NaN and
+     * -1. With them the keys of a query aren't shared among threads.
+     *
+     * segments: what is attended of n ranges of keys, n from 1 to 1024: segment s has the keys
+     * segment_bounds[s] to segment_bounds[s + 1] - 1. The n + 1 numbers don't fall and are at least
+     * 0; keys before the first or behind the last count in none.
+     *
+     * diagonals: the weights of n keys by their place before or behind the query: of that at the
+     * query's position + diagonal_offsets[i], n from 1 to 1024, offsets of -2^20 to 2^20; 0 where
+     * there is no such key. Offsets of 0 and -1 are the token itself and the previous one.
+     *
+     * received is the sum of each key's weights over all queries of a head. It takes a second pass
+     * over queries and keys, and workspace for two numbers per query and head.
+     */
+    rapt_tensor entropy;    /* (B, Hq, Sq, 1): minus the sum of weight * log(weight), in nats */
+    rapt_tensor top_weight; /* (B, Hq, Sq, k) */
+    rapt_tensor top_key;    /* (B, Hq, Sq, k), int32 */
+    rapt_tensor distance;   /* (B, Hq, Sq, 1): sum of weight * |query's position - key's| */
+    rapt_tensor segments;   /* (B, Hq, Sq, n) */
+    const int64_t *segment_bounds;
+    rapt_tensor diagonals; /* (B, Hq, Sq, n) */
+    const int64_t *diagonal_offsets;
+    rapt_tensor received; /* (B, Hq, 1, Skv), also of ragged queries B; with cu_k or pages the
+                             longest length or more columns, 0 beyond a length */
 
     float scale;   /* factor of every score, finite and > 0; 0 means 1 / sqrt(D) */
     float softcap; /* c > 0 turns a score s into c * tanh(s / c); 0 means none */
@@ -162,6 +194,7 @@ typedef struct rapt_plan rapt_plan;
 typedef struct rapt_attention_data {
     const void *query, *key, *value, *key_scale, *value_scale, *mask, *alibi, *sink;
     void *out, *lse, *max, *weights;
+    void *entropy, *top_weight, *top_key, *distance, *segments, *diagonals, *received;
 } rapt_attention_data;
 
 /* The pointers that args hold. */
@@ -179,6 +212,13 @@ static inline rapt_attention_data rapt_attention_data_of(const rapt_attention_ar
     data.lse = args->lse.data;
     data.max = args->max.data;
     data.weights = args->weights.data;
+    data.entropy = args->entropy.data;
+    data.top_weight = args->top_weight.data;
+    data.top_key = args->top_key.data;
+    data.distance = args->distance.data;
+    data.segments = args->segments.data;
+    data.diagonals = args->diagonals.data;
+    data.received = args->received.data;
     return data;
 }
 
@@ -194,7 +234,7 @@ RAPT_API void rapt_plan_destroy(rapt_plan *plan);
 /*
  * Bytes of workspace that one run needs: O(threads), whatever the number of queries and keys. Where
  * there are so few queries that threads share a head's keys, it also holds the outputs of those
- * queries for every few hundred keys.
+ * queries for every few hundred keys; and for `received`, two numbers per query.
  */
 RAPT_API size_t rapt_plan_workspace_size(const rapt_plan *plan);
 
@@ -217,7 +257,8 @@ RAPT_API rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_d
  * or side by side; they take the plan's tasks off a counter, so none is late. All slices of a run
  * use one workspace of rapt_plan_slices_workspace_size() bytes, which is all zero before its first
  * run, and fit for the next one when the last slice has returned. Any number of slices gives the
- * same bits. Make the plan with as many threads, which is what the work is divided for.
+ * same bits. Make the plan with as many threads, which is what the work is divided for. Only for
+ * `received` a slice waits: after the first pass, for tasks of it that other threads still run.
  */
 RAPT_API size_t rapt_plan_slices_workspace_size(const rapt_plan *plan, int slices);
 RAPT_API rapt_status rapt_plan_run_slice(const rapt_plan *plan, const rapt_attention_data *data,

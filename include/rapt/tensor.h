@@ -19,6 +19,7 @@ typedef enum rapt_dtype {
     RAPT_BF16 = 4, /* the upper half of an f32 */
     RAPT_I8 = 5,   /* signed, times a scale that stands elsewhere */
     RAPT_Q8_0 = 6, /* 32 elements in 34 bytes: an f16 scale, then 32 int8; GGML's block_q8_0 */
+    RAPT_I32 = 7,  /* signed integers, which only the output top_key is of */
 } rapt_dtype;
 
 /*

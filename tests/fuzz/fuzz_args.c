@@ -74,13 +74,14 @@ static rapt_tensor next_tensor(struct input *in, rapt_dtype dtype, int64_t b, in
     return t;
 }
 
-enum { SEQUENCES = 2, COLUMNS = 6 };
+enum { SEQUENCES = 2, COLUMNS = 6, WATCHED = 3 };
 
 /* What args point to, beside tensors. */
 struct lists {
     int64_t q_offset[SEQUENCES], kv_len[SEQUENCES], mask_start[SEQUENCES];
     int64_t cu_q[SEQUENCES + 1], cu_k[SEQUENCES + 1];
     int32_t table[SEQUENCES * COLUMNS];
+    int64_t bounds[WATCHED + 1], offsets[WATCHED];
 };
 
 /* Sizes of the problem that tensors are made for. */
@@ -91,7 +92,8 @@ struct sizes {
 /* Mostly a number of 0 to most. */
 static int64_t next_within(struct input *in, int64_t most) {
     const int64_t number = next_number(in);
-    return number >= 0 && number < 36 && most >= 0 ? number % (most + 1) : number;
+    return number >= 0 && number < 36 && most >= 0 && most < INT64_MAX ? number % (most + 1)
+                                                                       : number;
 }
 
 /* Mostly lengths of 0 to each, cumulated. */
@@ -160,6 +162,41 @@ static void next_tensors(struct input *in, const struct sizes *n, rapt_attention
     }
 }
 
+/* What tells of the weights. */
+static void next_watched(struct input *in, const struct sizes *n, rapt_attention_args *args,
+                         struct lists *lists) {
+    const int64_t *q = args->query.shape;
+    const uint8_t options = next_byte(in);
+    if (options & 1)
+        args->entropy = next_tensor(in, RAPT_F32, q[0], q[1], q[2], 1);
+    if (options & 2) {
+        const int64_t count = next_within(in, 5);
+        args->top_weight = next_tensor(in, RAPT_F32, q[0], q[1], q[2], count);
+        args->top_key = next_tensor(in, RAPT_I32, q[0], q[1], q[2], count);
+    }
+    if (options & 4)
+        args->distance = next_tensor(in, RAPT_F32, q[0], q[1], q[2], 1);
+    if (options & 8) {
+        args->segments = next_tensor(in, RAPT_F32, q[0], q[1], q[2], WATCHED);
+        args->segments.shape[3] = WATCHED; /* as many as there are bounds */
+        for (int i = 0; i <= WATCHED; i++)
+            lists->bounds[i] = (int64_t)((uint64_t)(i ? lists->bounds[i - 1] : 0) +
+                                         (uint64_t)next_within(in, n->kv_len));
+        args->segment_bounds = lists->bounds;
+    }
+    if (options & 16) {
+        args->diagonals = next_tensor(in, RAPT_F32, q[0], q[1], q[2], WATCHED);
+        args->diagonals.shape[3] = WATCHED;
+        for (int i = 0; i < WATCHED; i++)
+            lists->offsets[i] = next_number(in);
+        args->diagonal_offsets = lists->offsets;
+    }
+    const int64_t columns =
+        args->block_table ? (int64_t)((uint64_t)args->key.shape[2] * COLUMNS) : n->kv_len;
+    if (options & 32)
+        args->received = next_tensor(in, RAPT_F32, n->batch, q[1], 1, columns);
+}
+
 static rapt_attention_args next_args(struct input *in, struct lists *lists) {
     static const char *const names[] = {"scalar", "avx2", "avx512", "neon", "", NULL};
     rapt_attention_args args = rapt_attention_defaults();
@@ -199,6 +236,8 @@ static rapt_attention_args next_args(struct input *in, struct lists *lists) {
         args.softcap = next_float(in);
         args.threads = (int)next_number(in);
     }
+    if (options & 32)
+        next_watched(in, &sizes, &args, lists);
     if (options & 128)
         args.isa = names[next_byte(in) % 6];
     return args;
@@ -228,9 +267,11 @@ static void *back(struct input *in, rapt_tensor *t) {
 }
 
 static void run(struct input *in, rapt_attention_args *args, const rapt_plan *plan) {
-    rapt_tensor *tensors[] = {&args->query, &args->key,  &args->value,     &args->mask,
-                              &args->out,   &args->lse,  &args->weights,   &args->max,
-                              &args->alibi, &args->sink, &args->key_scale, &args->value_scale};
+    rapt_tensor *tensors[] = {
+        &args->query,     &args->key,         &args->value,     &args->mask,       &args->out,
+        &args->lse,       &args->weights,     &args->max,       &args->alibi,      &args->sink,
+        &args->key_scale, &args->value_scale, &args->entropy,   &args->top_weight, &args->top_key,
+        &args->distance,  &args->segments,    &args->diagonals, &args->received};
     enum { TENSORS = sizeof tensors / sizeof *tensors };
     void *memory[TENSORS] = {NULL};
     int backed = 0;

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "received.h"
+
+#include <float.h>
+
+#include "row.h"
+#include "worker.h"
+
+/* Some keys of a sequence and head, as lanes. */
+struct key_panel {
+    struct rapt_panel kernel; /* its queries are the keys */
+    int keys;
+    int64_t first_key;
+    int64_t *first, *last;     /* [width]: the queries that attend each key */
+    struct rapt_range queries; /* that attend any of them */
+    struct rapt_range whole;   /* that attend all of them */
+    float *received;           /* [width] */
+};
+
+/* A thread at work on a task. */
+struct receiver {
+    const struct rapt_plan *plan;
+    const rapt_attention_data *data;
+    int64_t batch, head;
+    const float *results; /* of the head's queries */
+    float *rows;          /* [width][head_dim], keys before they are transposed */
+    float *queries;       /* [key_block][head_dim] */
+    float *scores, *bias, *bounds;
+    int count;
+    struct key_panel panel[RAPT_PANELS_MAX];
+};
+
+static size_t lines(int64_t floats) {
+    const size_t line = RAPT_ALIGN / sizeof(float);
+    return ((size_t)floats + line - 1) / line * line;
+}
+
+/* Floats of a panel: keys, received, max, seen, and its lanes' queries as two int64_t. */
+static size_t panel_floats(const struct rapt_plan *plan) {
+    return lines((plan->problem.head_dim + 3 + 4) * plan->kernels->panel_rows);
+}
+
+/* What the panels of a task share. */
+static size_t shared_floats(const struct rapt_plan *plan) {
+    const int64_t width = plan->kernels->panel_rows, channels = plan->problem.head_dim;
+    return lines(width * channels) + lines(plan->key_block * channels) +
+           2 * lines(plan->key_block * width) + lines(4 * width);
+}
+
+bool rapt_received_sizes(struct rapt_plan *plan, int threads) {
+    const struct rapt_problem *p = &plan->problem;
+    struct rapt_second *s = &plan->second;
+    const int64_t columns = p->received.shape[3], heads = p->batch * p->q_heads;
+    const int64_t panels = rapt_divide_up(columns, plan->kernels->panel_rows);
+    const int64_t share = heads * panels / ((int64_t)threads * 4);
+    s->panels = rapt_max(1, rapt_min(share, RAPT_PANELS_MAX));
+    s->tasks_per_head = rapt_divide_up(panels, s->panels);
+    s->tasks = heads * s->tasks_per_head;
+    s->floats = shared_floats(plan) + (size_t)s->panels * panel_floats(plan);
+    const int64_t *shape = p->query.shape;
+    return !__builtin_mul_overflow(shape[0] * shape[1], 2 * shape[2], &s->results);
+}
+
+int64_t rapt_received_result(const struct rapt_problem *p, int64_t b, int64_t head, int64_t query) {
+    const int64_t row = ((p->cu_q ? 0 : b) * p->q_heads + head) * p->query.shape[2];
+    return 2 * (row + rapt_q_first(p, b) + query);
+}
+
+/* The keys of a panel in its lanes; the last one stands for those that it could still have. */
+static void read_keys(struct receiver *r, struct key_panel *panel) {
+    const struct rapt_problem *p = &r->plan->problem;
+    const int64_t channels = p->head_dim, kv_head = r->head / p->group;
+    const float *rows[RAPT_PANEL_ROWS_MAX];
+    for (int lane = 0; lane < panel->kernel.width; lane++) {
+        rows[lane] = r->rows + rapt_min(lane, panel->keys - 1) * channels;
+        if (lane >= panel->keys)
+            continue;
+        const int64_t key = panel->first_key + lane;
+        int64_t last;
+        const int64_t at = rapt_key_row(p, &p->key, r->batch, kv_head, key, &last);
+        float scale = 1;
+        if (p->key_scale.dtype != RAPT_NONE)
+            scale =
+                ((const float *)r->data
+                     ->key_scale)[rapt_key_row(p, &p->key_scale, r->batch, kv_head, key, &last)];
+        rapt_read_row(r->plan->kernels, r->rows + lane * channels, &p->key, r->data->key, at, scale,
+                      channels);
+    }
+    r->plan->kernels->gather(panel->kernel.query, panel->kernel.width, rows, 1, channels);
+}
+
+static void find_queries(const struct receiver *r, struct key_panel *panel) {
+    panel->queries = (struct rapt_range){INT64_MAX, 0};
+    panel->whole = (struct rapt_range){0, INT64_MAX};
+    for (int lane = 0; lane < panel->kernel.width; lane++) {
+        const int64_t key = panel->first_key + rapt_min(lane, panel->keys - 1);
+        const struct rapt_range queries = rapt_query_range(&r->plan->problem, r->batch, key);
+        panel->first[lane] = queries.first;
+        panel->last[lane] = queries.last;
+        panel->queries = rapt_join(panel->queries, queries);
+        panel->whole.first = rapt_max(panel->whole.first, queries.first);
+        panel->whole.last = rapt_min(panel->whole.last, queries.last);
+    }
+}
+
+/* Sets up a panel of keys in its scratch. */
+static void open_panel(struct receiver *r, struct key_panel *panel, int64_t first_key, int keys,
+                       float *scratch) {
+    const struct rapt_plan *plan = r->plan;
+    const int lanes = plan->kernels->lanes, width = (keys + lanes - 1) / lanes * lanes;
+    panel->keys = keys;
+    panel->first_key = first_key;
+    panel->first = (int64_t *)(void *)scratch;
+    panel->last = panel->first + width;
+    panel->kernel = (struct rapt_panel){.width = width, .head_dim = plan->problem.head_dim};
+    panel->kernel.query = (float *)(void *)(panel->last + width);
+    panel->kernel.max = panel->kernel.query + plan->problem.head_dim * width;
+    panel->kernel.seen = panel->kernel.max + width;
+    panel->received = panel->kernel.seen + width;
+    for (int lane = 0; lane < width; lane++) {
+        panel->kernel.max[lane] = -FLT_MAX;
+        panel->kernel.seen[lane] = panel->received[lane] = 0;
+    }
+    read_keys(r, panel);
+    find_queries(r, panel);
+}
+
+/* The queries of a block as the first pass has them. */
+static void read_queries(const struct receiver *r, struct rapt_range block) {
+    const struct rapt_problem *p = &r->plan->problem;
+    const int64_t channels = p->head_dim, first = rapt_q_first(p, r->batch);
+    const int64_t count = block.last - block.first;
+    for (int64_t i = 0; i < count; i++)
+        rapt_read_row(r->plan->kernels, r->queries + i * channels, &p->query, r->data->query,
+                      rapt_row_offset(&p->query, r->batch, r->head, first + block.first + i), 1,
+                      channels);
+    r->plan->kernels->scale(r->queries, rapt_query_factor(p), count * channels);
+}
+
+/* A row of the mask for a panel's keys: those before its first column are attended. */
+static void fill_row(const struct receiver *r, const struct key_panel *panel, int64_t query,
+                     float *bias) {
+    const struct rapt_problem *p = &r->plan->problem;
+    const rapt_tensor *mask = &p->mask;
+    const int64_t start = p->mask_start ? p->mask_start[r->batch] : 0;
+    const int64_t open = rapt_min(panel->keys, rapt_max(0, start - panel->first_key));
+    const int64_t column = panel->first_key + open - start;
+    /* Keys behind the last column have no queries. */
+    const int64_t columns = p->mask_start ? mask->shape[3] : INT64_MAX;
+    const int64_t count = rapt_max(0, rapt_min(panel->keys - open, columns - column));
+    const int64_t at = rapt_row_offset(mask, r->batch, r->head, rapt_q_first(p, r->batch) + query) +
+                       column * mask->stride[3];
+    for (int lane = 0; lane < panel->kernel.width; lane++)
+        bias[lane] = 0;
+    if (count > 0)
+        rapt_read_row(r->plan->kernels, bias + open, mask, r->data->mask, at, 1, count);
+}
+
+static void fill_alibi(const struct receiver *r, const struct key_panel *panel, int64_t query,
+                       struct rapt_block *block) {
+    const struct rapt_problem *p = &r->plan->problem;
+    const int width = panel->kernel.width;
+    float *slope = r->bounds + 2 * width, *position = slope + width;
+    const int64_t at = rapt_row_offset(&p->alibi, r->batch, r->head, 0);
+    const int64_t origin = query + (p->q_offset ? p->q_offset[r->batch] : 0);
+    for (int lane = 0; lane < width; lane++) {
+        slope[lane] = rapt_slope(((const float *)r->data->alibi)[at]);
+        position[lane] = (float)(panel->first_key + lane - origin);
+    }
+    block->slope = slope;
+    block->position = position;
+}
+
+/* Adds what the queries of a block give to a panel's keys. */
+static void receive(const struct receiver *r, struct key_panel *panel, struct rapt_range queries) {
+    const struct rapt_problem *p = &r->plan->problem;
+    const int width = panel->kernel.width;
+    struct rapt_block block = rapt_new_block(p, queries);
+    block.key = r->queries;
+    block.key_row = p->head_dim;
+    if (queries.first < panel->whole.first || queries.last > panel->whole.last) {
+        float *first = r->bounds, *last = r->bounds + width;
+        for (int lane = 0; lane < width; lane++) {
+            first[lane] = (float)rapt_min(block.keys, panel->first[lane] - queries.first);
+            last[lane] = (float)rapt_min(block.keys, panel->last[lane] - queries.first);
+        }
+        block.first = first;
+        block.last = last;
+    }
+    for (int i = 0; p->mask.dtype != RAPT_NONE && i < block.keys; i++)
+        fill_row(r, panel, queries.first + i, r->bias + i * width);
+    if (p->mask.dtype != RAPT_NONE)
+        block.bias = r->bias;
+    if (p->alibi.dtype != RAPT_NONE)
+        fill_alibi(r, panel, queries.first, &block);
+    r->plan->kernels->receive(&panel->kernel, &block, r->results + 2 * queries.first, r->scores,
+                              panel->received);
+}
+
+/* Writes columns of the output; keys that don't exist have received nothing. */
+static void write_received(const struct receiver *r, int64_t first, int64_t last) {
+    const rapt_tensor *t = &r->plan->problem.received;
+    float *row = (float *)r->data->received + rapt_row_offset(t, r->batch, r->head, 0);
+    for (int i = 0; i < r->count; i++) {
+        const struct key_panel *panel = &r->panel[i];
+        r->plan->kernels->rescale(panel->received, 1, panel->keys);
+        for (int lane = 0; lane < panel->keys; lane++)
+            row[first++ * t->stride[3]] = panel->received[lane];
+    }
+    while (first < last)
+        row[first++ * t->stride[3]] = 0;
+}
+
+static struct receiver make_receiver(const struct rapt_plan *plan, const rapt_attention_data *data,
+                                     int64_t task, float *scratch, const float *results) {
+    const struct rapt_problem *p = &plan->problem;
+    const int64_t width = plan->kernels->panel_rows, head = task / plan->second.tasks_per_head;
+    struct receiver r = {
+        .plan = plan, .data = data, .batch = head / p->q_heads, .head = head % p->q_heads};
+    r.results = results + rapt_received_result(p, r.batch, r.head, 0);
+    r.rows = scratch;
+    r.queries = r.rows + lines(width * p->head_dim);
+    r.scores = r.queries + lines(plan->key_block * p->head_dim);
+    r.bias = r.scores + lines(plan->key_block * width);
+    r.bounds = r.bias + lines(plan->key_block * width);
+    return r;
+}
+
+void rapt_received_run(const struct rapt_plan *plan, const rapt_attention_data *data, int64_t task,
+                       float *scratch, const float *results) {
+    const struct rapt_problem *p = &plan->problem;
+    struct receiver r = make_receiver(plan, data, task, scratch, results);
+    const int64_t width = plan->kernels->panel_rows, each = plan->second.panels * width;
+    const int64_t first = task % plan->second.tasks_per_head * each;
+    const int64_t last = rapt_min(first + each, p->received.shape[3]);
+    const int64_t keys = rapt_min(last, rapt_kv_len(p, r.batch));
+    struct rapt_range all = {INT64_MAX, 0};
+    float *at = scratch + shared_floats(plan);
+    for (int64_t key = first; key < keys; key += width, at += panel_floats(plan)) {
+        struct key_panel *panel = &r.panel[r.count++];
+        open_panel(&r, panel, key, (int)rapt_min(width, keys - key), at);
+        all = rapt_join(all, panel->queries);
+    }
+    const int64_t step = plan->key_block;
+    for (int64_t i = all.first / step * step; i < all.last; i += step) {
+        const struct rapt_range block = {i, rapt_min(i + step, rapt_q_len(p, r.batch))};
+        read_queries(&r, block);
+        for (int k = 0; k < r.count; k++)
+            if (block.first < r.panel[k].queries.last && block.last > r.panel[k].queries.first)
+                receive(&r, &r.panel[k], block);
+    }
+    write_received(&r, first, last);
+}
