@@ -223,6 +223,22 @@ static void add_corners(struct maker *m) {
     shown.softcap = 0.5f;
     shown.fill = FILL_OVERFLOW;
     add(m, shown, true);
+    /* What is watched, with few queries and many, in one chunk of keys and in several. */
+    for (int n = 0; n < 12; n++) {
+        struct attention_case c = features_base;
+        c.watch = n % 3 == 2 ? WATCH_SUMS : WATCH_ALL;
+        c.q_len = n % 2 ? 3 : 55;
+        c.kv_len = n < 8 ? 60 + 37 * n : 1000 + n;
+        c.causal = n % 4 == 1;
+        c.offset = n % 4 == 1 ? OFFSET_END : OFFSET_NONE;
+        c.sink = n % 5 == 1 ? SINK_BATCHES : SINK_NONE;
+        c.mask = n % 4 == 3 ? MASK_INFINITE : MASK_NONE;
+        c.fill = n % 6 == 4 ? FILL_EQUAL
+                 : n == 6   ? FILL_NAN_KEY
+                 : n == 7   ? FILL_LARGE
+                            : FILL_NORMAL;
+        add(m, c, true);
+    }
     /* One key is all of the weight: out is the value, as it rounds. */
     for (int storage = 0; storage < STORAGE_COUNT; storage++) {
         struct attention_case c = features_base;

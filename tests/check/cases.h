@@ -116,6 +116,15 @@ enum sink_kind {
     SINK_COUNT
 };
 
+/* What tells of the weights, besides them. */
+enum watch_kind {
+    WATCH_NONE,
+    WATCH_SUMS, /* entropy, distance, segments, diagonals */
+    WATCH_ALL,  /* also the largest, and what keys receive */
+    WATCH_COUNT
+};
+enum { CASE_TOP = 3, CASE_SEGMENTS = 4, CASE_DIAGONALS = 3 };
+
 enum fill {
     FILL_NORMAL,
     FILL_LARGE,     /* scores of about 1e4 */
@@ -152,6 +161,7 @@ struct attention_case {
     float scale, softcap;
     bool lse, max, weights;
     rapt_weights_kind weights_kind;
+    enum watch_kind watch;
     enum fill fill;
     bool quick; /* one of the few for slow variants and emulators */
 };

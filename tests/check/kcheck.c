@@ -13,6 +13,7 @@
 #include "tensors.h"
 #include "trial.h"
 #include "variations.h"
+#include "watched.h"
 
 static uint64_t hash_bits(uint64_t hash, const struct outputs *outputs) {
     for (int role = TENSOR_OUT; role < TENSOR_COUNT; role++)
@@ -38,6 +39,10 @@ static void check_case(struct trial *k) {
         if (k->c->quick)
             k->report->quick_hash = hash_bits(k->report->quick_hash, &first);
         compare_oracle(k, &first, &oracle);
+        if (k->c->watch != WATCH_NONE)
+            watched_compare(k, &t.args, &first, &oracle);
+        if (k->c->watch == WATCH_ALL)
+            watched_received(k, &t.args, &oracle);
         variations_check(k, &t, &first, planned);
         if (k->c->seed % 5 < 2 && parts_can_be_cut(k->c))
             parts_check(k, &t, &oracle);

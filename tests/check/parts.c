@@ -80,7 +80,9 @@ static void solve(struct trial *k, const rapt_attention_args *whole, int64_t fir
     args.kv_len = kv_len;
     args.out = dense(part->out, &whole->query, whole->value.shape[3]);
     args.lse = dense(part->lse, &whole->query, 1);
-    args.max = args.weights = (rapt_tensor){.dtype = RAPT_NONE};
+    for (int role = TENSOR_MAX; role < TENSOR_COUNT; role++)
+        *tensors_view(&args, role) = (rapt_tensor){.dtype = RAPT_NONE};
+    args.segment_bounds = args.diagonal_offsets = NULL;
     if (!sink)
         args.sink = (rapt_tensor){.dtype = RAPT_NONE};
     if (trial_run(k, args, &mode) && !oracle_attention(&args, &part->oracle))

@@ -26,7 +26,7 @@ uint32_t storage_nan(rapt_dtype dtype) {
 uint32_t storage_bits(rapt_dtype dtype, const void *at) {
     uint32_t bits = 0;
     uint16_t half;
-    if (dtype == RAPT_F32) {
+    if (dtype == RAPT_F32 || dtype == RAPT_I32) {
         memcpy(&bits, at, sizeof bits);
         return bits;
     }

@@ -16,6 +16,7 @@ enum { STORAGE_BLOCK = 32 }; /* elements of a q8_0 block, behind their scale in 
 static inline size_t storage_size(rapt_dtype dtype) {
     switch (dtype) {
     case RAPT_F32:
+    case RAPT_I32:
         return 4;
     case RAPT_F16:
     case RAPT_BF16:
@@ -39,6 +40,9 @@ float storage_read_half(rapt_dtype dtype, const void *at);
 /* The number at a place. */
 static inline float storage_read(rapt_dtype dtype, const void *at) {
     float number;
+    int32_t integer;
+    if (dtype == RAPT_I32)
+        return (float)*(const int32_t *)memcpy(&integer, at, sizeof integer);
     if (dtype != RAPT_F32)
         return storage_read_half(dtype, at);
     memcpy(&number, at, sizeof number);

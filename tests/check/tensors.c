@@ -17,15 +17,18 @@ static const int64_t far_away = (int64_t)1 << 60;
 
 rapt_tensor *tensors_view(rapt_attention_args *args, enum tensor_role role) {
     rapt_tensor *const views[] = {
-        &args->query, &args->key,  &args->value, &args->mask, &args->key_scale, &args->value_scale,
-        &args->alibi, &args->sink, &args->out,   &args->lse,  &args->max,       &args->weights};
+        &args->query,       &args->key,        &args->value,   &args->mask,     &args->key_scale,
+        &args->value_scale, &args->alibi,      &args->sink,    &args->out,      &args->lse,
+        &args->max,         &args->weights,    &args->entropy, &args->distance, &args->segments,
+        &args->diagonals,   &args->top_weight, &args->top_key};
     return views[role];
 }
 
 const char *tensors_name(enum tensor_role role) {
-    static const char *const names[] = {"query",     "key",         "value", "mask",
-                                        "key_scale", "value_scale", "alibi", "sink",
-                                        "out",       "lse",         "max",   "weights"};
+    static const char *const names[] = {
+        "query",   "key",      "value",    "mask",      "key_scale",  "value_scale",
+        "alibi",   "sink",     "out",      "lse",       "max",        "weights",
+        "entropy", "distance", "segments", "diagonals", "top_weight", "top_key"};
     return names[role];
 }
 
@@ -225,6 +228,16 @@ static void set_args(struct tensors *t, const struct attention_case *c) {
     t->args.scale = c->scale;
     t->args.softcap = c->softcap;
     t->args.weights_kind = c->weights_kind;
+    if (c->watch != WATCH_NONE) {
+        /* An empty segment, one of most keys, and keys beyond the last and before the first. */
+        const int64_t bounds[CASE_SEGMENTS + 1] = {1, c->kv_len / 3 + 1, c->kv_len / 3 + 1,
+                                                   c->kv_len - c->kv_len / 8, far_away};
+        memcpy(t->segment_bounds, bounds, sizeof bounds);
+        t->args.segment_bounds = t->segment_bounds;
+        const int64_t offsets[CASE_DIAGONALS] = {0, -1, c->kv_len / 2};
+        memcpy(t->diagonal_offsets, offsets, sizeof offsets);
+        t->args.diagonal_offsets = t->diagonal_offsets;
+    }
 }
 
 bool tensors_make(struct tensors *t, const struct attention_case *c, enum guard_side side) {

@@ -21,6 +21,12 @@ enum tensor_role {
     TENSOR_LSE,
     TENSOR_MAX,
     TENSOR_WEIGHTS,
+    TENSOR_ENTROPY,
+    TENSOR_DISTANCE,
+    TENSOR_SEGMENTS,
+    TENSOR_DIAGONALS,
+    TENSOR_TOP_WEIGHT,
+    TENSOR_TOP_KEY,
     TENSOR_COUNT
 };
 
@@ -32,6 +38,7 @@ struct tensors {
     rapt_attention_args args;
     int64_t q_offset[CASE_BATCH_MAX], kv_len[CASE_BATCH_MAX], mask_start[CASE_BATCH_MAX];
     int64_t q_len[CASE_BATCH_MAX], cu_q[CASE_BATCH_MAX + 1], cu_k[CASE_BATCH_MAX + 1];
+    int64_t segment_bounds[CASE_SEGMENTS + 1], diagonal_offsets[CASE_DIAGONALS];
     int order[CASE_BATCH_MAX]; /* which sequence of the case is in each place */
     struct guard memory[TENSOR_COUNT], table;
 };

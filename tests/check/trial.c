@@ -35,9 +35,11 @@ struct trial_row trial_row_of(const struct attention_case *c, size_t row) {
 
 const char *trial_place(const struct trial *k, enum tensor_role role, size_t index, char *text,
                         size_t size) {
-    const size_t channels = role == TENSOR_OUT       ? (size_t)k->c->value_dim
-                            : role == TENSOR_WEIGHTS ? (size_t)k->c->kv_len
-                                                     : 1;
+    const int several[TENSOR_COUNT] = {
+        [TENSOR_OUT] = k->c->value_dim,    [TENSOR_WEIGHTS] = k->c->kv_len,
+        [TENSOR_SEGMENTS] = CASE_SEGMENTS, [TENSOR_DIAGONALS] = CASE_DIAGONALS,
+        [TENSOR_TOP_WEIGHT] = CASE_TOP,    [TENSOR_TOP_KEY] = CASE_TOP};
+    const size_t channels = several[role] > 0 ? (size_t)several[role] : 1;
     const struct trial_row row = trial_row_of(k->c, index / channels);
     snprintf(text, size, "%s[%d,%" PRId64 ",%" PRId64 ",%zu]", tensors_name(role), row.sequence,
              row.head, row.query, index % channels);

@@ -236,6 +236,18 @@ static void check_without_weights(struct trial *k, struct tensors *t, const stru
     t->args.weights = weights;
 }
 
+/* And another one if nobody asks for what tells of them. */
+static void check_without_watched(struct trial *k, struct tensors *t, const struct outputs *first,
+                                  bool planned) {
+    const struct mode mode = {"with nothing watched", 1, planned, 0};
+    const rapt_attention_args args = t->args;
+    for (int role = TENSOR_ENTROPY; role < TENSOR_COUNT; role++)
+        *tensors_view(&t->args, role) = (rapt_tensor){.dtype = RAPT_NONE};
+    t->args.segment_bounds = t->args.diagonal_offsets = NULL;
+    check_mode(k, t, first, &mode);
+    t->args = args;
+}
+
 /* By several threads, and in slices of one: if there is much work, its keys are divided. */
 static void check_divisions(struct trial *k, struct tensors *t, const struct outputs *first,
                             bool planned, bool both) {
@@ -262,6 +274,8 @@ void variations_check(struct trial *k, struct tensors *t, const struct outputs *
     const struct comparison chunks = {.what = "queries in chunks", .lengths_only = !dense};
     const struct comparison single = {"queries one by one", rows, ROWS, !dense};
     check_copy(k, t, first, &elsewhere);
+    if (k->c->watch)
+        check_without_watched(k, t, first, planned);
     check_items(k, t, first, &items, run_whole);
     check_queries(k, t, first, &single, run_rows);
     if (one_of == 1 || few)
