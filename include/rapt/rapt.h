@@ -10,6 +10,7 @@
 #include <rapt/mha.h>
 #include <rapt/rope.h>
 #include <rapt/status.h>
+#include <rapt/summary.h>
 #include <rapt/tensor.h>
 #include <rapt/version.h>
 
