@@ -33,7 +33,7 @@ enum args_kind {
     ARGS_CHOICE,   /* int, the index of the value in `choices` */
 };
 
-enum { ARGS_MAX_INTS = 64, ARGS_MAX_OPTIONS = 32 };
+enum { ARGS_MAX_INTS = 64, ARGS_MAX_OPTIONS = 48 };
 
 /* Integers separated by commas. */
 struct args_ints {

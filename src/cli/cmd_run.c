@@ -45,11 +45,23 @@ static void list_out(const struct run_options *o, const struct npy_array *query,
         r->shape[i] = i == r->rank - 1 ? channels : query->shape[i];
 }
 
+/* What keys receive: a row per sequence and head. */
+static void list_received(const struct run_options *o, const struct npy_array *query,
+                          int64_t columns, rapt_attention_args *args, struct result *r) {
+    const int rank = args->cu_q ? 3 : query->rank - 1;
+    const int64_t shape[3] = {sequences_count(args), args->query.shape[1], columns};
+    args->received = rapt_tensor_bhsd(NULL, RAPT_F32, shape[0], shape[1], 1, columns);
+    *r = (struct result){"received", o->received, &args->received, NPY_F32, .rank = rank};
+    for (int i = 0; i < rank; i++)
+        r->shape[i] = shape[3 - rank + i];
+}
+
 /* The same for all results; the others are float32 in the order bhsd. Returns their number. */
 static int list_results(const struct run_options *o, const struct npy_array *query,
                         rapt_attention_args *args, struct result *results) {
     const bool padded = !args->cu_k && !args->block_table;
     const int64_t columns = padded ? args->key.shape[2] : sequences_longest(args);
+    const int64_t bounds = o->segment_bounds.count - 1;
     const struct {
         const char *option, *path;
         rapt_tensor *tensor;
@@ -59,6 +71,12 @@ static int list_results(const struct run_options *o, const struct npy_array *que
         {"lse", o->lse, &args->lse, 1, query->rank - 1},
         {"max", o->max, &args->max, 1, query->rank - 1},
         {"weights", o->weights, &args->weights, columns, query->rank},
+        {"entropy", o->entropy, &args->entropy, 1, query->rank - 1},
+        {"top-weights", o->top_weights, &args->top_weight, o->top, query->rank},
+        {"top-keys", o->top_keys, &args->top_key, o->top, query->rank},
+        {"distance", o->distance, &args->distance, 1, query->rank - 1},
+        {"segments", o->segments, &args->segments, bounds, query->rank},
+        {"diagonals", o->diagonals, &args->diagonals, o->diagonal_offsets.count, query->rank},
     };
     const int64_t *shape = args->query.shape;
     int count = 0;
@@ -67,14 +85,17 @@ static int list_results(const struct run_options *o, const struct npy_array *que
         if (!optional[i].path)
             continue;
         rapt_tensor *tensor = optional[i].tensor;
+        const bool keys = tensor == &args->top_key;
         struct result *r = &results[count++];
-        *tensor =
-            rapt_tensor_bhsd(NULL, RAPT_F32, shape[0], shape[1], shape[2], optional[i].channels);
-        *r = (struct result){optional[i].option, optional[i].path, tensor, NPY_F32,
+        *tensor = rapt_tensor_bhsd(NULL, keys ? RAPT_I32 : RAPT_F32, shape[0], shape[1], shape[2],
+                                   optional[i].channels);
+        *r = (struct result){optional[i].option, optional[i].path, tensor, keys ? NPY_I32 : NPY_F32,
                              .rank = optional[i].rank};
         for (int d = 0; d < r->rank; d++)
             r->shape[d] = tensor->shape[4 - query->rank + d];
     }
+    if (o->received)
+        list_received(o, query, columns, args, &results[count++]);
     return count;
 }
 
@@ -159,6 +180,8 @@ int cmd_run(int argc, char **argv) {
     args.window_right = o.window.value[1];
     args.threads = (int)o.threads;
     args.isa = o.isa;
+    args.segment_bounds = o.segments ? o.segment_bounds.value : NULL;
+    args.diagonal_offsets = o.diagonals ? o.diagonal_offsets.value : NULL;
     if (o.weights_kind >= 0)
         args.weights_kind = (rapt_weights_kind)o.weights_kind;
     struct inputs inputs;

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { MAX_OUTPUTS = 4 };
+enum { MAX_OUTPUTS = 11 };
 
 struct output {
     const char *option, *path; /* as the user wrote them, for messages */

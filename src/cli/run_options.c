@@ -13,13 +13,16 @@ static const char notes[] =
     "  layout bshd  Q (B, Sq, Hq, D)   K (B, Skv, Hkv, D)   V (B, Skv, Hkv, Dv)\n"
     "The batch may be left out, and then the heads. OUT has the dimensions of Q, with\n"
     "Dv channels. LSE and MAX are (B, Hq, Sq) and the weights (B, Hq, Sq, Skv), in\n"
-    "either layout, less what Q leaves out, and float32.\n"
+    "either layout, less what Q leaves out, and float32. So are the rest: entropy and\n"
+    "distance as LSE, (B, Hq, Sq, K) for the largest weights, likewise segments and\n"
+    "diagonals, and (B, Hq, Skv) for what keys receive.\n"
     "Slopes and sinks are float32, (Hq) or (B, Hq), with 1 for what Q leaves out.\n"
     "Query i stands at position OFFSET + i, and a key at its index.\n"
     "\n"
     "Sequences of different lengths lie end to end, whatever the layout:\n"
     "  --cu-q  Q (tokens, Hq, D)   OUT (tokens, Hq, Dv)   LSE and MAX (Hq, tokens)\n"
-    "          weights (Hq, tokens, Skv), and a mask broadcasts to that\n"
+    "          weights (Hq, tokens, Skv), and a mask broadcasts to that;\n"
+    "          received (B, Hq, Skv)\n"
     "  --cu-k  K (tokens, Hkv, D)  V (tokens, Hkv, Dv)    Skv is the longest sequence's\n"
     "Their files have B + 1 integers, from 0 to the number of tokens: sequence b has\n"
     "the tokens from the b-th integer on to the one before the next.\n"
@@ -40,7 +43,9 @@ static const char examples[] =
     "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy --cu-q N.npy --layout bshd \\\n"
     "         --block-table T.npy --kv-len L.npy --causal --q-offset end\n"
     "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy --k-scale S.npy --v-scale T.npy\n"
-    "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy --mask tree.npy --mask-start end\n";
+    "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy --mask tree.npy --mask-start end\n"
+    "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy --entropy E.npy --top 5 \\\n"
+    "         --top-keys T.npy --top-weights W.npy\n";
 
 static const char file[] = "FILE.npy";
 static const char *const layouts[] = {"bhsd", "bshd", NULL};
@@ -49,6 +54,7 @@ static const char *const weights_kinds[] = {"softmax", "scaled", "capped", "mask
 
 /* Where the table puts what it reads. */
 static struct run_options o = {
+    .top = 8,
     .in = {.layout = LAYOUT_BHSD},
     .out_type = LIKE_QUERY,
     .weights_kind = -1,
@@ -111,12 +117,58 @@ static const struct args_option table[] = {
      "What these are (default softmax), or scores: scaled, then also capped by --softcap, then "
      "also masked.",
      .choices = weights_kinds},
+    {"entropy", ARGS_STRING, &o.entropy, file,
+     .help = "Writes the entropy of every query's weights, in nats.",
+     .group = "What is attended, without the matrix of weights"},
+    {"top-weights", ARGS_STRING, &o.top_weights, file,
+     .help = "Writes the largest weights of every query; needs --top-keys."},
+    {"top-keys", ARGS_STRING, &o.top_keys, file,
+     .help = "Writes their keys as int32, or -1 where there is no weight above 0; needs "
+             "--top-weights."},
+    {"top", ARGS_INT, &o.top, "K", "How many these are (default 8).", .least = 1, .most = 1024},
+    {"distance", ARGS_STRING, &o.distance, file,
+     .help = "Writes the mean distance of a query's position to those that it attends."},
+    {"segments", ARGS_STRING, &o.segments, file,
+     .help = "Writes how much every query attends of ranges of keys."},
+    {"segment-bounds", ARGS_INTS, &o.segment_bounds, "N,N,...",
+     .help = "Where these begin, and where the last one ends; needs --segments."},
+    {"diagonals", ARGS_STRING, &o.diagonals, file,
+     .help = "Writes every query's weights of keys at some distance."},
+    {"diagonal-offsets", ARGS_INTS, &o.diagonal_offsets, "N,N,...",
+     .help = "How far behind the query these are: 0,-1 for the token itself and the previous one; "
+             "needs --diagonals.",
+     .least = -1048576, .most = 1048576},
+    {"received", ARGS_STRING, &o.received, file,
+     .help = "Writes the sum of every key's weights over all queries of a head."},
     {"isa", ARGS_STRING, &o.isa, "NAME",
      .help = "Instruction set, one of those that rapt isa lists (default: the best).",
      .group = "Running"},
     {"threads", ARGS_INT, &o.threads, "N", "At most so many threads (default: one for every CPU).",
      .least = 1, .most = 1024},
 };
+
+/* Options that mean nothing without another one. */
+static int check_pairs(void) {
+    const struct {
+        const char *option, *other;
+        bool given, other_given;
+    } pairs[] = {
+        {"weights-kind", "weights", o.weights_kind >= 0, o.weights},
+        {"top-weights", "top-keys", o.top_weights, o.top_keys},
+        {"top-keys", "top-weights", o.top_keys, o.top_weights},
+        {"segments", "segment-bounds", o.segments, o.segment_bounds.count > 0},
+        {"diagonals", "diagonal-offsets", o.diagonals, o.diagonal_offsets.count > 0},
+        {"diagonal-offsets", "diagonals", o.diagonal_offsets.count > 0, o.diagonals},
+        {"segment-bounds", "segments", o.segment_bounds.count > 0, o.segments},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (pairs[i].given && !pairs[i].other_given)
+            return args_fail("run", "--%s: found no --%s, expected it, too", pairs[i].option,
+                             pairs[i].other);
+    if (o.segment_bounds.count == 1)
+        return args_fail("run", "--segment-bounds: found 1 number, expected 2 or more");
+    return ARGS_GO_ON;
+}
 
 int run_options_read(int argc, char **argv, struct run_options *options) {
     static const struct args_command command = {
@@ -129,8 +181,6 @@ int run_options_read(int argc, char **argv, struct run_options *options) {
         .examples = examples,
     };
     const int code = args_parse(&command, argc, argv);
-    if (code == ARGS_GO_ON && o.weights_kind >= 0 && !o.weights)
-        return args_fail(command.name, "--weights-kind: found no --weights, expected it, too");
     *options = o;
-    return code;
+    return code == ARGS_GO_ON ? check_pairs() : code;
 }

@@ -12,6 +12,9 @@ enum out_type { LIKE_QUERY = -1, OUT_F32, OUT_F16, OUT_BF16 };
 struct run_options {
     struct input_options in;
     const char *out, *lse, *max, *weights, *isa;
+    const char *entropy, *top_weights, *top_keys, *distance, *segments, *diagonals, *received;
+    struct args_ints segment_bounds, diagonal_offsets;
+    int64_t top;      /* weights of each query in top_weights */
     int out_type;     /* enum out_type */
     int weights_kind; /* rapt_weights_kind, -1 if not given */
     float scale, softcap;
