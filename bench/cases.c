@@ -139,6 +139,12 @@ static const struct bench_case cases[] = {
     FEATURE("16k-window", 2, 512, 16384, 128, RAPT_F32, .base = "plain-16k", .shape.causal = true,
             .shape.q_offset = 16384 - 512, .shape.window = 4096),
 
+    PROMPT("watch-32k-plain", 4, 4, 32768, 64, .use = BENCH_ASKED),
+    PROMPT("watch-32k-top", 4, 4, 32768, 64, .use = BENCH_ASKED, .shape.watch = BENCH_TOP,
+           .base = "watch-32k-plain"),
+    PROMPT("watch-32k-received", 4, 4, 32768, 64, .use = BENCH_ASKED, .shape.watch = BENCH_RECEIVED,
+           .base = "watch-32k-plain"),
+
     /* Models that people know. */
     ENCODER("minilm-32", 1, 12, 32, 32),
     ENCODER("minilm-128", 1, 12, 128, 32),

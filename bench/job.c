@@ -101,6 +101,27 @@ static bool set_heads(struct bench_job *job) {
     return true;
 }
 
+/* Room and views for what is watched: maximum, entropy, top weights and keys, or columns. */
+static bool set_watched(struct bench_job *job) {
+    enum { TOP = 8 };
+    const struct bench_shape *s = &job->shape;
+    rapt_attention_args *a = &job->args;
+    const int64_t b = s->batch, h = s->q_heads, q = s->q_len;
+    if (s->watch == BENCH_NOTHING)
+        return true;
+    const int64_t rows = b * h * q, each = s->watch == BENCH_TOP ? 2 + 2 * TOP : 0;
+    float *at = job->watched = calloc((size_t)(rows * each + b * h * s->kv_len), sizeof *at);
+    if (s->watch == BENCH_TOP) {
+        a->max = rapt_tensor_bhsd(at, RAPT_F32, b, h, q, 1);
+        a->entropy = rapt_tensor_bhsd(at + rows, RAPT_F32, b, h, q, 1);
+        a->top_weight = rapt_tensor_bhsd(at + 2 * rows, RAPT_F32, b, h, q, TOP);
+        a->top_key = rapt_tensor_bhsd(at + (2 + TOP) * rows, RAPT_I32, b, h, q, TOP);
+    } else {
+        a->received = rapt_tensor_bhsd(at, RAPT_F32, b, h, 1, s->kv_len);
+    }
+    return at != NULL;
+}
+
 static void set_tensors(struct bench_job *job, const struct bench_data *data) {
     const struct bench_shape *s = &job->shape;
     rapt_attention_args *a = &job->args;
@@ -136,7 +157,7 @@ bool bench_job_create(struct bench_job *job, const struct bench_case *bench_case
     job->args.softcap = shape->softcap;
     job->args.threads = threads;
     job->args.isa = isa;
-    if (!set_numbers(job) || !set_pages(job) || !set_heads(job)) {
+    if (!set_numbers(job) || !set_pages(job) || !set_heads(job) || !set_watched(job)) {
         args_fail("bench", "no memory for %" PRId64 " lengths and %" PRId64 " heads", shape->batch,
                   shape->q_heads);
         return false;
@@ -158,6 +179,7 @@ void bench_job_destroy(struct bench_job *job) {
     free(job->numbers);
     free(job->block_table);
     free(job->heads);
+    free(job->watched);
     free(job->workspace);
     rapt_plan_destroy(job->plan);
 }

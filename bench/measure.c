@@ -135,6 +135,12 @@ static bool measure_times(struct run *runs, int count, const struct bench_limits
     return true;
 }
 
+/* Whether two runs have the same scores: whole cases have, or as many of their queries. */
+static bool are_alike(const struct bench_result *a, const struct bench_result *b) {
+    return (!a->cut && !b->cut) || (a->cut && b->cut && a->shape.q_len == b->shape.q_len &&
+                                    bench_shape_flops(&a->shape) == bench_shape_flops(&b->shape));
+}
+
 /* What the samples say. */
 static void conclude(struct run *run, const struct run *base, int limits) {
     struct bench_result *r = run->result;
@@ -149,7 +155,7 @@ static void conclude(struct run *run, const struct run *base, int limits) {
     const double work = r->of->memory ? bench_shape_bytes(&r->shape) : bench_shape_flops(&r->shape);
     r->rate = 1e-9 * work / r->time.median;
     r->share = r->rate / r->limit.median;
-    if (run == base || !base->result->correct || r->cut || base->result->cut)
+    if (run == base || !base->result->correct || !are_alike(r, base->result))
         return;
     r->time_ratio = r->time.median / base->result->time.median;
     if (r->of->memory == base->result->of->memory)

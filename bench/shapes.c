@@ -71,6 +71,10 @@ static bool parse_flag(const char **text, struct bench_case *c) {
         s->mask = true;
     else if (skip(text, "bshd"))
         s->bshd = true;
+    else if (s->watch == BENCH_NOTHING && skip(text, "top"))
+        s->watch = BENCH_TOP;
+    else if (s->watch == BENCH_NOTHING && skip(text, "received"))
+        s->watch = BENCH_RECEIVED;
     else
         return false;
     return true;
@@ -94,8 +98,8 @@ static bool parse_shape(const char *text, struct bench_case *c, char *expected, 
     while (*at)
         if (*at++ != ',' || !parse_flag(&at, c)) {
             snprintf(expected, size,
-                     "%s, flags of causal, window=N, softcap=X, sinks, alibi, mask, "
-                     "bshd, bf16, f16, int8, cold and warm",
+                     "%s, flags of causal, window=N, softcap=X, sinks, alibi, mask, bshd, bf16, "
+                     "f16, int8, cold, warm, and top or received",
                      form);
             return false;
         }

@@ -23,6 +23,13 @@ struct bench_length {
     int64_t q_len, kv_len;
 };
 
+/* What is asked for besides the output. */
+enum bench_watch {
+    BENCH_NOTHING,
+    BENCH_TOP,      /* entropy, maximum and the 8 largest weights */
+    BENCH_RECEIVED, /* what keys receive, in a second pass */
+};
+
 struct bench_shape {
     int64_t batch, q_heads, kv_heads, q_len, kv_len, head_dim;
     bool causal;
@@ -30,8 +37,9 @@ struct bench_shape {
     int64_t window;   /* a causal query's own key and those before it, together; 0 for all */
     float softcap;    /* 0 for none */
     bool sinks, alibi;
-    bool mask;          /* an additive one of f32, the same for all heads; for dense shapes */
-    bool bshd;          /* the heads of a position lie together in memory; for dense shapes */
+    bool mask; /* an additive one of f32, the same for all heads; for dense shapes */
+    bool bshd; /* the heads of a position lie together in memory; for dense shapes */
+    enum bench_watch watch;
     rapt_dtype kv_type; /* of keys and values; all else is f32 */
     enum bench_form form;
     const struct bench_length *lengths; /* [batch], where q_len and kv_len are only the largest, and

@@ -92,7 +92,8 @@ static struct bench_case parse(const char *text) {
 Test(shapes, flags_are_read) {
     const struct bench_case plain = parse("1,2,1,3,5,4"), c = parse("1,2,1,3,5,4,window=7"),
                             d = parse("1,2,1,3,5,4,softcap=2.5,bf16,sinks"),
-                            e = parse("1,2,1,3,5,4,int8,alibi,causal");
+                            e = parse("1,2,1,3,5,4,int8,alibi,causal"),
+                            f = parse("1,2,1,3,5,4,top"), g = parse("1,2,1,3,5,4,received,bf16");
     const struct bench_shape *s = &plain.shape;
     cr_expect(!s->causal && !s->window && !(s->softcap > 0) && !s->sinks && !s->alibi);
     cr_expect_eq(s->kv_type, RAPT_F32);
@@ -100,6 +101,9 @@ Test(shapes, flags_are_read) {
     cr_expect_eq(d.shape.softcap, 2.5f);
     cr_expect(d.shape.sinks && !d.shape.alibi && !d.shape.causal);
     cr_expect_eq(d.shape.kv_type, RAPT_BF16);
+    cr_expect_eq(s->watch, BENCH_NOTHING);
+    cr_expect_eq(f.shape.watch, BENCH_TOP);
+    cr_expect_eq(g.shape.watch, BENCH_RECEIVED);
     cr_expect(e.shape.alibi && !e.shape.sinks && e.shape.causal);
     cr_expect_eq(e.shape.kv_type, RAPT_I8);
     cr_expect_str_eq(d.name, "1,2,1,3,5,4,softcap=2.5,bf16,sinks");
