@@ -15,6 +15,7 @@ enum { THREADS = 6, ROUNDS = 20, HEADS = 4, TOKENS = 70, HEAD_DIM = 24 };
 enum { COUNT = HEADS * TOKENS * HEAD_DIM };
 
 static float query[COUNT], key[COUNT], value[COUNT], expected[COUNT];
+static float received[HEADS * TOKENS], received_expected[HEADS * TOKENS]; /* by the first slices */
 static rapt_plan *plan;
 static pthread_barrier_t start, slices_start;
 
@@ -97,13 +98,16 @@ static const char *slices(int slice) {
     const char *error = NULL;
     for (int i = 0; i < ROUNDS; i++) {
         struct shared *s = &shared[i % 2];
-        if (slice == 0)
+        if (slice == 0) {
             memset(s->out, 0xff, s->bytes);
+            memset(received, 0xff, sizeof received);
+        }
         pthread_barrier_wait(&slices_start);
         if (rapt_plan_run_slice(s->plan, NULL, slice, THREADS, s->workspace, s->size) != RAPT_OK)
             error = rapt_last_error();
         pthread_barrier_wait(&slices_start);
-        if (memcmp(s->out, s->expected, s->bytes) != 0)
+        if (memcmp(s->out, s->expected, s->bytes) != 0 ||
+            (i % 2 == 0 && memcmp(received, received_expected, sizeof received) != 0))
             error = "the bits of slices differ from those of one thread";
         pthread_barrier_wait(&slices_start);
     }
@@ -139,9 +143,12 @@ static void fill(float *numbers, int count, int step) {
 static const char *prepare(void) {
     rapt_attention_args args = make_args(expected), few = make_few_args(few_expected);
     few.threads = 1;
-    if (rapt_attention(&args) != RAPT_OK || rapt_attention(&few) != RAPT_OK ||
-        rapt_plan_create(&args, &plan) != RAPT_OK)
+    if (rapt_plan_create(&args, &plan) != RAPT_OK)
         return rapt_last_error();
+    args.received = rapt_tensor_bhsd(received_expected, RAPT_F32, 1, HEADS, 1, TOKENS);
+    if (rapt_attention(&args) != RAPT_OK || rapt_attention(&few) != RAPT_OK)
+        return rapt_last_error();
+    args.received.data = received;
     const char *error = make_shared(&shared[0], args, expected, sizeof expected);
     return error ? error : make_shared(&shared[1], few, few_expected, sizeof few_expected);
 }
