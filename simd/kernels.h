@@ -173,6 +173,8 @@ struct rapt_kernels {
      */
     void (*project)(float *out, const float *x, int width, int64_t channels, const float *weight,
                     ptrdiff_t weight_row, const float *bias, int rows);
+    /* x = gelu(x), the exact one, over n floats. */
+    void (*gelu)(float *x, int64_t n);
 };
 
 #endif

@@ -78,6 +78,37 @@ static rapt_status check_cache(struct mha_run *run) {
     return RAPT_OK;
 }
 
+/* Sequences end to end; their longest length is what a row of weights has room for. */
+static rapt_status check_ragged(struct mha_run *run) {
+    const rapt_mha_run_args *args = run->args;
+    const char *other = args->cache                        ? "cache"
+                        : args->context.dtype != RAPT_NONE ? "context"
+                        : args->kv_len                     ? "kv_len"
+                                                           : NULL;
+    if (other)
+        return INVALID("cu: found with a %s, expected one of them", other);
+    if (run->layer->args.rope && !args->positions)
+        return INVALID("positions: found NULL with cu and a rope, expected those of all tokens");
+    if (args->weights.dtype != RAPT_NONE && args->weights_form != RAPT_MHA_EACH)
+        return INVALID("weights_form: found %d with cu, expected %d, each head's",
+                       (int)args->weights_form, RAPT_MHA_EACH);
+    if (run->batch != 1)
+        return INVALID("input: shape[0] (batch) is %" PRId64 ", expected 1 with cu", run->batch);
+    if (args->sequences < 1 || args->sequences > RAPT_DIMENSION_MAX)
+        return INVALID("sequences: found %" PRId64 ", expected 1 to %" PRId64, args->sequences,
+                       RAPT_DIMENSION_MAX);
+    run->keys = 1;
+    for (int64_t b = 0; b <= args->sequences; b++) {
+        const int64_t least = b ? args->cu[b - 1] : 0;
+        const int64_t most = b == 0 ? 0 : run->tokens;
+        if (args->cu[b] < (b == args->sequences ? run->tokens : least) || args->cu[b] > most)
+            return INVALID("cu[%" PRId64 "]: found %" PRId64 ", expected %" PRId64 " to %" PRId64,
+                           b, args->cu[b], b == args->sequences ? run->tokens : least, most);
+        run->keys = rapt_max(run->keys, args->cu[b] - least);
+    }
+    return RAPT_OK;
+}
+
 static rapt_status check_chosen(struct mha_run *run) {
     const rapt_mha_run_args *args = run->args;
     if (args->head_count < 1 || args->head_count > RAPT_DIMENSION_MAX)
@@ -131,6 +162,8 @@ rapt_status rapt_mha_check_run(struct mha_run *run) {
     run->keys = run->new_keys;
     if (run->args->cache)
         TRY(check_cache(run));
+    if (run->args->cu)
+        TRY(check_ragged(run));
     TRY(check_weights(run));
     for (int64_t b = 0; run->first_row && b < run->batch; b++) {
         run->before[b] = run->args->cache ? run->before[b] : 0;

@@ -45,7 +45,8 @@ static rapt_tensor rows_of(const float *data, int64_t batch, int64_t positions, 
 static struct rapt_projection projection(const struct mha_run *run, int matrix, rapt_tensor in,
                                          rapt_tensor out, float *panels, bool gathers) {
     return (struct rapt_projection){
-        in, run->layer->weight[matrix], run->layer->bias[matrix], out, panels, gathers};
+        in,  run->layer->weight[matrix], run->layer->bias[matrix], out, panels, gathers, false,
+        NULL};
 }
 
 /* The projections from what is in memory. Self-attention gathers its input once for all three. */

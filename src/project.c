@@ -6,10 +6,11 @@
 #include "run.h"
 
 enum {
-    ROWS = 32,             /* of weights that are projected at once */
-    TASK_BYTES = 1 << 19,  /* of weights in a task: panels that follow find them in the L2 cache */
-    TASKS_PER_THREAD = 4,  /* enough for an even load off one counter */
-    LINE = RAPT_ALIGN / 4, /* floats */
+    ROWS = 32,            /* of weights that are projected at once */
+    TASK_BYTES = 1 << 19, /* of weights in a task: panels that follow find them in the L2 cache */
+    GATHERED_FLOATS = 1 << 15, /* worth a thread more */
+    TASKS_PER_THREAD = 4,      /* enough for an even load off one counter */
+    LINE = RAPT_ALIGN / 4,     /* floats */
 };
 
 static int64_t tokens(const struct rapt_projection *p) {
@@ -38,13 +39,16 @@ struct rapt_projections rapt_projections_divide(const struct rapt_kernels *kerne
                                                 int threads) {
     struct rapt_projections all = {.kernels = kernels, .projection = projection, .count = count};
     double flops = 0;
+    int64_t gathered = 0;
     for (int i = 0; i < count; i++) {
         const rapt_tensor *w = &projection[i].weight;
         flops += 2.0 * (double)tokens(&projection[i]) * (double)w->shape[2] * (double)w->shape[3];
         all.channels = rapt_max(all.channels, w->shape[3]);
         all.stages = all.stages || is_staged(w);
+        gathered += projection[i].gathers ? tokens(&projection[i]) * w->shape[3] : 0;
     }
     all.threads = rapt_threads_for(flops, threads);
+    all.gather_threads = (int)rapt_min(all.threads, 1 + gathered / GATHERED_FLOATS);
     for (int i = 0; i < count; i++) {
         const rapt_tensor *w = &projection[i].weight;
         const int64_t panels = rapt_projection_panels(kernels, &projection[i].in);
@@ -130,8 +134,14 @@ static void project_panel(const struct rapt_projections *all, const struct rapt_
         const float *weight = weight_rows(all, &p->weight, row, rows, staged, &apart);
         if (has_bias)
             rapt_read_row(kernels, bias, &p->bias, p->bias.data, row * p->bias.stride[3], 1, rows);
-        kernels->project(scratch, panel->lanes, panel->width, p->weight.shape[3], weight, apart,
+        float *to =
+            p->lanes ? p->lanes + panel->token * p->weight.shape[2] + row * panel->width : scratch;
+        kernels->project(to, panel->lanes, panel->width, p->weight.shape[3], weight, apart,
                          has_bias ? bias : NULL, rows);
+        if (p->gelu)
+            kernels->gelu(to, (int64_t)rows * panel->width);
+        if (p->lanes)
+            continue;
         for (int lane = 0; lane < panel->count; lane++)
             out[lane] = (float *)p->out.data + token_row(&p->out, panel->token + lane) +
                         row * p->out.stride[3];
@@ -152,7 +162,7 @@ static void project_task(const void *context, int64_t i, void *scratch) {
 }
 
 void rapt_projections_run(const struct rapt_projections *all, void *scratch) {
-    rapt_run_each(all->threads, all->first_gather[all->count], gather_task, all, scratch,
+    rapt_run_each(all->gather_threads, all->first_gather[all->count], gather_task, all, scratch,
                   all->scratch_bytes);
     rapt_run_each(all->threads, all->first_task[all->count], project_task, all, scratch,
                   all->scratch_bytes);

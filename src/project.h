@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Projections of tokens, out = in * weightᵀ + bias, divided among threads. An element is a chain of
- * fused multiply-adds over the channels, from zero, and then the bias is added: its bits depend on
- * its token and its row of weights alone.
+ * fused multiply-adds over the channels, from zero, then the bias is added, and GELU taken where
+ * that is asked for: its bits depend on its token and its row of weights alone.
  */
 #ifndef RAPT_SRC_PROJECT_H
 #define RAPT_SRC_PROJECT_H
@@ -16,6 +16,8 @@ struct rapt_projection {
     rapt_tensor out;    /* (B, 1, S, rows), f32 */
     float *panels;      /* room for rapt_projection_panels() panels of the input, in lanes */
     bool gathers;       /* fills them; the projections of one input share what the first gathers */
+    bool gelu;          /* of the results */
+    float *lanes; /* NULL, or room for panels of the results, which are left there, not in `out` */
 };
 
 /* The panels of an input's tokens; each takes panel_rows * channels floats. */
@@ -28,6 +30,7 @@ struct rapt_projections {
     const struct rapt_kernels *kernels;
     const struct rapt_projection *projection;
     int count, threads;
+    int gather_threads;                             /* as many or fewer: that is soon done */
     int64_t task_rows[RAPT_PROJECTIONS_MAX];        /* of weights, in a task */
     int64_t first_task[RAPT_PROJECTIONS_MAX + 1];   /* of each, and behind the last */
     int64_t first_gather[RAPT_PROJECTIONS_MAX + 1]; /* the same of the panels to gather */

@@ -168,3 +168,37 @@ Test(mha, weights_come_in_three_forms) {
     free(chosen.weights.data);
     free_layer_case(&c);
 }
+
+/* Sequences end to end, one of them empty, are those alone. */
+Test(mha, ragged_sequences_are_their_own) {
+    enum { N = 4, S = 90 };
+    const struct layer_form form = {1, S, 48, 4, 2, .causal = true, .biases = true};
+    const int64_t cu[N + 1] = {0, 50, 50, 51, S};
+    struct layer_case c = new_layer_case(&form, 13);
+    c.run.cu = cu;
+    c.run.sequences = N;
+    c.run.weights = new_tensor(RAPT_F32, 1, 4, S, 50);
+    run_once(&c, &c.run);
+    for (int b = 0; b < N; b++) {
+        const int64_t n = cu[b + 1] - cu[b];
+        rapt_mha_run_args one = rapt_mha_run_defaults();
+        if (n == 0)
+            continue;
+        one.input = rapt_tensor_bhsd((float *)c.run.input.data + cu[b] * 48, RAPT_F32, 1, 1, n, 48);
+        one.out = new_tensor(RAPT_F32, 1, 1, n, 48);
+        one.weights = new_tensor(RAPT_F32, 1, 4, n, n);
+        run_once(&c, &one);
+        cr_expect_arr_eq(one.out.data, (float *)c.run.out.data + cu[b] * 48, bytes_of(&one.out));
+        for (int64_t row = 0; row < 4 * n; row++) {
+            const int64_t at = row / n * S + cu[b] + row % n;
+            const float *weights = (float *)c.run.weights.data + at * 50;
+            cr_expect_arr_eq((float *)one.weights.data + row * n, weights,
+                             (size_t)n * sizeof *weights);
+            for (int64_t k = n; k < 50; k++)
+                cr_expect_eq(weights[k], 0);
+        }
+        free(one.out.data);
+        free(one.weights.data);
+    }
+    free_layer_case(&c);
+}

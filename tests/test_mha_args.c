@@ -138,6 +138,32 @@ Test(mha_args, runs_are_checked) {
     free_layer_case(&c);
 }
 
+#define RAGGED run.cu = cu, run.sequences = 2
+
+Test(mha_args, ragged_sequences_are_checked) {
+    const struct layer_form one = {1, 9, 24, 4, 2, .causal = true};
+    struct layer_case c = new_layer_case(&one, 2);
+    rapt_mha *layer = new_layer(&c.args);
+    const int64_t cu[] = {0, 4, 9}, late[] = {1, 4, 9}, back[] = {0, 10, 9}, brief[] = {0, 4, 8};
+    const int64_t lengths[] = {4}, heads[] = {0, 1};
+    c.run.weights = new_tensor(RAPT_F32, 1, 4, 9, 5);
+    size_t size = 1 << 20;
+    void *workspace = allocate(size);
+    REFUSES("cu[0]", "1", RAGGED; run.cu = late);
+    REFUSES("cu[1]", "10", RAGGED; run.cu = back);
+    REFUSES("cu[2]", "8", RAGGED; run.cu = brief);
+    REFUSES("sequences", "0", RAGGED; run.sequences = 0);
+    REFUSES("cu", "context", RAGGED; run.context = c.run.input);
+    REFUSES("cu", "kv_len", RAGGED; run.kv_len = lengths);
+    REFUSES("weights_form", "2", RAGGED; CHOSEN);
+    REFUSES("weights", "9", RAGGED; run.weights.shape[3] = 9);
+    REFUSES("input", "2", RAGGED; run.input.shape[0] = run.out.shape[0] = 2;
+            run.out.stride[0] = 216; run.weights = (rapt_tensor){0});
+    free(workspace);
+    rapt_mha_destroy(layer);
+    free_layer_case(&c);
+}
+
 Test(mha_args, caches_are_checked) {
     struct layer_case c = new_layer_case(&form, 3);
     rapt_rope_args rope_args = rapt_rope_defaults();

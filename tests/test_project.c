@@ -91,7 +91,7 @@ Test(project, tasks_cover_everything) {
             rapt_tensor out = new_tensor(RAPT_F32, 1, 1, tokens, rows);
             const int64_t floats = rapt_projection_panels(k, &in) * k->panel_rows * channels;
             float *panels = allocate((size_t)floats * sizeof *panels);
-            const struct rapt_projection p = {in, weight, bias, out, panels, true};
+            const struct rapt_projection p = {in, weight, bias, out, panels, true, false, NULL};
             const struct rapt_projections all = rapt_projections_divide(k, &p, 1, threads);
             cr_expect(all.threads >= 1 && all.threads <= threads);
             void *scratch = allocate(all.scratch_bytes * (size_t)all.threads);

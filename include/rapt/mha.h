@@ -129,6 +129,15 @@ typedef struct rapt_mha_run_args {
     int64_t head_count;
     int64_t first_row,
         rows; /* CHOSEN: the tokens of the input; 0 rows stands for all that follow */
+
+    /*
+     * NULL, or sequences of different lengths, end to end in an input whose B is 1: sequence b has
+     * the tokens cu[b] to cu[b + 1] - 1, the first number of `sequences` + 1 is 0, the last S. It
+     * attends itself alone. Without a context, a cache and kv_len; a rope needs positions. Weights
+     * are of EACH form, `keys` is the longest length, and what is beyond a length is 0.
+     */
+    const int64_t *cu;
+    int64_t sequences;
 } rapt_mha_run_args;
 
 static inline rapt_mha_run_args rapt_mha_run_defaults(void) {

@@ -7,6 +7,7 @@
 #include <rapt/cache.h>
 #include <rapt/embed.h>
 #include <rapt/isa.h>
+#include <rapt/linear.h>
 #include <rapt/mha.h>
 #include <rapt/rope.h>
 #include <rapt/status.h>
