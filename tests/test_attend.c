@@ -339,7 +339,6 @@ Test(attend, command_refuses_wrong_arguments) {
         {"--isa no-isa", "no-isa"},
         {"--isa ''", "--isa"},
         {"--colour", "--colour"},
-        {"sentence", "sentence"},
         {">/dev/full", "rapt: standard output: "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

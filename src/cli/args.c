@@ -269,8 +269,20 @@ static int read_option(const struct args_command *command, const struct args_opt
 }
 
 int args_parse(const struct args_command *command, int argc, char **argv) {
-    bool seen[ARGS_MAX_OPTIONS] = {false};
+    bool seen[ARGS_MAX_OPTIONS] = {false}, ended = false;
+    struct args_texts *texts = command->texts;
+    if (texts)
+        *texts = (struct args_texts){argv + 1, 0};
     for (int at = 1; at < argc; at++) {
+        const bool names = strncmp(argv[at], "--", 2) == 0 || strcmp(argv[at], "-h") == 0;
+        if (texts && (ended || !names)) {
+            texts->list[texts->count++] = argv[at];
+            continue;
+        }
+        if (texts && strcmp(argv[at], "--") == 0) {
+            ended = true;
+            continue;
+        }
         if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
             args_print_help(command);
             return ARGS_OK;

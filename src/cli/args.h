@@ -54,14 +54,22 @@ struct args_option {
     const char *group; /* a heading of --help above this option; NULL: goes on with the last one */
 };
 
+/* Words that belong to no option: argv itself, in which they come to stand in front. */
+struct args_texts {
+    char **list;
+    int count;
+};
+
 struct args_command {
     const char *name;  /* "run" */
     const char *about; /* what it does; wrapped, '\n' starts a new line */
     const struct args_option *options;
-    size_t option_count;  /* at most ARGS_MAX_OPTIONS; --help is added to them */
-    const char *notes;    /* printed as it is after the options; may be NULL */
-    const char *examples; /* printed as it is, each line indented; may be NULL */
-    const char *failure;  /* what exit code 1 means; NULL if the command never returns it */
+    size_t option_count;      /* at most ARGS_MAX_OPTIONS; --help is added to them */
+    const char *metavar;      /* of the texts, such as "[TEXT]..."; NULL if there are none */
+    struct args_texts *texts; /* where they go; NULL refuses them */
+    const char *notes;        /* printed as it is after the options; may be NULL */
+    const char *examples;     /* printed as it is, each line indented; may be NULL */
+    const char *failure;      /* what exit code 1 means; NULL if the command never returns it */
 };
 
 /* The exit codes of every command. */
@@ -73,8 +81,9 @@ enum args_exit {
 };
 
 /*
- * Reads argv[1] and on into the options' destinations: `--name value` or `--name=value`. Returns
- * ARGS_GO_ON, or the code to exit with: ARGS_OK after --help, ARGS_ERROR after a bad option.
+ * Reads argv[1] and on into the options' destinations: `--name value` or `--name=value`. What comes
+ * after `--` is a text in any case. Returns ARGS_GO_ON, or the code to exit with: ARGS_OK after
+ * --help, ARGS_ERROR after a bad option.
  */
 int args_parse(const struct args_command *command, int argc, char **argv);
 

@@ -4,6 +4,7 @@
 #define RAPT_CLI_CMD_H
 
 int cmd_run(int argc, char **argv);
+int cmd_embed(int argc, char **argv);
 int cmd_attend(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_isa(int argc, char **argv);

@@ -10,6 +10,7 @@
 #include "args.h"
 #include "attend_page.h"
 #include "look.h"
+#include "model.h"
 #include "pictures.h"
 #include "words.h"
 
@@ -19,10 +20,11 @@ enum { default_width = 80, widest_terminal = 1000, most_threads = 1024 };
 
 struct request {
     int64_t sentence, width, threads;
-    const char *layer, *head, *isa;
+    const char *layer, *head, *isa, *model;
     bool color, list, merge_words;
     struct attend_page page;
     struct pictures pictures;
+    struct args_texts texts;
 };
 
 /* Prints what was computed, or saves it. */
@@ -59,15 +61,16 @@ static int look_at(struct look *look, const struct request *request) {
     return code;
 }
 
-/* A number below `all`, or "all" of them. */
-static bool read_range(const char *option, const char *text, int all, int *first, int *count) {
-    int64_t number = 0;
+/* A number below `all`, or "all" of them; without a text the usual one, if there are as many. */
+static bool read_range(const char *option, const char *text, int usual, int all, int *first,
+                       int *count) {
+    int64_t number = usual < all ? usual : all - 1;
     *first = 0;
     *count = all;
-    if (strcmp(text, "all") == 0) {
+    if (text && strcmp(text, "all") == 0) {
         return true;
     }
-    if (!args_parse_int(text, &number) || number < 0 || number >= all) {
+    if (text && (!args_parse_int(text, &number) || number < 0 || number >= all)) {
         char expected[64];
         snprintf(expected, sizeof expected, "0 to %d or \"all\"", all - 1);
         args_fail_value(name, option, text, expected);
@@ -87,13 +90,20 @@ static int terminal_width(FILE *out) {
 static const char notes[] =
     "[CLS] and [SEP] are the model's marks for a sentence's start and end; ## goes on\n"
     "with the word before. Colours need a terminal with 256 of them, or one that sets\n"
-    "COLORTERM to truecolor; NO_COLOR turns them off.\n";
+    "COLORTERM to truecolor; NO_COLOR turns them off.\n\n"
+    "Without a text, three sentences that the command carries are shown. Texts of your own\n"
+    "need a model: a folder with config.json, vocab.txt and model.safetensors of BERT's\n"
+    "layout. scripts/get-model fetches the one that the three sentences went through. A\n"
+    "text that begins with -- comes after a -- alone.\n";
 
-static int read_request(const struct samples *samples, struct request *request, int argc,
-                        char **argv) {
+static int read_request(struct request *request, int argc, char **argv) {
     const struct args_option options[] = {
-        {"sentence", ARGS_INT, &request->sentence, "N", .least = 1, .most = samples->count,
-         .help = "Sentence to show, from 1 (default 2); --list lists them."},
+        {"sentence", ARGS_INT, &request->sentence, "N", .least = INT64_MIN,
+         .help = "Sentence to show, from 1 (default: the first text, or without texts 2); --list "
+                 "lists them."},
+        {"model", ARGS_STRING, &request->model, "FOLDER",
+         .help = "Model to run (default: what RAPT_MODEL names, or scripts/get-model has put in "
+                 "place)."},
         {"layer", ARGS_STRING, &request->layer, "L|all", .help = "Layer, from 0 (default 3)."},
         {"head", ARGS_STRING, &request->head, "H|all", .help = "Head, from 0 (default 1)."},
         {"html", ARGS_STRING, &request->page.path, "FILE",
@@ -120,6 +130,8 @@ static int read_request(const struct samples *samples, struct request *request, 
     const struct args_command command = {
         .name = name,
         .about = "Shows what each word of a sentence attends to, in any head of a real model.",
+        .metavar = "[TEXT]...",
+        .texts = &request->texts,
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .notes = notes,
@@ -128,58 +140,87 @@ static int read_request(const struct samples *samples, struct request *request, 
                     "rapt attend --sentence 3 --layer 5 --head all\n"
                     "rapt attend --layer all --head all\n"
                     "rapt attend --layer all --head all --svg model.svg\n"
-                    "rapt attend --sentence 2 --beside 3 --html attention.html\n",
+                    "rapt attend --sentence 2 --beside 3 --html attention.html\n"
+                    "rapt attend \"The trophy didn't fit in the case because it was too big.\"\n",
     };
     return args_parse(&command, argc, argv);
 }
 
-static int attend(const struct samples *samples, int argc, char **argv) {
-    /* Layer 3, head 1 ties a pronoun to its noun. */
-    struct request request = {.sentence = 2, .layer = "3", .head = "1", .color = true};
-    int code = read_request(samples, &request, argc, argv);
-    if (code != ARGS_GO_ON) {
-        return code;
+static int attend(const struct samples *samples, const struct request *request) {
+    if (request->sentence < 1 || request->sentence > samples->count) {
+        char found[24], expected[32];
+        snprintf(found, sizeof found, "%lld", (long long)request->sentence);
+        snprintf(expected, sizeof expected, "N, an integer of 1 to %d", samples->count);
+        return args_fail_value(name, "sentence", found, expected);
     }
     struct look look = {
         .samples = samples,
-        .sentence = &samples->sentences[request.sentence - 1],
-        .style = {.colors = request.color ? color_detect(stdout) : COLOR_NONE,
-                  .width = request.width ? (int)request.width : terminal_width(stdout)},
+        .sentence = &samples->sentences[request->sentence - 1],
+        .style = {.colors = request->color ? color_detect(stdout) : COLOR_NONE,
+                  .width = request->width ? (int)request->width : terminal_width(stdout)},
     };
     struct attend_range *range = &look.range;
-    if (!read_range("layer", request.layer, samples->layers, &range->layer, &range->layers) ||
-        !read_range("head", request.head, samples->heads, &range->head, &range->heads)) {
+    /* Layer 3, head 1 ties a pronoun to its noun. */
+    if (!read_range("layer", request->layer, 3, samples->layers, &range->layer, &range->layers) ||
+        !read_range("head", request->head, 1, samples->heads, &range->head, &range->heads)) {
         return ARGS_ERROR;
     }
-    if (request.list) {
+    if (request->list) {
         look_print_list(stdout, samples, look.style.width);
         return ARGS_OK;
     }
-    if (!pictures_check(name, &request.pictures)) {
+    if (!pictures_check(name, &request->pictures)) {
         return ARGS_ERROR;
     }
-    if (request.page.path || request.page.beside) {
-        if (request.page.path && (pictures_wanted(&request.pictures) || request.merge_words)) {
+    if (request->page.path || request->page.beside) {
+        if (request->page.path && (pictures_wanted(&request->pictures) || request->merge_words)) {
             return args_fail(name, "--html: shows all heads by itself, expected no --png, --svg or "
                                    "--merge-words");
         }
-        return attend_page(&request.page, samples, look.sentence, request.isa,
-                           (int)request.threads);
+        return attend_page(&request->page, samples, look.sentence, request->isa,
+                           (int)request->threads);
     }
-    code = look_at(&look, &request);
-    if (code == ARGS_OK && argc == 1) {
-        puts("\nMore: --head all, --layer all --head all, --sentence 3, --list, --help");
+    return look_at(&look, request);
+}
+
+/* The texts of the command line, or those of the samples that it carries, through a model. */
+static bool run_model(const struct request *request, struct samples *samples) {
+    const struct model_choice choice = {request->model, request->isa, (int)request->threads};
+    const int count = request->texts.count ? request->texts.count : samples->count;
+    char **texts = malloc((size_t)count * sizeof *texts);
+    for (int i = 0; texts && i < count; i++) {
+        texts[i] = request->texts.count ? request->texts.list[i]
+                                        : (char *)(uintptr_t)samples->sentences[i].text;
     }
-    return code;
+    struct samples result;
+    bool good = texts && model_samples(name, &choice, texts, count, &result);
+    if (good) {
+        samples_free(samples);
+        *samples = result;
+    }
+    free(texts);
+    return good;
 }
 
 int cmd_attend(int argc, char **argv) {
+    struct request request = {.sentence = INT64_MIN, .color = true};
     struct samples samples;
     char error[SAMPLES_ERROR_SIZE];
+    int code = read_request(&request, argc, argv);
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
     if (!samples_parse(&samples, samples_data, samples_data_size, error)) {
         return args_fail(name, "%s", error);
     }
-    int code = attend(&samples, argc, argv);
+    const bool own = request.texts.count || request.model;
+    if (request.sentence == INT64_MIN) {
+        request.sentence = request.texts.count ? 1 : 2;
+    }
+    code = own && !run_model(&request, &samples) ? ARGS_ERROR : attend(&samples, &request);
+    if (code == ARGS_OK && argc == 1) {
+        puts("\nMore: --head all, --layer all --head all, --sentence 3, --list, --help");
+    }
     samples_free(&samples);
     return code;
 }

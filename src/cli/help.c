@@ -60,7 +60,8 @@ void args_print_help(const struct args_command *command) {
         else
             all_required = false;
     }
-    printf(all_required ? "\n\n" : " [OPTION]...\n\n");
+    printf("%s%s%s\n\n", command->metavar ? " " : "", command->metavar ? command->metavar : "",
+           all_required ? "" : " [OPTION]...");
     print_wrapped(command->about, 0);
 
     printf("\nOptions:\n");

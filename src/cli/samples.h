@@ -12,12 +12,15 @@ struct sample {
     int token_count;
     const char **tokens;              /* token_count strings */
     const float *query, *key, *value; /* [layer][head][token][head_dim] */
+    const float *hidden; /* [layer][token][model_dim], what enters each layer, or NULL */
+    void *memory;        /* of all that, or NULL if it is the blob's */
 };
 
-/* Strings and numbers are views of the blob; only the lists of them are allocated. */
+/* Strings and numbers are views of the blob, if there is one; only the lists are allocated. */
 struct samples {
     const char *model;
     int layers, heads, head_dim;
+    int model_dim; /* 0 without hidden states */
     int count;
     struct sample *sentences;
 };

@@ -54,7 +54,13 @@ int main(int argc, char **argv) {
     names[0] = "[CLS]";
     names[tokens - 1] = "[SEP]";
     struct sample sentence = {
-        "Text with </script> and \xe2\x80\xa8 in it.", tokens, names, query, key, query};
+        .text = "Text with </script> and \xe2\x80\xa8 in it.",
+        .token_count = tokens,
+        .tokens = names,
+        .query = query,
+        .key = key,
+        .value = query,
+    };
     samples.sentences = &sentence;
     fill(&samples, &sentence);
     const struct page page = {.samples = &samples, .sentences = {&sentence}, .count = 1};

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands that run models share, where the build has them. */
+#ifndef RAPT_CLI_MODEL_FILES_H
+#define RAPT_CLI_MODEL_FILES_H
+
+#include "encoder.h"
+#include "model.h"
+
+/* Where the model is, if nobody has named it. */
+void model_find(char *folder, size_t size);
+
+/* Opens the model. On failure prints why as that command; there is nothing to close then. */
+bool model_open(const char *command, const struct model_choice *choice, struct encoder *encoder);
+
+#endif
