@@ -6,6 +6,7 @@
 int cmd_run(int argc, char **argv);
 int cmd_embed(int argc, char **argv);
 int cmd_attend(int argc, char **argv);
+int cmd_study(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_isa(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

@@ -20,6 +20,7 @@ static const struct {
     {"run", cmd_run, "Attention of arrays in .npy files"},
     {"attend", cmd_attend, "What a real model attends to, as heatmaps in the terminal"},
     {"embed", cmd_embed, "Sentence embeddings by a model, and which sentences are alike"},
+    {"study", cmd_study, "Why attention is as it is: lessons as measurements"},
     {"verify", cmd_verify, "Check every instruction set against a double-precision oracle"},
     {"isa", cmd_isa, "What the CPU has, and which instruction set is chosen"},
     {"bench", cmd_bench, "Speed, beside the FMA peak of this machine"},

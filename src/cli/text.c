@@ -139,6 +139,15 @@ bool text_line(const char **text, int width, const char **line, size_t *length) 
     return last > *line;
 }
 
+void text_print_wrapped(FILE *out, const char *text, int indent, int width) {
+    const char *line;
+    for (size_t length; text_line(&text, width - indent, &line, &length);) {
+        fprintf(out, "%*s", indent, "");
+        text_print(out, line, length);
+        fputc('\n', out);
+    }
+}
+
 char *text_join(const char *const *words, int count) {
     size_t size = 1;
     for (int i = 0; i < count; i++) {

@@ -31,6 +31,9 @@ void text_print(FILE *out, const char *text, size_t bytes);
  */
 bool text_line(const char **text, int width, const char **line, size_t *length);
 
+/* Prints all lines of a text that is broken so, each after so many spaces. */
+void text_print_wrapped(FILE *out, const char *text, int indent, int width);
+
 /* The words with spaces between them, for the caller to free; NULL if memory ran out. */
 char *text_join(const char *const *words, int count);
 
