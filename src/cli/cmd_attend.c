@@ -9,6 +9,7 @@
 
 #include "args.h"
 #include "attend_page.h"
+#include "explain.h"
 #include "look.h"
 #include "model.h"
 #include "pictures.h"
@@ -23,6 +24,7 @@ struct request {
     const char *layer, *head, *isa, *model;
     bool color, list, merge_words;
     struct attend_page page;
+    struct explain_request explain;
     struct pictures pictures;
     struct args_texts texts;
 };
@@ -106,6 +108,13 @@ static int read_request(struct request *request, int argc, char **argv) {
                  "place)."},
         {"layer", ARGS_STRING, &request->layer, "L|all", .help = "Layer, from 0 (default 3)."},
         {"head", ARGS_STRING, &request->head, "H|all", .help = "Head, from 0 (default 1)."},
+        {"explain", ARGS_ON, &request->explain.wanted,
+         .help = "Walks through one row of one head, step by step with its numbers."},
+        {"word", ARGS_STRING, &request->explain.word, "N|TOKEN",
+         .help = "With --explain: the token whose row it is, or its number from 0 (default: the "
+                 "one with the strongest tie to another word)."},
+        {"causal", ARGS_ON, &request->explain.causal,
+         .help = "With --explain: hides the tokens after the word, as a decoder does."},
         {"html", ARGS_STRING, &request->page.path, "FILE",
          .help = "Writes a page of all layers and heads, to explore in a browser, instead of "
                  "printing."},
@@ -139,6 +148,7 @@ static int read_request(struct request *request, int argc, char **argv) {
                     "rapt attend --layer 0 --head 2\n"
                     "rapt attend --sentence 3 --layer 5 --head all\n"
                     "rapt attend --layer all --head all\n"
+                    "rapt attend --explain --word it\n"
                     "rapt attend --layer all --head all --svg model.svg\n"
                     "rapt attend --sentence 2 --beside 3 --html attention.html\n"
                     "rapt attend \"The trophy didn't fit in the case because it was too big.\"\n",
@@ -171,6 +181,13 @@ static int attend(const struct samples *samples, const struct request *request) 
     }
     if (!pictures_check(name, &request->pictures)) {
         return ARGS_ERROR;
+    }
+    if (request->explain.wanted || request->explain.word || request->explain.causal) {
+        if (request->page.path || pictures_wanted(&request->pictures) || request->merge_words) {
+            return args_fail(name, "--explain: prints numbers, expected no --html, --png, --svg or "
+                                   "--merge-words");
+        }
+        return explain(stdout, &look, &request->explain, request->isa, (int)request->threads);
     }
     if (request->page.path || request->page.beside) {
         if (request->page.path && (pictures_wanted(&request->pictures) || request->merge_words)) {

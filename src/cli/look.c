@@ -33,14 +33,6 @@ static size_t row_count(const struct look *look) {
            (size_t)look->sentence->token_count;
 }
 
-static void print_text(FILE *out, const char *text, int width) {
-    const char *line;
-    for (size_t length; text_line(&text, width, &line, &length);) {
-        text_print(out, line, length);
-        fputc('\n', out);
-    }
-}
-
 /* Prints a paragraph. */
 __attribute__((format(printf, 3, 4))) static void say(FILE *out, int width, const char *format,
                                                       ...) {
@@ -50,7 +42,7 @@ __attribute__((format(printf, 3, 4))) static void say(FILE *out, int width, cons
     int length = vasprintf(&text, format, args);
     va_end(args);
     if (length >= 0) {
-        print_text(out, text, width);
+        text_print_wrapped(out, text, 0, width);
         free(text);
     }
 }
@@ -58,7 +50,7 @@ __attribute__((format(printf, 3, 4))) static void say(FILE *out, int width, cons
 static bool print_tokens(FILE *out, const struct sample *sentence, int width) {
     char *text = text_join(sentence->tokens, sentence->token_count);
     if (text) {
-        print_text(out, text, width);
+        text_print_wrapped(out, text, 0, width);
     }
     free(text);
     return text != NULL;
@@ -86,7 +78,7 @@ static void print_title(FILE *out, const struct look *look) {
     color_bold(out, look->style.colors);
     say(out, look->style.width, "%s", name);
     color_reset(out, look->style.colors);
-    print_text(out, look->sentence->text, look->style.width);
+    text_print_wrapped(out, look->sentence->text, 0, look->style.width);
     fputc('\n', out);
 }
 
@@ -105,28 +97,32 @@ static bool is_word(const char *token) {
     return isalnum((unsigned char)token[0]) || (unsigned char)token[0] >= 0x80;
 }
 
-/* The largest weight that one word gives another: no markers, no punctuation, not itself. */
-static void print_strongest_pair(FILE *out, const struct look *look) {
+bool look_strongest_pair(const struct look *look, int *query, int *key) {
     const struct sample *sentence = look->sentence;
     int tokens = sentence->token_count;
-    int best_query = -1, best_key = -1;
     float best = 0;
-    for (int query = 0; query < tokens; query++) {
-        for (int key = 0; key < tokens; key++) {
-            float weight = look->weights[(size_t)query * (size_t)tokens + (size_t)key];
-            if (weight > best && is_word(sentence->tokens[query]) &&
-                is_word(sentence->tokens[key]) &&
-                strcmp(sentence->tokens[query], sentence->tokens[key]) != 0) {
-                best_query = query;
-                best_key = key;
+    for (int from = 0; from < tokens; from++) {
+        for (int to = 0; to < tokens; to++) {
+            float weight = look->weights[(size_t)from * (size_t)tokens + (size_t)to];
+            if (weight > best && is_word(sentence->tokens[from]) && is_word(sentence->tokens[to]) &&
+                strcmp(sentence->tokens[from], sentence->tokens[to]) != 0) {
+                *query = from;
+                *key = to;
                 best = weight;
             }
         }
     }
-    if (best > 0) {
+    return best > 0;
+}
+
+static void print_strongest_pair(FILE *out, const struct look *look) {
+    const struct sample *sentence = look->sentence;
+    int query, key;
+    if (look_strongest_pair(look, &query, &key)) {
+        float weight = look->weights[(size_t)query * (size_t)sentence->token_count + (size_t)key];
         say(out, look->style.width,
             "Strongest between two words: \"%s\" attends to \"%s\" with weight %.2f.",
-            sentence->tokens[best_query], sentence->tokens[best_key], (double)best);
+            sentence->tokens[query], sentence->tokens[key], (double)weight);
     }
 }
 
@@ -309,7 +305,7 @@ void look_print_list(FILE *out, const struct samples *samples, int width) {
     for (int i = 0; i < samples->count; i++) {
         const struct sample *sentence = &samples->sentences[i];
         fprintf(out, "%sSentence %d, %d tokens\n", i ? "\n" : "", i + 1, sentence->token_count);
-        print_text(out, sentence->text, width);
+        text_print_wrapped(out, sentence->text, 0, width);
         print_tokens(out, sentence, width);
     }
 }

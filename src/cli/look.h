@@ -23,6 +23,12 @@ enum { LOOK_NAME_SIZE = 160 };
 void look_name(const struct look *look, char name[LOOK_NAME_SIZE]);
 void look_name_panel(const struct look *look, int index, char name[LOOK_NAME_SIZE]);
 
+/*
+ * The largest weight that one word gives another in the first head: no markers, no punctuation, not
+ * itself. False if there are no two words.
+ */
+bool look_strongest_pair(const struct look *look, int *query, int *key);
+
 /* Prints it all; false if memory ran out. */
 bool look_print(FILE *out, const struct look *look);
 
