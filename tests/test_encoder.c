@@ -338,3 +338,34 @@ Test(encoder, commands_run_a_model, .init = enter_model, .fini = leave_model) {
     put_text("tiny/model.safetensors", "nonsense");
     expect_fault("attend cat --model tiny", "tiny/model.safetensors: found 8 bytes");
 }
+
+/* A line of `rapt attend --explain`: the vector's first values, rounded as it does. */
+static void expect_vector(const char *label, const double *values, int count) {
+    char text[128];
+    double squares = 0;
+    for (int i = 0; i < count; i++)
+        squares += values[i] * values[i];
+    snprintf(text, sizeof text, "%-26s%8.3f%8.3f%8.3f%8.3f ...  norm %.3f\n", label, values[0],
+             values[1], values[2], values[3], sqrt(squares));
+    cr_expect(strstr(out_text, text), "no %sin\n%s", text, out_text);
+}
+
+/* What is explained begins with what enters the layer, of which the queries are made. */
+Test(encoder, explained_rows_begin_with_the_input, .init = enter_model, .fini = leave_model) {
+    enum { TOKENS = 4, WORD = 2 };
+    const int64_t ids[TOKENS] = {2, 5, 6, 3}; /* [CLS] the cat [SEP] */
+    double x[TOKENS * DIM], query[TOKENS * DIM];
+    for (int i = 0; i < TOKENS * DIM; i++)
+        x[i] = weight_of("embeddings.word_embeddings.weight", ids[i / DIM] * DIM + i % DIM) +
+               weight_of("embeddings.position_embeddings.weight", i) +
+               weight_of("embeddings.token_type_embeddings.weight", i % DIM);
+    reference_norm("embeddings.LayerNorm", x, NULL, TOKENS);
+    reference_linear("encoder.layer.0.attention.self.query", x, TOKENS, DIM, DIM, query);
+    cr_assert_eq(rapt("attend the\tcat --model tiny --explain --word cat --layer 0 --head 2"), 0,
+                 "%s", err_text);
+    expect_vector("input of \"cat\"", x + WORD * DIM, DIM);
+    expect_vector("query of \"cat\"", query + WORD * DIM + 2 * DIM / HEADS, DIM / HEADS);
+    cr_expect(!strstr(out_text, "needs a model"));
+    cr_assert_eq(rapt("attend the\tcat --model tiny --explain --layer 1"), 0, "%s", err_text);
+    cr_expect(strstr(out_text, "Layer 1 is given 24 numbers"), "%s", out_text);
+}

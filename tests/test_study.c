@@ -360,7 +360,8 @@ Test(study, figures_are_those_of_every_isa) {
 Test(study, wrong_arguments_are_refused) {
     expect_fault("study sofmax", "unknown lesson \"sofmax\", did you mean softmax?");
     expect_fault("study weather", "unknown lesson \"weather\" (rapt study --list lists them)");
-    expect_fault("study scale heads", "found \"heads\", expected an option");
+    expect_fault("study scale heads",
+                 "found \"heads\", expected nothing more after the lesson scale");
     expect_fault("study scale --seed x", "--seed: found \"x\"");
     expect_fault("study scale --threads 0", "--threads: found \"0\"");
     expect_fault("study scale --isa none", "none");

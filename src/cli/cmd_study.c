@@ -28,7 +28,7 @@ static const struct study_lesson lessons[] = {
 enum { LESSONS = sizeof lessons / sizeof *lessons };
 
 struct request {
-    const char *lesson; /* NULL for all */
+    struct args_texts lessons;
     const char *json, *isa;
     int64_t seed, threads;
     bool color, quick, list;
@@ -50,8 +50,10 @@ static int read_request(struct request *request, int argc, char **argv) {
     };
     const struct args_command command = {
         .name = name,
-        .about = "Measures why attention is as it is: rapt study [LESSON|all] [OPTION]... shows "
-                 "tables and a plot for a lesson, or for all of them, computed by the library.",
+        .about = "Measures why attention is as it is: shows tables and a plot for a lesson, or for "
+                 "all of them, computed by the library.",
+        .metavar = "[LESSON|all]",
+        .texts = &request->lessons,
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .notes = "Lessons: softmax, scale, heads, causal, cost.\n",
@@ -59,37 +61,40 @@ static int read_request(struct request *request, int argc, char **argv) {
                     "rapt study heads --seed 7\n"
                     "rapt study all --json study.json\n",
     };
-    bool named = argc > 1 && argv[1][0] != '-';
-    if (named) {
-        request->lesson = strcmp(argv[1], "all") == 0 ? NULL : argv[1];
-    }
-    return args_parse(&command, argc - named, argv + named);
+    return args_parse(&command, argc, argv);
 }
 
-static int fail_unknown(const char *found) {
+static void fail_unknown(const char *found) {
     const char *names[LESSONS];
     for (int i = 0; i < LESSONS; i++) {
         names[i] = lessons[i].name;
     }
     const char *meant = args_suggest(found, names, LESSONS);
     if (meant) {
-        return args_fail(name, "unknown lesson \"%s\", did you mean %s?", found, meant);
+        args_fail(name, "unknown lesson \"%s\", did you mean %s?", found, meant);
+    } else {
+        args_fail(name, "unknown lesson \"%s\" (rapt study --list lists them)", found);
     }
-    return args_fail(name, "unknown lesson \"%s\" (rapt study --list lists them)", found);
 }
 
-/* The lessons asked for; 0 if there is none of that name. */
-static int choose(const char *lesson, const struct study_lesson **first) {
+/* The lessons asked for, and how many; 0 after an error. */
+static int choose(const struct args_texts *asked, const struct study_lesson **first) {
     *first = lessons;
-    if (!lesson) {
+    if (asked->count > 1) {
+        args_fail(name, "found \"%s\", expected nothing more after the lesson %s", asked->list[1],
+                  asked->list[0]);
+        return 0;
+    }
+    if (asked->count == 0 || strcmp(asked->list[0], "all") == 0) {
         return LESSONS;
     }
     for (int i = 0; i < LESSONS; i++) {
-        if (strcmp(lessons[i].name, lesson) == 0) {
+        if (strcmp(lessons[i].name, asked->list[0]) == 0) {
             *first = &lessons[i];
             return 1;
         }
     }
+    fail_unknown(asked->list[0]);
     return 0;
 }
 
@@ -180,9 +185,9 @@ int cmd_study(int argc, char **argv) {
         return code;
     }
     const struct study_lesson *first;
-    int count = choose(request.lesson, &first);
+    int count = choose(&request.lessons, &first);
     if (count == 0) {
-        return fail_unknown(request.lesson);
+        return ARGS_ERROR;
     }
     if (request.list) {
         print_list();

@@ -23,7 +23,7 @@ struct lesson {
     const struct look *look;
     struct explain_row row;
     int step;
-    double *scaled, *rest; /* room for head_dim numbers each */
+    double *scaled, *rest; /* room for any of the vectors */
 };
 
 static const char *token(const struct lesson *lesson, int i) {
@@ -90,10 +90,11 @@ __attribute__((format(printf, 3, 4))) static void print_label(const struct lesso
 }
 
 /* As many values as there is room for, and the length of all. */
-static void print_vector(const struct lesson *lesson, const double *values, int decimals) {
+static void print_vector(const struct lesson *lesson, const double *values, int count,
+                         int decimals) {
     enum { AROUND = 5, END = 18 }; /* sign, digits, point and gap; the norm */
     int fit = (lesson->look->style.width - INDENT - LABEL - END) / (decimals + AROUND);
-    int count = lesson->row.dim, shown = fit < 1 ? 1 : fit < count ? fit : count;
+    int shown = fit < 1 ? 1 : fit < count ? fit : count;
     double squares = 0;
     for (int i = 0; i < count; i++) {
         squares += values[i] * values[i];
@@ -105,12 +106,12 @@ static void print_vector(const struct lesson *lesson, const double *values, int 
 }
 
 /* A vector of the sample, times a factor. */
-static void print_scaled(const struct lesson *lesson, const float *values, double factor,
+static void print_scaled(const struct lesson *lesson, const float *values, int count, double factor,
                          int decimals) {
-    for (int i = 0; i < lesson->row.dim; i++) {
+    for (int i = 0; i < count; i++) {
         lesson->scaled[i] = factor * (double)values[i];
     }
-    print_vector(lesson, lesson->scaled, decimals);
+    print_vector(lesson, lesson->scaled, count, decimals);
 }
 
 static void tell_title(const struct lesson *lesson) {
@@ -127,20 +128,36 @@ static void tell_title(const struct lesson *lesson) {
             lesson->row.tokens - 1);
 }
 
+/* What enters the layer, where a model has been run and it is known. */
+static void tell_input(struct lesson *lesson) {
+    const struct look *look = lesson->look;
+    const struct explain_row *row = &lesson->row;
+    size_t dim = (size_t)look->samples->model_dim;
+    size_t token_row = (size_t)(look->range.layer * row->tokens + row->word);
+    begin_step(lesson, "Input", "Layer %d is given %d numbers for every token: %s.",
+               look->range.layer, look->samples->model_dim,
+               look->range.layer == 0 ? "rows of the model's tables, of its word and of its place"
+                                      : "what the layers before have made of it");
+    print_label(lesson, row->word, "input of");
+    print_scaled(lesson, look->sentence->hidden + token_row * dim, (int)dim, 1, 3);
+}
+
 static void tell_vectors(struct lesson *lesson) {
     const struct explain_row *row = &lesson->row;
     begin_step(
         lesson, "Query, key and value",
         "Every token has three vectors of %d numbers, products of what enters the layer with "
-        "the head's three matrices: what it looks for, what it is found by, what it gives. "
-        "(The step before, from words to these, needs a model.)",
-        row->dim);
+        "the head's three matrices: what it looks for, what it is found by, what it gives.%s",
+        row->dim,
+        lesson->look->sentence->hidden ? ""
+                                       : " (The step before, from words to these, needs a "
+                                         "model: --model.)");
     print_label(lesson, row->word, "query of");
-    print_scaled(lesson, row->query, 1, 3);
+    print_scaled(lesson, row->query, row->dim, 1, 3);
     print_label(lesson, row->strongest, "key of");
-    print_scaled(lesson, vector_of(lesson, row->keys, row->strongest), 1, 3);
+    print_scaled(lesson, vector_of(lesson, row->keys, row->strongest), row->dim, 1, 3);
     print_label(lesson, row->strongest, "value of");
-    print_scaled(lesson, vector_of(lesson, row->values, row->strongest), 1, 3);
+    print_scaled(lesson, vector_of(lesson, row->values, row->strongest), row->dim, 1, 3);
 }
 
 static void tell_scores(struct lesson *lesson) {
@@ -221,20 +238,6 @@ static void tell_softmax(struct lesson *lesson) {
         fabs(entropy), row->visible, log(row->visible));
 }
 
-/* The heaviest token that is lighter than `than`, or as heavy and after it. */
-static int next_heaviest(const struct explain_row *row, int than) {
-    int best = -1;
-    for (int i = 0; i < row->visible; i++) {
-        double weight = row->weights[i];
-        bool after =
-            than < 0 || weight < row->weights[than] || (weight <= row->weights[than] && i > than);
-        if (after && (best < 0 || weight > row->weights[best])) {
-            best = i;
-        }
-    }
-    return best;
-}
-
 static void tell_sum(struct lesson *lesson) {
     const struct explain_row *row = &lesson->row;
     int shown = 0;
@@ -242,10 +245,11 @@ static void tell_sum(struct lesson *lesson) {
                "Each value times its weight, all added up: what the word takes with it out of this "
                "head.");
     memcpy(lesson->rest, row->out, (size_t)row->dim * sizeof *row->out);
-    for (int i = next_heaviest(row, -1); i >= 0 && shown < MOST_TERMS; i = next_heaviest(row, i)) {
+    for (int i = explain_row_next(row, -1); i >= 0 && shown < MOST_TERMS;
+         i = explain_row_next(row, i)) {
         const float *value = vector_of(lesson, row->values, i);
         print_label(lesson, i, "%.4f v of", row->weights[i]);
-        print_scaled(lesson, value, row->weights[i], 3);
+        print_scaled(lesson, value, row->dim, row->weights[i], 3);
         for (int c = 0; c < row->dim; c++) {
             lesson->rest[c] -= lesson->scaled[c];
         }
@@ -253,10 +257,10 @@ static void tell_sum(struct lesson *lesson) {
     }
     if (row->visible > shown) {
         print_label(lesson, -1, "the other %d", row->visible - shown);
-        print_vector(lesson, lesson->rest, 3);
+        print_vector(lesson, lesson->rest, row->dim, 3);
     }
     print_label(lesson, -1, "sum");
-    print_vector(lesson, row->out, 3);
+    print_vector(lesson, row->out, row->dim, 3);
 }
 
 static void tell_check(struct lesson *lesson) {
@@ -274,9 +278,9 @@ static void tell_check(struct lesson *lesson) {
         "double precision.",
         lesson->look->isa);
     print_label(lesson, -1, "library");
-    print_scaled(lesson, row->found, 1, 6);
+    print_scaled(lesson, row->found, row->dim, 1, 6);
     print_label(lesson, -1, "by hand");
-    print_vector(lesson, row->out, 6);
+    print_vector(lesson, row->out, row->dim, 6);
     say(lesson, "The largest difference is %.1e in the sum and %.1e in the weights.", most,
         most_weight);
 }
@@ -334,6 +338,9 @@ static int read_word(const struct look *look, const char *text, int threads, int
 
 static void tell(struct lesson *lesson) {
     tell_title(lesson);
+    if (lesson->look->sentence->hidden) {
+        tell_input(lesson);
+    }
     tell_vectors(lesson);
     tell_scores(lesson);
     tell_mask(lesson);
@@ -344,12 +351,13 @@ static void tell(struct lesson *lesson) {
 
 static int tell_row(FILE *out, const struct look *look, int word, bool causal) {
     struct lesson lesson = {.out = out, .look = look};
-    size_t dim = (size_t)look->samples->head_dim;
-    lesson.scaled = calloc(2 * dim, sizeof *lesson.scaled);
+    const struct samples *samples = look->samples;
+    int widest = samples->head_dim > samples->model_dim ? samples->head_dim : samples->model_dim;
+    lesson.scaled = calloc(2 * (size_t)widest, sizeof *lesson.scaled);
     rapt_status status = RAPT_OUT_OF_MEMORY;
-    if (lesson.scaled && explain_row_create(&lesson.row, look->samples, look->sentence,
-                                            &look->range, word, causal)) {
-        lesson.rest = lesson.scaled + dim;
+    if (lesson.scaled &&
+        explain_row_create(&lesson.row, samples, look->sentence, &look->range, word, causal)) {
+        lesson.rest = lesson.scaled + widest;
         status = explain_row_check(&lesson.row, look->isa);
         if (status == RAPT_OK) {
             tell(&lesson);

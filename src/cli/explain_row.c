@@ -79,6 +79,19 @@ rapt_status explain_row_check(struct explain_row *row, const char *isa) {
     return rapt_attention(&args);
 }
 
+int explain_row_next(const struct explain_row *row, int than) {
+    int best = -1;
+    for (int i = 0; i < row->visible; i++) {
+        double weight = row->weights[i];
+        bool after =
+            than < 0 || weight < row->weights[than] || (weight <= row->weights[than] && i > than);
+        if (after && (best < 0 || weight > row->weights[best])) {
+            best = i;
+        }
+    }
+    return best;
+}
+
 void explain_row_destroy(struct explain_row *row) {
     free(row->scores);
     free(row->found);

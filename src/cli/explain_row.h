@@ -28,6 +28,10 @@ bool explain_row_create(struct explain_row *row, const struct samples *samples,
 /* The same row by the library, which is given this one query. */
 rapt_status explain_row_check(struct explain_row *row, const char *isa);
 
+/* The heaviest token that is lighter than this one, or as heavy and after it; -1: there is none.
+ * The heaviest of all for -1. */
+int explain_row_next(const struct explain_row *row, int than);
+
 void explain_row_destroy(struct explain_row *row);
 
 #endif
