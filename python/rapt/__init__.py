@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact attention for CPUs: librapt for NumPy arrays, and for what else speaks DLPack.
+
+    out = rapt.attention(q, k, v, causal=True)      # NumPy arrays or torch CPU tensors, no copies
+    plan = rapt.Plan(q, k, v, out=out)              # checked and divided once
+    plan.run()                                      # as often as you like
+"""
+
+from ._attention import Plan, attention
+from ._library import (
+    Error,
+    InvalidArgument,
+    IsaUnavailable,
+    OutOfMemory,
+    Unsupported,
+    isas,
+    library_path,
+    version,
+)
+
+__version__ = version()
+__all__ = [
+    "Error",
+    "InvalidArgument",
+    "IsaUnavailable",
+    "OutOfMemory",
+    "Plan",
+    "Unsupported",
+    "attention",
+    "isas",
+    "library_path",
+]

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator: once, and as a plan."""
+
+import ctypes
+import operator
+import threading
+
+from . import _views
+from ._library import F32, AttentionData, InvalidArgument, check, default_args, lib
+
+_FIELDS = {"q": "query", "k": "key", "v": "value"}
+
+
+def _numbers(name, value, count):
+    """One number for all sequences, or one for each, as a C array."""
+    try:
+        values = [operator.index(value)] * count
+    except TypeError:
+        values = [operator.index(number) for number in value]
+    if len(values) != count:
+        raise InvalidArgument(f"{name}: found {len(values)} numbers, expected 1 or {count}")
+    return (ctypes.c_int64 * count)(*values)
+
+
+class _Problem:
+    """The arguments for the library, the outputs, and what has to stay alive for both."""
+
+    def __init__(
+        self,
+        q,
+        k,
+        v,
+        *,
+        layout="bhsd",
+        scale=None,
+        causal=False,
+        q_offset=0,
+        window=None,
+        mask=None,
+        kv_len=None,
+        alibi=None,
+        sinks=None,
+        softcap=None,
+        out=None,
+        return_lse=False,
+        return_weights=False,
+        threads=0,
+        isa=None,
+    ):
+        if layout not in ("bhsd", "bshd"):
+            raise InvalidArgument(f'layout: found {layout!r}, expected "bhsd" or "bshd"')
+        self.swap = layout == "bshd"
+        self.args = args = default_args()
+        self.views = {}
+        for name, array in (("q", q), ("k", k), ("v", v)):
+            self._place(_FIELDS[name], _views.view4(name, array, self.swap))
+        if mask is not None:
+            self._place("mask", _views.broadcast("mask", mask))
+        if alibi is not None:
+            self._place("alibi", _views.floats("alibi", alibi))
+        if sinks is not None:
+            self._place("sink", _views.floats("sinks", sinks))
+
+        if scale is not None:
+            if not scale > 0:
+                raise InvalidArgument(f"scale: found {scale}, expected more than 0")
+            args.scale = scale
+        args.softcap = softcap or 0
+        args.causal = causal
+        if window is not None:
+            args.window_left, args.window_right = (-1 if n is None else n for n in window)
+        batch = self.views["query"].shape[0]
+        if not isinstance(q_offset, int) or q_offset:
+            args.q_offset = _numbers("q_offset", q_offset, batch)
+        if kv_len is not None:
+            args.kv_len = _numbers("kv_len", kv_len, batch)
+        args.threads = threads
+        args.isa = isa.encode() if isa is not None else None
+        self._place_outputs(q, out, return_lse, return_weights)
+
+    def _place(self, field, view):
+        self.views[field] = view
+        view.fill(getattr(self.args, field))
+
+    def _place_outputs(self, q, out, return_lse, return_weights):
+        batch, heads, queries, _ = self.views["query"].shape
+        keys, channels = self.views["key"].shape[2], self.views["value"].shape[3]
+        if out is None:
+            shape = (batch, queries, heads, channels) if self.swap else None
+            out = _views.empty_like(q, None, shape or (batch, heads, queries, channels))
+        self._place("out", self.view_out(out))
+        self.results = [out]
+        if return_lse:
+            lse = _views.empty_like(q, F32, (batch, heads, queries))
+            self._place("lse", _lse_view(lse))
+            self.results.append(lse)
+        if return_weights:
+            weights = _views.empty_like(q, F32, (batch, heads, queries, keys))
+            self._place("weights", _views.view("weights", weights))
+            self.results.append(weights)
+
+    def view_out(self, out):
+        view = _views.view4("out", out, self.swap)
+        if not view.writeable:
+            raise InvalidArgument("out: found a read-only array, expected one to write to")
+        return view
+
+    def result(self):
+        return self.results[0] if len(self.results) == 1 else tuple(self.results)
+
+
+def _lse_view(lse):
+    view = _views.view("lse", lse)
+    return view._replace(shape=view.shape + (1,), strides=view.strides + (1,))
+
+
+def attention(q, k, v, **options):
+    """softmax(scale * q kᵀ + bias) v, per batch and head: exact, in one pass, in f32.
+
+    q, k and v are NumPy arrays or anything with __dlpack__ in the CPU's memory (torch, JAX), of
+    float32, float16 or bfloat16 in any mix and with any strides; nothing is copied. There may be
+    fewer heads of keys than of queries (GQA), and the values' channels may be another number.
+
+    layout          "bhsd": (batch, heads, positions, channels), or "bshd": positions before heads
+    scale           1 / sqrt(channels) if None
+    causal          a query attends the keys at or before its position
+    q_offset        the position of the first query: one number, or one for each sequence
+    window          (left, right): how far a query sees to either side; -1 or None for no end
+    mask            broadcasts to (batch, heads, queries, keys): bool, true means attend, or floats
+                    that are added to the scores
+    kv_len          how many keys there are: one number, or one for each sequence
+    alibi, sinks    numbers of heads, (heads) or (batch, heads): slopes; logits without a value
+    softcap         c turns a score s into c * tanh(s / c)
+    out             where to write; of the type, layout and kind of q if None
+    return_lse      also return the log of the sum of exp(score), (batch, heads, queries)
+    return_weights  also return the softmax, (batch, heads, queries, keys)
+    threads         at most so many; 0 for OpenMP's own number
+    isa             a name of rapt.isas(); None for that of RAPT_ISA, or the best
+
+    Returns out, or (out, lse), (out, weights) or (out, lse, weights). Errors are rapt.Error. Other
+    Python threads run meanwhile.
+    """
+    problem = _Problem(q, k, v, **options)
+    check(lib.rapt_attention(problem.args))
+    return problem.result()
+
+
+class Plan:
+    """A problem that is checked and divided into tasks once, and then run as often as wanted.
+
+    Takes the arguments of attention(). Its memory, the outputs included, is allocated here and
+    belongs to the plan: each run overwrites what the last one returned. Runs of one plan are made
+    one after the other, also from several threads; those of different plans run side by side.
+    """
+
+    def __init__(self, q, k, v, **options):
+        self._handle = None
+        self._problem = _Problem(q, k, v, **options)
+        handle = ctypes.c_void_p()
+        check(lib.rapt_plan_create(self._problem.args, handle))
+        self._handle = handle
+        self._size = lib.rapt_plan_workspace_size(handle)
+        self._workspace = ctypes.create_string_buffer(max(self._size, 1))
+        self._data = AttentionData(
+            **{field: view.address for field, view in self._problem.views.items()}
+        )
+        self._arguments = (handle, self._data, self._workspace, self._size)
+        self._result = self._problem.result()
+        self._lock = threading.Lock()
+
+    def __del__(self, destroy=lib.rapt_plan_destroy):
+        if getattr(self, "_handle", None):
+            destroy(self._handle)
+
+    @property
+    def isa(self):
+        """The name of the instruction set that it runs on."""
+        return lib.rapt_plan_isa(self._handle).decode()
+
+    @property
+    def threads(self):
+        """How many threads a run uses at most."""
+        return lib.rapt_plan_threads(self._handle)
+
+    @property
+    def workspace_size(self):
+        """Bytes of memory beside the tensors."""
+        return self._size
+
+    def run(self, q=None, k=None, v=None, *, out=None):
+        """Computes it on the plan's tensors, or on others of their shapes, strides and types.
+
+        Returns what attention() does.
+        """
+        with self._lock:
+            if q is None and k is None and v is None and out is None:
+                status = lib.rapt_plan_run(*self._arguments)
+                if status:
+                    check(status)
+                return self._result
+            return self._run_on({"q": q, "k": k, "v": v}, out)
+
+    def _run_on(self, arrays, out):
+        problem = self._problem
+        given = {
+            _FIELDS[name]: _views.view4(name, array, problem.swap)
+            for name, array in arrays.items()
+            if array is not None
+        }
+        if out is not None:
+            given["out"] = problem.view_out(out)
+        data = AttentionData.from_buffer_copy(self._data)
+        for field, view in given.items():
+            planned = problem.views[field]
+            if not view.same_form(planned):
+                raise InvalidArgument(
+                    f"{field}: found shape {view.shape} and strides {view.strides} of type "
+                    f"{view.dtype}, expected those of the plan: {planned.shape}, "
+                    f"{planned.strides}, {planned.dtype}"
+                )
+            setattr(data, field, view.address)
+        check(lib.rapt_plan_run(self._handle, data, self._workspace, self._size))
+        if out is None:
+            return self._result
+        return out if len(problem.results) == 1 else (out, *problem.results[1:])
