@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact attention for CPUs: librapt for NumPy arrays, and for what else speaks DLPack.
 
-    out = rapt.attention(q, k, v, causal=True)      # NumPy arrays or torch CPU tensors, no copies
-    plan = rapt.Plan(q, k, v, out=out)              # checked and divided once
-    plan.run()                                      # as often as you like
+out = rapt.attention(q, k, v, causal=True)      # NumPy arrays or torch CPU tensors, no copies
+plan = rapt.Plan(q, k, v, out=out)              # checked and divided once
+plan.run()                                      # as often as you like
 """
 
 from ._attention import Plan, attention

@@ -172,7 +172,9 @@ def _check_layout():
     lib.rapt_attention(default_args())
     message = lib.rapt_last_error().decode()
     if message.startswith("args: size"):
-        raise ImportError(f"rapt: {library_path} is of another version than this package: {message}")
+        raise ImportError(
+            f"rapt: {library_path} is of another version than this package: {message}"
+        )
 
 
 def version():

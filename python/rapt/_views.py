@@ -111,7 +111,9 @@ def _export(array):
 
 def _of_dlpack(name, array):
     if array.__dlpack_device__()[0] not in _HOST:
-        raise InvalidArgument(f"{name}: found a tensor on another device, expected the CPU's memory")
+        raise InvalidArgument(
+            f"{name}: found a tensor on another device, expected the CPU's memory"
+        )
     try:
         capsule = _export(array)
     except (BufferError, RuntimeError) as error:

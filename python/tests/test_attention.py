@@ -231,7 +231,7 @@ class Errors(unittest.TestCase):
         self.refused("alibi: found 0 dimensions", alibi=0.5)
         self.refused("sink: shape.1.", sinks=[1, 2])
         self.refused("threads", threads=-1)
-        self.refused("isa: found \"sse\"", isa="sse", kind=rapt.IsaUnavailable)
+        self.refused('isa: found "sse"', isa="sse", kind=rapt.IsaUnavailable)
         with self.assertRaises(TypeError):
             rapt.attention(*tensors(), casual=True)
 
