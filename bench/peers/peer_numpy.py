@@ -19,7 +19,10 @@ class Library(Peer):
         pass
 
     def version(self):
-        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        try:
+            blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        except TypeError:  # before NumPy 1.25
+            return np.__version__
         return f"{np.__version__}, {blas['name']} {blas['version']}"
 
     def variants(self, shape, dtype):

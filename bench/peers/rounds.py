@@ -18,7 +18,7 @@ import tensors
 PATIENCE = 300  # seconds for an answer
 SETTLE = 0.01  # between turns, for threads that spin to go to sleep
 LONG = 0.02  # a run of so many seconds needs none before it to wake the caches
-SLOW = 4.0  # a peer so much slower than rapt gets fewer turns
+SLOW = 4.0  # a peer so many times slower than rapt gets fewer turns
 TURNS, FEWEST, FEWEST_SLOW = 9, 3, 2
 COLD_BYTES = 5 * 2**28
 
@@ -35,12 +35,7 @@ class Worker:
         self.errors = tempfile.TemporaryFile("w+")
         cpus = machine.processors()[:threads]
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                str(pathlib.Path(__file__).with_name("worker.py")),
-                name,
-                str(threads),
-            ],
+            [sys.executable, pathlib.Path(__file__).with_name("worker.py"), name, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -54,13 +49,11 @@ class Worker:
     def answer(self):
         until = time.monotonic() + PATIENCE
         while b"\n" not in self.buffer:
-            ready = select.select([self.process.stdout], [], [], max(0, until - time.monotonic()))[
-                0
-            ]
+            wait = max(0, until - time.monotonic())
+            ready, _, _ = select.select([self.process.stdout], [], [], wait)
             more = os.read(self.process.stdout.fileno(), 1 << 16) if ready else b""
             if not more:
-                self.alive = False
-                raise Failed(self.last_words() if ready else f"no answer in {PATIENCE} s")
+                raise Failed(self.last_words() if ready else self.silent())
             self.buffer += more
         line, self.buffer = self.buffer.split(b"\n", 1)
         return json.loads(line)
@@ -80,6 +73,10 @@ class Worker:
         self.errors.seek(0)
         lines = self.errors.read().strip().splitlines()
         return f"ended: {lines[-1] if lines else f'status {self.process.wait()}'}"
+
+    def silent(self):
+        self.alive = False
+        return f"no answer in {PATIENCE} s"
 
     def end(self):
         self.process.kill()
@@ -105,10 +102,11 @@ class Turns:
         self.spent += sum(taken)
 
     def wants(self, seconds, fastest):
-        slow = self.estimate > SLOW * fastest and self.estimate > LONG
-        return len(self.medians) < (FEWEST_SLOW if slow else FEWEST) or (
-            not slow and self.spent < seconds and len(self.medians) < TURNS
-        )
+        if self.estimate > max(SLOW * fastest, LONG):
+            return len(self.medians) < FEWEST_SLOW
+        if len(self.medians) < FEWEST:
+            return True
+        return self.spent < seconds and len(self.medians) < TURNS
 
 
 def copies_for(shape, item, workers):

@@ -46,16 +46,16 @@ def counts(text):
     return [int(word) for word in split(text)]
 
 
-def selected(text):
-    try:
-        return shapes.select(text.split() if " " in text or ";" in text else split_shapes(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+def parsed(parse):
+    """An argument that a function makes something of."""
 
+    def take(text):
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-def split_shapes(text):
-    """One shape has commas itself."""
-    return [text] if text[:1].isdigit() else split(text)
+    return take
 
 
 def options():
@@ -74,9 +74,18 @@ def options():
     )
     add(
         "--shapes",
-        type=selected,
+        type=parsed(lambda text: shapes.select(split(text))),
+        default=[],
         metavar="NAME,...",
-        help="shapes or starts of their names, all, or one B,Hq,Hkv,Sq,Skv,D[,flags]; see --list",
+        help="names or starts of names, or all; --list prints them",
+    )
+    add(
+        "--shape",
+        type=parsed(shapes.parse),
+        action="append",
+        default=[],
+        metavar="SHAPE",
+        help=f"one of your own, also several times: {shapes.FORM}",
     )
     add(
         "--threads",
@@ -154,7 +163,7 @@ def start(chosen, threads, versions):
 def collect(chosen):
     """Measures everything; the report."""
     seconds = chosen.time or (0.1 if chosen.quick else 0.4)
-    list_of = chosen.shapes or shapes.usual(chosen.quick)
+    list_of = chosen.shapes + chosen.shape or shapes.usual(chosen.quick)
     cases = [(shape, dtype) for dtype in chosen.dtypes for shape in list_of]
     versions, runs, own, load = {}, [], 0.0, machine.Load()
     for threads in chosen.threads:

@@ -106,7 +106,7 @@ llama3-8b-512            1,32,8,512,512,128,causal
 llama3-8b-2048           1,32,8,2048,2048,128,causal
 llama3-8b-decode-4k      1,32,8,1,4096,128,cold
 llama3-8b-decode-4k-warm 1,32,8,1,4096,128
-mistral-chunk-window     1,32,8,512,8192,128,window=4096
+mistral-chunk-window     1,32,8,256,8192,128,window=4096
 qwen2.5-0.5b-2048        1,14,2,2048,2048,64,causal
 qwen2.5-0.5b-decode-8k   1,14,2,1,8192,64,cold
 qwen2.5-1.5b-2048        1,12,2,2048,2048,128,causal
@@ -118,7 +118,13 @@ falcon-7b-2048           1,71,1,2048,2048,64,causal
 """
 
 # Not among those that are timed if nothing is asked for.
-ASKED = {"bert-base-b8-128", "bloom-560m-2048", "phi3-mini-2048", "falcon-7b-2048"}
+ASKED = {
+    "bert-base-b8-128",
+    "qwen2.5-1.5b-2048",
+    "bloom-560m-2048",
+    "phi3-mini-2048",
+    "falcon-7b-2048",
+}
 QUICK = ["minilm-128", "bert-base-512", "llama3-8b-512", "llama3-8b-decode-4k"]
 
 FORM = "B,Hq,Hkv,Sq,Skv,D[,causal][,window=N][,softcap=X][,alibi][,cold], Hq a multiple of Hkv"
@@ -128,7 +134,7 @@ def parse(text, name=None):
     """A shape from its text; ValueError says what was expected."""
     numbers = re.match(r"((?:[1-9]\d*,){5}[1-9]\d*)(?:,|$)", text)
     if not numbers:
-        raise ValueError(f"{text}: expected {FORM}")
+        raise ValueError(f"found {text}, expected {FORM}")
     sizes = [int(n) for n in numbers[1].split(",")]
     flags = {}
     for flag in filter(None, text[numbers.end() :].split(",")):
@@ -143,7 +149,7 @@ def parse(text, name=None):
             raise ValueError(f"{text}: found {flag}, expected {FORM}")
     shape = Shape(name or text, *sizes, **flags)
     if shape.q_heads % shape.kv_heads or (shape.causal and shape.queries > shape.keys):
-        raise ValueError(f"{text}: expected {FORM}, and no more causal queries than keys")
+        raise ValueError(f"found {text}, expected {FORM}, and no more causal queries than keys")
     return shape
 
 
@@ -151,15 +157,14 @@ SHAPES = {name: parse(text, name) for name, text in map(str.split, TABLE.strip()
 
 
 def select(words):
-    """Shapes by names, starts of names up to a dash, "all", or shapes as they are written."""
+    """Shapes by names, starts of names up to a dash, or "all"; ValueError says which is none."""
     chosen = {}
     for word in words:
-        found = [s for s in SHAPES.values() if s.name == word]
-        found = found or [s for s in SHAPES.values() if s.name.startswith(word + "-")]
-        if word == "all":
-            found = SHAPES.values()
-        for shape in found or [parse(word)]:
-            chosen[shape.name] = shape
+        found = [SHAPES[word]] if word in SHAPES else []
+        found = found or [s for n, s in SHAPES.items() if n.startswith(word + "-") or word == "all"]
+        if not found:
+            raise ValueError(f"found {word}, expected a name or the start of one, or all")
+        chosen.update((shape.name, shape) for shape in found)
     return list(chosen.values())
 
 

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The comparison: shapes, reports, and a whole run with the libraries that are always there."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy as np
+
+HERE = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(HERE))
+
+import page  # noqa: E402
+import peer  # noqa: E402
+import report as reports  # noqa: E402
+import rounds  # noqa: E402
+import shapes  # noqa: E402
+import tensors  # noqa: E402
+
+
+class Shapes(unittest.TestCase):
+    def test_text(self):
+        for shape in shapes.SHAPES.values():
+            self.assertEqual(shapes.parse(shape.text(), shape.name), shape)
+        shape = shapes.parse("2,6,3,4,9,8,window=3,softcap=2.5,alibi,cold")
+        self.assertEqual(shapes.parse(shape.text(), shape.name), shape)
+        self.assertTrue(shape.causal and shape.cold and shape.alibi)
+
+    def test_nonsense(self):
+        for text in (
+            "",
+            "1,2,3",
+            "1,2,3,4,5,6",
+            "1,2,2,4,5,0",
+            "1,2,2,4,5,6,fast",
+            "1,2,2,4,5,6,window=0",
+            "1,2,2,5,4,6,causal",
+        ):
+            with self.assertRaises(ValueError, msg=text):
+                shapes.parse(text)
+
+    def test_scores(self):
+        for text in (
+            "1,1,1,5,9,4",
+            "1,1,1,5,9,4,causal",
+            "1,1,1,5,9,4,window=3",
+            "1,1,1,9,9,4,window=2",
+        ):
+            shape = shapes.parse(text)
+            mask = shape.mask()
+            count = mask.sum() if mask is not None else 45
+            self.assertEqual(shape.scores(), count, text)
+
+    def test_names(self):
+        self.assertEqual([s.name for s in shapes.select(["bert-base-128"])], ["bert-base-128"])
+        self.assertEqual(len(shapes.select(["bert", "bert-base"])), 3)
+        self.assertEqual(len(shapes.select(["all"])), len(shapes.SHAPES))
+        with self.assertRaises(ValueError):
+            shapes.select(["ber"])
+
+
+class Tensors(unittest.TestCase):
+    def test_same_everywhere(self):
+        shape = shapes.parse("1,2,1,3,4,8")
+        for dtype in tensors.ITEM:
+            for a, b in zip(tensors.make(shape, dtype), tensors.make(shape, dtype)):
+                np.testing.assert_array_equal(a, b)
+
+    def test_wrong_results_are_seen(self):
+        shape = shapes.parse("1,4,2,6,9,8,window=4,alibi,softcap=3")
+        q, k, v = tensors.make(shape, "f32")
+        right = tensors.oracle.attention(q, k, v, **shape.options())[0]
+        self.assertLess(tensors.error(shape, q, k, v, right), 1e-12)
+        wrong = tensors.oracle.attention(q, k, v)[0]
+        self.assertGreater(tensors.error(shape, q, k, v, wrong), tensors.BOUND["bf16"])
+        self.assertEqual(tensors.error(shape, q, k, v, right * np.nan), float("inf"))
+        self.assertEqual(tensors.error(shape, q, k, v, right[:, :1]), float("inf"))
+
+
+def a_report():
+    def run(name, ratio, **others):
+        shape = shapes.SHAPES[name]
+        ours = {"ms": 2.0, "spread": 0.1, "ratio": 1.0, "ratio_spread": 0.0}
+        its = {"ms": 2.0 * ratio, "spread": 0.2, "ratio": ratio, "ratio_spread": 0.2}
+        rest = {"variant": "a", "turns": 3, "error": 1e-7, "variants": {}}
+        results = {"rapt": {**ours, **rest}, "numpy": {**its, **rest}, **others}
+        return reports.describe(shape, "f32", 1, results)
+
+    facts = {"cpu": "A <CPU>", "cpus": 2, "cache_mib": 4, "memory_gib": 8, "os": "Linux"}
+    return {
+        "machine": {**facts, "python": "3", "date": "2026-01-02", "others": 0.04},
+        "peers": {
+            "rapt": {"title": "rapt", "version": "1"},
+            "numpy": {"title": "NumPy", "version": "2"},
+            "jax": {"title": "JAX", "version": "3"},
+        },
+        "runs": [
+            run("bert-base-128", 4.0),
+            run("llama3-8b-decode-4k", 0.5, jax={"failed": "ended: killed", "variants": {}}),
+        ],
+    }
+
+
+class Reports(unittest.TestCase):
+    def test_means_and_losses(self):
+        report = a_report()
+        self.assertAlmostEqual(reports.geometric_mean(report["runs"], "numpy"), 2**0.5)
+        self.assertIsNone(reports.geometric_mean(report["runs"], "jax"))
+        self.assertEqual([loss[0] for loss in reports.losses(report)], [0.5])
+        text = reports.text(report)
+        self.assertIn("4.00 ±0.40", text)
+        self.assertIn("0.50 ±0.05 <", text)
+        self.assertIn("faster than rapt: NumPy on llama3-8b-decode-4k, f32, 1 thread: 0.50", text)
+        self.assertIn("JAX failed on llama3-8b-decode-4k, f32, 1 thread: ended: killed", text)
+
+    def test_document(self):
+        before = f"# A\n{reports.BEGIN}\nold\n{reports.END}\nmore\n"
+        once = reports.into_document(before, a_report())
+        self.assertIn("**0.50 ±0.05**", once)
+        self.assertNotIn("old", once)
+        self.assertTrue(once.startswith("# A\n") and once.endswith(f"{reports.END}\nmore\n"))
+        self.assertEqual(reports.into_document(once, a_report()), once)
+        with self.assertRaises(ValueError):
+            reports.into_document("no markers", a_report())
+
+    def test_csv(self):
+        lines = reports.csv_text(a_report()).splitlines()
+        self.assertEqual(len(lines), 5)
+        self.assertEqual(len({line.count(",") for line in lines}), 1)
+
+    def test_page(self):
+        html = page.html(a_report())
+        self.assertIn("A &lt;CPU&gt;", html)
+        self.assertIn("<b>0.50 ±0.05</b>", html)
+        self.assertNotRegex(html, r"https?://")
+
+
+class Rounds(unittest.TestCase):
+    def test_spread(self):
+        self.assertEqual(rounds.spread([4.0]), 0)
+        self.assertAlmostEqual(rounds.spread([1.0, 2.0, 3.0]), 1)
+        self.assertAlmostEqual(rounds.spread([2.0] * 18 + [9.0, 0.1]), 0)
+
+    def test_library_that_ends(self):
+        worker = rounds.Worker("numpy", 1, {})
+        self.addCleanup(worker.end)
+        self.assertIn("version", worker.answer())
+        with self.assertRaises(rounds.Failed):
+            worker.ask(do="nonsense")
+        self.assertFalse(worker.alive)
+
+
+class Run(unittest.TestCase):
+    def run_py(self, *arguments, status=0):
+        command = [sys.executable, HERE / "run.py", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return done.stdout if status == 0 else done.stderr
+
+    def test_whole(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder)
+            document = path / "document.md"
+            document.write_text(f"{reports.BEGIN}{reports.END}", encoding="utf-8")
+            shape = "2,4,2,9,21,8,window=5,softcap=3,alibi"
+            out = self.run_py(
+                *("--peers", "numpy", "--dtypes", "f32", "--threads", "1", "--time", "0.01"),
+                *(
+                    "--shape",
+                    shape,
+                    "--shape",
+                    "1,4,2,1,50,16,cold",
+                    "--shape",
+                    "1,2,2,8,8,4,causal",
+                ),
+                *("--json", path / "a.json", "--csv", path / "a.csv", "--html", path / "a.html"),
+                *("--markdown", document),
+            )
+            report = json.loads((path / "a.json").read_text(encoding="utf-8"))
+            self.assertEqual(len(report["runs"]), 3)
+            for run in report["runs"]:
+                for name in ("rapt", "numpy"):
+                    self.assertLess(run["results"][name]["error"], tensors.BOUND["f32"])
+                    self.assertGreater(run["results"][name]["ms"], 0)
+                self.assertEqual(run["results"]["rapt"]["ratio"], 1)
+            again = self.run_py("--from", path / "a.json")
+            self.assertEqual(again, out)
+            self.assertEqual((path / "a.csv").read_text(encoding="utf-8").count("\n"), 7)
+            self.assertIn("| geometric mean |", document.read_text(encoding="utf-8"))
+            self.assertIn("</html>", (path / "a.html").read_text(encoding="utf-8"))
+            self.assertEqual(len(list(path.iterdir())), 4)
+
+    def test_bad_usage(self):
+        self.assertIn("found cupy", self.run_py("--peers", "cupy", status=2))
+        self.assertIn("found 0", self.run_py("--threads", "0", status=2))
+        self.assertIn("found ber", self.run_py("--shapes", "ber", status=2))
+        self.assertIn("found 1,2", self.run_py("--shape", "1,2", status=2))
+        self.assertIn("No such file", self.run_py("--from", "/nowhere/a.json", status=1))
+
+
+class Peers(unittest.TestCase):
+    def test_every_library_says_what_it_is(self):
+        for name in peer.NAMES:
+            library = peer.find(name)
+            self.assertEqual(library.name, name)
+            self.assertTrue(library.title and library.pip)
+            self.assertIn("4", library.environment(4).values())
+
+
+if __name__ == "__main__":
+    unittest.main()
