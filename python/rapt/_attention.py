@@ -198,28 +198,31 @@ class Plan:
                 if status:
                     check(status)
                 return self._result
-            return self._run_on({"q": q, "k": k, "v": v}, out)
+            return self._run_on({"query": q, "key": k, "value": v, "out": out}, out)
 
     def _run_on(self, arrays, out):
-        problem = self._problem
-        given = {
-            _FIELDS[name]: _views.view4(name, array, problem.swap)
-            for name, array in arrays.items()
-            if array is not None
-        }
-        if out is not None:
-            given["out"] = problem.view_out(out)
         data = AttentionData.from_buffer_copy(self._data)
-        for field, view in given.items():
-            planned = problem.views[field]
-            if not view.same_form(planned):
-                raise InvalidArgument(
-                    f"{field}: found shape {view.shape} and strides {view.strides} of type "
-                    f"{view.dtype}, expected those of the plan: {planned.shape}, "
-                    f"{planned.strides}, {planned.dtype}"
-                )
-            setattr(data, field, view.address)
+        for field, array in arrays.items():
+            if array is not None:
+                setattr(data, field, self._address(field, array))
         check(lib.rapt_plan_run(self._handle, data, self._workspace, self._size))
         if out is None:
             return self._result
+        problem = self._problem
         return out if len(problem.results) == 1 else (out, *problem.results[1:])
+
+    def _address(self, field, array):
+        """Where an array lies that has the form of the plan's."""
+        problem, planned = self._problem, self._problem.views[field]
+        if _views.same_array_form(array, planned.owner):
+            return _views.address(array)
+        view = (
+            problem.view_out(array) if field == "out" else _views.view4(field, array, problem.swap)
+        )
+        if not view.same_form(planned):
+            raise InvalidArgument(
+                f"{field}: found shape {view.shape} and strides {view.strides} of type "
+                f"{view.dtype}, expected those of the plan: {planned.shape}, {planned.strides}, "
+                f"{planned.dtype}"
+            )
+        return view.address

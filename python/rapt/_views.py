@@ -78,6 +78,22 @@ def _compact(shape):
     return tuple(reversed(strides))
 
 
+def address(array):
+    """Of the first element of a NumPy array."""
+    return array.__array_interface__["data"][0]
+
+
+def same_array_form(array, other):
+    """Whether two NumPy arrays can stand for each other; false for all else, at little cost."""
+    return (
+        type(array) is type(other) is np.ndarray
+        and array.dtype == other.dtype
+        and array.shape == other.shape
+        and array.strides == other.strides
+        and (array.flags.writeable or not other.flags.writeable)
+    )
+
+
 def _of_numpy(name, array):
     dtype = _NUMPY_TYPES.get(array.dtype)
     if dtype is None and array.dtype.name == "bfloat16":
@@ -93,7 +109,7 @@ def _of_numpy(name, array):
             f"{name}: found strides of {array.strides} bytes, expected multiples of {size}"
         )
     return View(
-        array.__array_interface__["data"][0],
+        address(array),
         dtype,
         array.shape,
         tuple(stride // size for stride in array.strides),
