@@ -18,8 +18,9 @@ import tensors
 PATIENCE = 300  # seconds for an answer
 SETTLE = 0.01  # between turns, for threads that spin to go to sleep
 LONG = 0.02  # a run of so many seconds needs none before it to wake the caches
-SLOW = 4.0  # a peer so many times slower than rapt gets fewer turns
-TURNS, FEWEST, FEWEST_SLOW = 9, 3, 2
+SLOW = 4.0  # a peer so many times slower than rapt gets two turns,
+VERY_LONG = 2.0  # and one if a run has so many seconds
+TURNS, FEWEST = 9, 3
 COLD_BYTES = 5 * 2**28
 
 
@@ -103,7 +104,7 @@ class Turns:
 
     def wants(self, seconds, fastest):
         if self.estimate > max(SLOW * fastest, LONG):
-            return len(self.medians) < FEWEST_SLOW
+            return len(self.medians) < (1 if self.estimate > VERY_LONG else 2)
         if len(self.medians) < FEWEST:
             return True
         return self.spent < seconds and len(self.medians) < TURNS

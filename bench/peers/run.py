@@ -14,6 +14,11 @@ import os
 import pathlib
 import sys
 
+try:
+    import numpy  # noqa: F401
+except ImportError:
+    sys.exit("run.py: NumPy is missing: pip install numpy")
+
 import machine
 import page
 import peer
@@ -105,7 +110,7 @@ def options():
         "--time",
         type=float,
         metavar="SECONDS",
-        help="runs of each library in each case (default 0.4, quick 0.1)",
+        help="runs of each library in each case (default 0.3, quick 0.1)",
     )
     add("--quick", action="store_true", help="few shapes, less time")
     add(
@@ -162,7 +167,7 @@ def start(chosen, threads, versions):
 
 def collect(chosen):
     """Measures everything; the report."""
-    seconds = chosen.time or (0.1 if chosen.quick else 0.4)
+    seconds = chosen.time or (0.1 if chosen.quick else 0.3)
     list_of = chosen.shapes + chosen.shape or shapes.usual(chosen.quick)
     cases = [(shape, dtype) for dtype in chosen.dtypes for shape in list_of]
     versions, runs, own, load = {}, [], 0.0, machine.Load()
