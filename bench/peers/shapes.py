@@ -119,7 +119,9 @@ falcon-7b-2048           1,71,1,2048,2048,64,causal
 
 # Not among those that are timed if nothing is asked for.
 ASKED = {
+    "minilm-b32-128",
     "bert-base-b8-128",
+    "qwen2.5-1.5b-decode-8k",
     "qwen2.5-1.5b-2048",
     "bloom-560m-2048",
     "phi3-mini-2048",

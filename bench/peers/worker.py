@@ -14,7 +14,7 @@ import peer
 import shapes
 import tensors
 
-LOOK = 0.15  # seconds to find a variant's time
+LOOK = 0.06  # seconds to find a variant's time
 SLOW = 1.0  # a first run of so many seconds is enough of a look
 
 

@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,24 @@ class Shapes(unittest.TestCase):
             mask = shape.mask()
             count = mask.sum() if mask is not None else 45
             self.assertEqual(shape.scores(), count, text)
+
+    def test_shapes_of_the_command(self):
+        """A name means what it does in rapt bench, whose table is in C."""
+        text = (HERE.parent / "cases.c").read_text(encoding="utf-8")
+        forms = {
+            "ENCODER": lambda b, h, n, d: (b, h, h, n, n, d),
+            "PROMPT": lambda hq, hkv, n, d: (1, hq, hkv, n, n, d),
+            "TOKEN": lambda hq, hkv, n, d: (1, hq, hkv, 1, n, d),
+        }
+        compared = 0
+        for form, name, numbers in re.findall(r'(\w+)\("([^"]+)", ([\d, ]+\d)\b', text):
+            if name in shapes.SHAPES and form in forms:
+                s = shapes.SHAPES[name]
+                sizes = (s.batch, s.q_heads, s.kv_heads, s.queries, s.keys, s.dim)
+                self.assertEqual(forms[form](*map(int, numbers.split(", "))), sizes, name)
+                self.assertEqual(s.causal, form == "PROMPT", name)
+                compared += 1
+        self.assertGreater(compared, 15)
 
     def test_names(self):
         self.assertEqual([s.name for s in shapes.select(["bert-base-128"])], ["bert-base-128"])
