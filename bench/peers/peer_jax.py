@@ -29,6 +29,8 @@ class Library(Peer):
         return self.jax.__version__
 
     def variants(self, shape, dtype):
+        if dtype == "f16":
+            return []  # "not supported by dot_general on CPU"
         return ["formula"] if shape.softcap else ["dot_product_attention"]
 
     def capped(self, shape, mask):

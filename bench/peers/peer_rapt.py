@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """rapt itself, by its Python package: a plan for each copy."""
 
-import importlib.util
 import os
 import pathlib
 import sys
@@ -26,8 +25,7 @@ class Library(Peer):
         return f"{self.rapt.__version__}, {isa}"
 
     def variants(self, shape, dtype):
-        known = dtype != "bf16" or importlib.util.find_spec("ml_dtypes")
-        return ["plan"] if known else []
+        return ["plan"]
 
     def prepare(self, variant, shape, dtype, q, copies):
         kind = numpy_type(dtype)

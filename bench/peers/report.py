@@ -110,7 +110,8 @@ def summary(report):
         mean = geometric_mean(report["runs"], name)
         count = sum(1 for run in report["runs"] if ratio(run, name))
         if mean:
-            yield f"{report['peers'][name]['title']}: {mean:.2f} times rapt's time in {count} cases"
+            cases = f"{count} case{'s' if count > 1 else ''}"
+            yield f"{report['peers'][name]['title']}: {mean:.2f} times rapt's time in {cases}"
     for value, run, name in losses(report):
         case = f"{run['shape']}, {title(run['dtype'], run['threads'])}"
         yield f"faster than rapt: {report['peers'][name]['title']} on {case}: {value:.2f}"

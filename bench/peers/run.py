@@ -9,6 +9,7 @@ how to get them.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import pathlib
@@ -165,11 +166,19 @@ def start(chosen, threads, versions):
     return workers
 
 
+def computable(dtypes):
+    """Those that NumPy's arrays can be of here."""
+    if "bf16" not in dtypes or importlib.util.find_spec("ml_dtypes"):
+        return dtypes
+    print("bf16 is left out: pip install ml_dtypes", file=sys.stderr)
+    return [dtype for dtype in dtypes if dtype != "bf16"]
+
+
 def collect(chosen):
     """Measures everything; the report."""
     seconds = chosen.time or (0.1 if chosen.quick else 0.3)
     list_of = chosen.shapes + chosen.shape or shapes.usual(chosen.quick)
-    cases = [(shape, dtype) for dtype in chosen.dtypes for shape in list_of]
+    cases = [(shape, dtype) for dtype in computable(chosen.dtypes) for shape in list_of]
     versions, runs, own, load = {}, [], 0.0, machine.Load()
     for threads in chosen.threads:
 
@@ -182,6 +191,9 @@ def collect(chosen):
         workers = start(chosen, threads, versions)
         try:
             rounds.measure_all(workers, cases, seconds, threads, keep)
+        except KeyboardInterrupt:
+            print("\nrun.py: interrupted; what follows are the results so far", file=sys.stderr)
+            break
         finally:
             for worker in workers:
                 own += worker.cpu_seconds
