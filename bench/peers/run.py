@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import signal
 import sys
 
 try:
@@ -111,7 +112,7 @@ def options():
         "--time",
         type=float,
         metavar="SECONDS",
-        help="runs of each library in each case (default 0.3, quick 0.1)",
+        help="runs of each library in each case (default 0.2, quick 0.1)",
     )
     add("--quick", action="store_true", help="few shapes, less time")
     add(
@@ -176,7 +177,7 @@ def computable(dtypes):
 
 def collect(chosen):
     """Measures everything; the report."""
-    seconds = chosen.time or (0.1 if chosen.quick else 0.3)
+    seconds = chosen.time or (0.1 if chosen.quick else 0.2)
     list_of = chosen.shapes + chosen.shape or shapes.usual(chosen.quick)
     cases = [(shape, dtype) for dtype in computable(chosen.dtypes) for shape in list_of]
     versions, runs, own, load = {}, [], 0.0, machine.Load()
@@ -192,6 +193,7 @@ def collect(chosen):
         try:
             rounds.measure_all(workers, cases, seconds, threads, keep)
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             print("\nrun.py: interrupted; what follows are the results so far", file=sys.stderr)
             break
         finally:

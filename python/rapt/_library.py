@@ -68,6 +68,15 @@ class AttentionArgs(ctypes.Structure):
         ("max", Tensor),
         ("weights", Tensor),
         ("weights_kind", ctypes.c_int),
+        ("entropy", Tensor),
+        ("top_weight", Tensor),
+        ("top_key", Tensor),
+        ("distance", Tensor),
+        ("segments", Tensor),
+        ("segment_bounds", ctypes.POINTER(ctypes.c_int64)),
+        ("diagonals", Tensor),
+        ("diagonal_offsets", ctypes.POINTER(ctypes.c_int64)),
+        ("received", Tensor),
         ("scale", ctypes.c_float),
         ("softcap", ctypes.c_float),
         ("causal", ctypes.c_bool),
@@ -86,7 +95,8 @@ class AttentionData(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_void_p)
         for name in (
-            "query key value key_scale value_scale mask alibi sink out lse max weights".split()
+            "query key value key_scale value_scale mask alibi sink out lse max weights "
+            "entropy top_weight top_key distance segments diagonals received".split()
         )
     ]
 
