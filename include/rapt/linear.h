@@ -4,7 +4,7 @@
  * part of a transformer: then out = activation(input weightᵀ + bias) outerᵀ + outer_bias, and what
  * lies between never leaves the form that the kernels work on. It is what rapt_mha projects with,
  * so the same is true of its bits: an element is a chain of fused multiply-adds in f32 over the
- * channels, from zero, to which the bias is added.
+ * channels, from zero, to which the bias is added, unless BLAS was asked for (see there).
  */
 #ifndef RAPT_LINEAR_H
 #define RAPT_LINEAR_H

@@ -8,7 +8,8 @@
  * An element of a projection is a chain of fused multiply-adds in f32 over the input's channels,
  * from zero, to which the bias is added. So what rapt/attention.h says of bits holds for the layer:
  * a token's row of `out` is the same for any thread count, batch, layout, instruction set (with a
- * fused multiply-add), and whether its sequence comes at once or token by token with a cache.
+ * fused multiply-add), and whether its sequence comes at once or token by token with a cache. Only
+ * a library built with the option cblas projects f32 layers otherwise: by BLAS, with its bits.
  */
 #ifndef RAPT_MHA_H
 #define RAPT_MHA_H
