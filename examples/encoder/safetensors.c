@@ -178,6 +178,7 @@ bool safetensors_parse(const char *path, const void *bytes, size_t size, struct 
 
 bool safetensors_open(const char *path, struct safetensors *file, char message[FAULT_SIZE]) {
     struct stat status;
+    errno = 0;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
         fault(message, "%s: %s", path,

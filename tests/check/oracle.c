@@ -11,8 +11,7 @@
 #include "storage.h"
 
 static const double unit = ORACLE_UNIT, smallest = ORACLE_SMALLEST;
-static const double exp_error = 7;        /* 3.5 ULP, in roundings of a unit */
-static const double vanishing = 0x1p-123; /* smaller weights may count as 0 */
+static const double exp_error = 7; /* 3.5 ULP, in roundings of a unit */
 
 /* The scores of a query, relative to the largest one later on. Keys that are not attended have -inf
  * in all three; attended ones are finite or NaN. */
@@ -103,7 +102,7 @@ static double find_weights(const struct scores *scores, double top, int64_t keys
         const double p = exp(scores->value[j] - log_sum);
         *weight = p;
         *bound = fmax(fmin(1, exp(scores->high[j] - low)) - p, p - exp(scores->low[j] - high));
-        if (p < vanishing)
+        if (p < ORACLE_VANISHING)
             *bound = fmax(*bound, p);
         partial += p;
         partials += partial;

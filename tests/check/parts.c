@@ -8,10 +8,11 @@
 #include <string.h>
 
 #include "compare.h"
+#include "scores.h"
 
 enum { PARTS_MAX = 4 }; /* an empty one included */
 
-static const double unit = 0x1p-24; /* relative error of one f32 rounding */
+static const double unit = ORACLE_UNIT;
 
 /* Results of some keys, dense. */
 struct part {
@@ -171,6 +172,8 @@ static struct expected expect_factors(const struct split *s, size_t r) {
         e.factor_bound[p] = 0;
         if (value[p] != -INFINITY)
             e.factor_bound[p] = fmax(fmin(1, exp(high[p] - least)) - f, f - exp(low[p] - most));
+        if (f < ORACLE_VANISHING)
+            e.factor_bound[p] = fmax(e.factor_bound[p], f);
     }
     e.lse_bound = fmax(most, -least) + 8 * unit * (1 + fabs(e.lse));
     return e;

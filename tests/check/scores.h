@@ -5,8 +5,9 @@
 
 #include <rapt/attention.h>
 
-#define ORACLE_UNIT 0x1p-24      /* relative error of one f32 rounding */
-#define ORACLE_SMALLEST 0x1p-149 /* the least f32 above 0 */
+#define ORACLE_UNIT 0x1p-24       /* relative error of one f32 rounding */
+#define ORACLE_SMALLEST 0x1p-149  /* the least f32 above 0 */
+#define ORACLE_VANISHING 0x1p-123 /* smaller weights may count as 0 */
 
 /* If low and high are the two ends of f32's range, nothing is known, not even that it's a number.
  */
