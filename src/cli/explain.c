@@ -263,15 +263,19 @@ static void tell_sum(struct lesson *lesson) {
     print_vector(lesson, row->out, row->dim, 3);
 }
 
+static double largest_distance(const float *found, const double *expected, int n) {
+    double most = 0;
+    for (int i = 0; i < n; i++) {
+        const double distance = fabs((double)found[i] - expected[i]);
+        most = distance > most ? distance : most;
+    }
+    return most;
+}
+
 static void tell_check(struct lesson *lesson) {
     const struct explain_row *row = &lesson->row;
-    double most = 0, most_weight = 0;
-    for (int c = 0; c < row->dim; c++) {
-        most = fmax(most, fabs((double)row->found[c] - row->out[c]));
-    }
-    for (int i = 0; i < row->tokens; i++) {
-        most_weight = fmax(most_weight, fabs((double)row->found_weights[i] - row->weights[i]));
-    }
+    const double most = largest_distance(row->found, row->out, row->dim);
+    const double most_weight = largest_distance(row->found_weights, row->weights, row->tokens);
     begin_step(
         lesson, "Check",
         "The library computes the row in one pass in f32, here on %s; the steps above are in "
