@@ -83,7 +83,8 @@ static rapt_status add_steps(const struct study_options *options, struct study_r
             [EXPONENTIAL] = exp(reduced),  [SHARE] = share,
             [WEIGHT] = (double)weights[i], [DIFFERENCE] = (double)weights[i] - share};
         study_add_row(table, row);
-        *most = fmax(*most, fabs(row[DIFFERENCE]));
+        const double distance = fabs(row[DIFFERENCE]);
+        *most = distance > *most ? distance : *most;
     }
     return status;
 }
@@ -139,7 +140,8 @@ static void conclude(struct study_result *result, double most) {
     int failed = 0;
     for (int row = 0; row < shift->rows; row++) {
         failed += !isfinite(shift->cells[NAIVE][row]);
-        moved = fmax(moved, fabs(shift->cells[SHIFTED_1][row] - shift->cells[SHIFTED_1][0]));
+        const double distance = fabs(shift->cells[SHIFTED_1][row] - shift->cells[SHIFTED_1][0]);
+        moved = distance > moved ? distance : moved;
     }
     int last = heat->rows - 1;
     snprintf(
