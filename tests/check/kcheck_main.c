@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <rapt/rapt.h>
@@ -64,36 +65,76 @@ static bool agrees(struct agreement *with, int which, const char *isa, uint64_t 
     return false;
 }
 
-static bool check_variant(const char *isa, uint64_t seed, enum kcheck_level level,
-                          struct agreement *agreement) {
+/* A variant at work in a process of its own, and what it found, which comes by a pipe. */
+struct worker {
+    const char *isa;
+    enum kcheck_level level;
+    int from;
+    struct kcheck_report report;
+};
+
+/* Nothing is written if it couldn't start, as if it had crashed. */
+static void work(const struct worker *w, uint64_t seed, int to) {
     struct kcheck_report report;
     char name[32];
-    snprintf(name, sizeof name, "%s", isa);
-    const int failures = kcheck_run(isa, seed, level, &report, on_case, name);
-    if (failures < 0)
+    snprintf(name, sizeof name, "%s", w->isa);
+    const int failures = kcheck_run(w->isa, seed, w->level, &report, on_case, name);
+    const bool told = failures >= 0 && write(to, &report, sizeof report) == (ssize_t)sizeof report;
+    exit(told ? 0 : 1);
+}
+
+static bool start(struct worker *w, uint64_t seed) {
+    int ends[2];
+    if (pipe(ends) != 0)
+        return false;
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0)
+        work(w, seed, ends[1]);
+    close(ends[1]);
+    w->from = ends[0];
+    return child > 0;
+}
+
+static bool finish(struct worker *w, struct agreement *agreement) {
+    const struct kcheck_report *r = &w->report;
+    const bool told = read(w->from, &w->report, sizeof w->report) == (ssize_t)sizeof w->report;
+    close(w->from);
+    wait(NULL);
+    if (!told)
         return false;
     printf("%-8s %5zu cases, %zu failed, largest error %.2e, %.1f %% of its bound at most, "
            "hash %016" PRIx64 "\n",
-           isa, report.cases, report.failures, report.error, 100 * report.bound_share, report.hash);
-    printf("         closest to its bound: %s\n", report.worst);
-    fflush(stdout);
-    const bool quick = agrees(agreement, KCHECK_QUICK, isa, report.quick_hash);
-    const bool full = level == KCHECK_QUICK || agrees(agreement, KCHECK_FULL, isa, report.hash);
-    return quick && full && failures == 0;
+           w->isa, r->cases, r->failures, r->error, 100 * r->bound_share, r->hash);
+    printf("         closest to its bound: %s\n", r->worst);
+    const bool quick = agrees(agreement, KCHECK_QUICK, w->isa, r->quick_hash);
+    const bool full = w->level == KCHECK_QUICK || agrees(agreement, KCHECK_FULL, w->isa, r->hash);
+    return quick && full && r->failures == 0;
 }
 
-static bool check_all(uint64_t seed, enum kcheck_level level) {
-    const rapt_isa *list;
-    const size_t count = rapt_isa_list(&list);
+/* Variants side by side: one process each. */
+static bool check_variants(const char *isa, uint64_t seed, enum kcheck_level level) {
+    enum { MOST = 8 };
+    struct worker worker[MOST];
     struct agreement agreement = {{NULL, NULL}, {0, 0}};
+    const rapt_isa *list;
+    const size_t known = rapt_isa_list(&list);
     bool passed = true;
-    for (size_t i = 0; i < count; i++) {
-        if (!list[i].available)
-            continue;
-        const bool slow = list[i].lanes == 1 && agreement.isa[KCHECK_QUICK] != NULL;
-        passed &= check_variant(list[i].name, seed, slow ? KCHECK_QUICK : level, &agreement);
-    }
-    return passed;
+    int count = 0;
+    if (strcmp(isa, "all") != 0)
+        worker[count++] = (struct worker){.isa = isa, .level = level};
+    for (size_t i = 0; strcmp(isa, "all") == 0 && i < known && count < MOST; i++)
+        if (list[i].available) {
+            const bool slow = list[i].lanes == 1 && count > 0;
+            worker[count++] =
+                (struct worker){.isa = list[i].name, .level = slow ? KCHECK_QUICK : level};
+        }
+    int started = 0;
+    while (started < count && start(&worker[started], seed))
+        started++;
+    for (int i = 0; i < started; i++)
+        passed &= finish(&worker[i], &agreement);
+    return passed && started == count;
 }
 
 static bool parse_seed(const char *text, uint64_t *seed) {
@@ -127,8 +168,5 @@ int main(int argc, char **argv) {
     const rapt_isa *best;
     if (strcmp(isa, "best") == 0 && rapt_isa_choose(NULL, &best) == RAPT_OK)
         isa = best->name;
-    struct agreement agreement = {{NULL, NULL}, {0, 0}};
-    const bool passed = strcmp(isa, "all") == 0 ? check_all(seed, level)
-                                                : check_variant(isa, seed, level, &agreement);
-    return passed ? 0 : 1;
+    return check_variants(isa, seed, level) ? 0 : 1;
 }
