@@ -5,8 +5,8 @@
  * in a file is believed before it is checked: names come once, tensors fill the data without a hole
  * and don't overlap.
  */
-#ifndef ENCODER_SAFETENSORS_H
-#define ENCODER_SAFETENSORS_H
+#ifndef SAFETENSORS_H
+#define SAFETENSORS_H
 
 #include <stddef.h>
 #include <stdint.h>

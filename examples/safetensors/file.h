@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of this example share: whole files, and one line that says what is wrong. */
-#ifndef ENCODER_FILE_H
-#define ENCODER_FILE_H
+/* What readers of files share: a whole file in memory, and one line that says what is wrong. */
+#ifndef SAFETENSORS_FILE_H
+#define SAFETENSORS_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>
