@@ -321,6 +321,11 @@ Test(encoder, commands_run_a_model, .init = enter_model, .fini = leave_model) {
     cr_expect_eq(rapt("attend the\tcat --model tiny"), 0, "%s", err_text);
     cr_expect(strstr(out_text, "tiny, layer 1 of 0-1, head 1 of 0-2"), "%s", out_text);
     cr_expect(strstr(out_text, "sums to 1"), "%s", out_text);
+    cr_expect_eq(rapt("attend cat sat --model tiny --html page.html"), 0, "%s", err_text);
+    cr_expect(strstr(out_text, "2 sentences"), "%s", out_text);
+    cr_expect_eq(rapt("attend cat sat --model tiny --html page.html --sentence 2"), 0, "%s",
+                 err_text);
+    cr_expect(strstr(out_text, "1 sentence"), "%s", out_text);
     cr_expect_eq(rapt("attend cat sat --model tiny/ --list"), 0, "%s", err_text);
     cr_expect(strstr(out_text, "Sentence 2, 3 tokens\nsat\n[CLS] sat [SEP]"), "%s", out_text);
     expect_fault("attend cat --model nowhere", "rapt attend: nowhere: found no model there; "

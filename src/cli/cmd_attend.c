@@ -119,7 +119,8 @@ static int read_request(struct request *request, int argc, char **argv) {
          .help = "Writes a page of all layers and heads, to explore in a browser, instead of "
                  "printing."},
         {"beside", ARGS_INT, &request->page.beside, "N", .least = 1,
-         .help = "With --html: a second sentence, side by side with the first."},
+         .help = "With --html: a second sentence, side by side with the first (default: the second "
+                 "text, if there is one and no --sentence)."},
         {"merge-words", ARGS_ON, &request->merge_words,
          .help = "Takes the pieces of a word as one: weights summed over its keys, and their mean "
                  "over its queries."},
@@ -151,6 +152,7 @@ static int read_request(struct request *request, int argc, char **argv) {
                     "rapt attend --explain --word it\n"
                     "rapt attend --layer all --head all --svg model.svg\n"
                     "rapt attend --sentence 2 --beside 3 --html attention.html\n"
+                    "rapt attend \"He saw a bat.\" \"She swung a bat.\" --html bats.html\n"
                     "rapt attend \"The trophy didn't fit in the case because it was too big.\"\n",
     };
     return args_parse(&command, argc, argv);
@@ -233,6 +235,9 @@ int cmd_attend(int argc, char **argv) {
     const bool own = request.texts.count || request.model;
     if (request.sentence == INT64_MIN) {
         request.sentence = request.texts.count ? 1 : 2;
+        if (request.texts.count > 1 && request.page.path && !request.page.beside) {
+            request.page.beside = 2;
+        }
     }
     code = own && !run_model(&request, &samples) ? ARGS_ERROR : attend(&samples, &request);
     if (code == ARGS_OK && argc == 1) {
