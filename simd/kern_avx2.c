@@ -7,7 +7,8 @@
 #define RAPT_TILE_STEPS 4
 #define RAPT_FEW_ROWS 4
 #define RAPT_FEW_VECTORS 2
-#define RAPT_FEW_QUADS 2
+#define RAPT_FEW_KEYS 2
+#define RAPT_FEW_SUMS 4
 #define RAPT_PROBE_CHAINS 10
 #include "attention.inc"
 

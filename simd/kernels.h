@@ -53,28 +53,30 @@ struct rapt_panel {
     struct rapt_watch watch;
 };
 
-/* Channels of keys that are transposed before the next are, for a few queries. */
-enum { RAPT_FEW_CHANNELS = 64 };
-
-/* A few queries, at most few_rows, one per row: the same state in another shape. */
+/* A few queries, at most few_rows: the same state in another shape. */
 struct rapt_few {
     int rows;
     int64_t head_dim, value_dim;
-    float *query;            /* [rows][head_dim] */
+    float *query;            /* [head_dim][few_rows], those beyond the rows repeat the last */
     float *out;              /* [rows][value_dim] */
     float *max, *sum, *seen; /* [lanes], those beyond the rows are any numbers */
-    float *lanes;            /* scratch, [RAPT_FEW_CHANNELS][panel_rows] */
 };
 
 /*
- * Keys or values of a block as they are stored, for a few queries: channels are dense. Arrays have
- * room for key_block, and up to a multiple of `lanes` the last key is repeated.
+ * Keys or values of a block as they are stored, for a few queries: channels are dense, and rows lie
+ * at one distance from each other within groups. Keys' groups have all their rows, and there are as
+ * many scales: the last key is repeated.
  */
+enum { RAPT_GROUP_ROWS = 16, RAPT_GROUPS_MAX = 6 };
 struct rapt_rows {
     rapt_dtype dtype;
-    const void *const *row;  /* [keys] */
-    const void *const *next; /* [keys], to be read soon and therefore fetched now, or NULL */
-    const float *scale;      /* [keys], of int8 */
+    ptrdiff_t step;           /* bytes from one row of a group to the next */
+    const char *const *group; /* [keys / RAPT_GROUP_ROWS, rounded up]: first rows */
+    const float *scale;       /* [keys], of int8 */
+    /* The same of what is to be read soon and therefore fetched; there may be nothing. */
+    ptrdiff_t next_step;
+    const char *const *next;
+    int next_groups;
 };
 
 /*
@@ -117,7 +119,7 @@ struct rapt_kernels {
     void (*clear)(const struct rapt_panel *panel);
     /* Takes a block of keys into the state. `scores` is scratch, [keys][width]. */
     void (*attend)(const struct rapt_panel *panel, const struct rapt_block *block, float *scores);
-    /* The same for a few queries. `scores` is [rows][keys rounded up to lanes]. */
+    /* The same for a few queries. `scores` is [few_rows][keys rounded up to lanes]. */
     void (*attend_few)(const struct rapt_few *few, const struct rapt_block *block, float *scores);
     /* Takes the state of `part`, of the same queries and later keys, into that of `total`. */
     void (*join)(const struct rapt_panel *total, const struct rapt_panel *part);

@@ -53,6 +53,12 @@ static inline vf v_min(vf a, vf b) {
     return _mm256_min_ps(a, b);
 }
 
+static inline float v_largest(vf a) {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 static inline vm v_lt(vf a, vf b) {
     return _mm256_cmp_ps(a, b, _CMP_LT_OQ);
 }
@@ -108,23 +114,17 @@ static inline void v_transpose(vf r[V_LANES]) {
 }
 
 /* Half k of a vector takes row 4 k + r, so that fours are transposed within halves. */
-static inline void v_columns(vf (*out)[4], int quads, const char *const *rows, int64_t at) {
-    for (int r = 0; r < 4; r++) {
-        const char *a = rows[r] + at, *b = rows[r + 4] + at;
-        for (int q = 0; q < quads; q++)
-            out[q][r] = _mm256_insertf128_ps(
-                _mm256_castps128_ps256(_mm_loadu_ps((const float *)(const void *)a + 4 * q)),
-                _mm_loadu_ps((const float *)(const void *)b + 4 * q), 1);
+static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
+    for (int r = 0; r < 4; r++, first += step) {
+        const float *a = (const void *)first, *b = (const void *)(first + 4 * step);
+        out[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(a)), _mm_loadu_ps(b), 1);
     }
-    for (int q = 0; q < quads; q++) {
-        vf *z = out[q];
-        const vf a = _mm256_unpacklo_ps(z[0], z[1]), b = _mm256_unpackhi_ps(z[0], z[1]);
-        const vf c = _mm256_unpacklo_ps(z[2], z[3]), d = _mm256_unpackhi_ps(z[2], z[3]);
-        z[0] = _mm256_shuffle_ps(a, c, 0x44);
-        z[1] = _mm256_shuffle_ps(a, c, 0xee);
-        z[2] = _mm256_shuffle_ps(b, d, 0x44);
-        z[3] = _mm256_shuffle_ps(b, d, 0xee);
-    }
+    const vf a = _mm256_unpacklo_ps(out[0], out[1]), b = _mm256_unpackhi_ps(out[0], out[1]);
+    const vf c = _mm256_unpacklo_ps(out[2], out[3]), d = _mm256_unpackhi_ps(out[2], out[3]);
+    out[0] = _mm256_shuffle_ps(a, c, 0x44);
+    out[1] = _mm256_shuffle_ps(a, c, 0xee);
+    out[2] = _mm256_shuffle_ps(b, d, 0x44);
+    out[3] = _mm256_shuffle_ps(b, d, 0xee);
 }
 static inline vf v_i8_of(vf words, int k) {
     const __m256i left =

@@ -52,6 +52,10 @@ static inline vf v_min(vf a, vf b) {
     return _mm512_min_ps(a, b);
 }
 
+static inline float v_largest(vf a) {
+    return _mm512_reduce_max_ps(a);
+}
+
 static inline vm v_lt(vf a, vf b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
 }
@@ -111,29 +115,21 @@ static inline void v_transpose(vf r[V_LANES]) {
 }
 
 /* Quarter k of a vector takes row 4 k + r, so that fours are transposed within quarters. */
-static inline void v_columns(vf (*out)[4], int quads, const char *const *rows, int64_t at) {
-    for (int r = 0; r < 4; r++) {
-        const char *a = rows[r] + at, *b = rows[r + 4] + at;
-        const char *c = rows[r + 8] + at, *d = rows[r + 12] + at;
-        for (int q = 0; q < quads; q++) {
-            vf z = _mm512_castps128_ps512(_mm_loadu_ps((const float *)(const void *)a + 4 * q));
-            z = _mm512_mask_broadcast_f32x4(z, 0x00f0,
-                                            _mm_loadu_ps((const float *)(const void *)b + 4 * q));
-            z = _mm512_mask_broadcast_f32x4(z, 0x0f00,
-                                            _mm_loadu_ps((const float *)(const void *)c + 4 * q));
-            out[q][r] = _mm512_mask_broadcast_f32x4(
-                z, 0xf000, _mm_loadu_ps((const float *)(const void *)d + 4 * q));
-        }
+static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
+    for (int r = 0; r < 4; r++, first += step) {
+        const float *a = (const void *)first, *b = (const void *)(first + 4 * step);
+        const float *c = (const void *)(first + 8 * step), *d = (const void *)(first + 12 * step);
+        vf z = _mm512_castps128_ps512(_mm_loadu_ps(a));
+        z = _mm512_mask_broadcast_f32x4(z, 0x00f0, _mm_loadu_ps(b));
+        z = _mm512_mask_broadcast_f32x4(z, 0x0f00, _mm_loadu_ps(c));
+        out[r] = _mm512_mask_broadcast_f32x4(z, 0xf000, _mm_loadu_ps(d));
     }
-    for (int q = 0; q < quads; q++) {
-        vf *z = out[q];
-        const vf a = _mm512_unpacklo_ps(z[0], z[1]), b = _mm512_unpackhi_ps(z[0], z[1]);
-        const vf c = _mm512_unpacklo_ps(z[2], z[3]), d = _mm512_unpackhi_ps(z[2], z[3]);
-        z[0] = _mm512_shuffle_ps(a, c, 0x44);
-        z[1] = _mm512_shuffle_ps(a, c, 0xee);
-        z[2] = _mm512_shuffle_ps(b, d, 0x44);
-        z[3] = _mm512_shuffle_ps(b, d, 0xee);
-    }
+    const vf a = _mm512_unpacklo_ps(out[0], out[1]), b = _mm512_unpackhi_ps(out[0], out[1]);
+    const vf c = _mm512_unpacklo_ps(out[2], out[3]), d = _mm512_unpackhi_ps(out[2], out[3]);
+    out[0] = _mm512_shuffle_ps(a, c, 0x44);
+    out[1] = _mm512_shuffle_ps(a, c, 0xee);
+    out[2] = _mm512_shuffle_ps(b, d, 0x44);
+    out[3] = _mm512_shuffle_ps(b, d, 0xee);
 }
 static inline vf v_i8_of(vf words, int k) {
     const __m512i left =

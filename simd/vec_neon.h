@@ -49,6 +49,10 @@ static inline vf v_fma(vf a, vf b, vf c) {
     return vfmaq_f32(c, a, b);
 }
 
+static inline float v_largest(vf a) {
+    return vmaxvq_f32(a);
+}
+
 static inline vm v_lt(vf a, vf b) {
     return vcltq_f32(a, b);
 }
@@ -102,12 +106,10 @@ static inline void v_transpose(vf r[V_LANES]) {
     r[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
 }
 
-static inline void v_columns(vf (*out)[4], int quads, const char *const *rows, int64_t at) {
-    for (int q = 0; q < quads; q++) {
-        for (int r = 0; r < 4; r++)
-            out[q][r] = vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)rows[r] + at + 16 * q));
-        v_transpose(out[q]);
-    }
+static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
+    for (int r = 0; r < 4; r++, first += step)
+        out[r] = vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)first));
+    v_transpose(out);
 }
 static inline vf v_i8_of(vf words, int k) {
     const int32x4_t left = vshlq_s32(vreinterpretq_s32_f32(words), vdupq_n_s32(24 - 8 * k));

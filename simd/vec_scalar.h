@@ -52,6 +52,10 @@ static inline vf v_min(vf a, vf b) {
     return a < b ? a : b;
 }
 
+static inline float v_largest(vf a) {
+    return a;
+}
+
 static inline vm v_lt(vf a, vf b) {
     return a < b;
 }
@@ -157,8 +161,9 @@ static inline vf v_load_bf16(const uint16_t *p) {
     memcpy(&a, &bits, sizeof bits);
     return a;
 }
-static inline void v_columns(vf (*out)[4], int quads, const char *const *rows, int64_t at) {
-    memcpy(out, rows[0] + at, (size_t)quads * sizeof *out);
+static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
+    (void)step;
+    memcpy(out, first, 4 * sizeof *out);
 }
 static inline vf v_i8_of(vf words, int k) {
     signed char bytes[4];

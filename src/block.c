@@ -146,26 +146,67 @@ struct rapt_block rapt_make_block(const struct worker *w, const struct work_pane
     return block;
 }
 
-/* Where the rows of keys lie; the last one stands for those that the block could still have. */
-static void find_stored(const struct worker *w, const rapt_tensor *t, const void *data,
-                        struct rapt_range keys, const void **rows) {
-    const void **const end = rows + w->plan->key_block;
-    int64_t last;
-    for (int64_t i = keys.first; i < keys.last; i = last) {
-        int64_t at = rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, i, &last);
-        last = rapt_min(last, keys.last);
-        const char *row = rapt_element(t, data, at);
-        const int64_t step = (const char *)rapt_element(t, data, t->stride[2]) - (const char *)data;
-        for (int64_t k = i; k < last; k++, row += step)
-            *rows++ = row;
-    }
-    for (; rows < end; rows++)
-        *rows = rows[-1];
+static int groups_in(struct rapt_range keys) {
+    return (int)rapt_divide_up(rapt_max(0, keys.last - keys.first), RAPT_GROUP_ROWS);
 }
 
+static void find_stored(const struct worker *w, const rapt_tensor *t, const void *data,
+                        ptrdiff_t step, struct rapt_range keys, struct stored_rows *rows) {
+    const char *row = NULL;
+    int64_t last = keys.first;
+    rows->together = true;
+    for (int64_t i = keys.first, g = 0; i < keys.last; i += RAPT_GROUP_ROWS, g++) {
+        if (i >= last)
+            row = rapt_element(
+                t, data,
+                rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, i, &last));
+        rows->group[g] = row;
+        rows->together = rows->together && last >= rapt_min(i + RAPT_GROUP_ROWS, keys.last);
+        row += RAPT_GROUP_ROWS * step;
+    }
+}
+
+/* Copies the rows together. With `fill`, the last one stands for those that its group hasn't. */
+static void copy_rows(const struct worker *w, const rapt_tensor *t, const void *data,
+                      struct rapt_range keys, bool fill, struct stored_rows *rows, char *copy) {
+    const ptrdiff_t bytes = rapt_bytes(t, t->shape[3]);
+    const int groups = groups_in(keys);
+    const int64_t count = fill ? groups * RAPT_GROUP_ROWS : keys.last - keys.first;
+    for (int g = 0; g < groups; g++)
+        rows->group[g] = copy + g * RAPT_GROUP_ROWS * bytes;
+    for (int64_t i = 0; i < count; i++, copy += bytes) {
+        int64_t last;
+        const int64_t at = rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head,
+                                        rapt_min(keys.first + i, keys.last - 1), &last);
+        memcpy(copy, rapt_element(t, data, at), (size_t)bytes);
+    }
+}
+
+/* The kernel's view of some rows: of a copy if it can't read them where they lie. Keys have to come
+ * in whole groups. */
+static struct rapt_rows view_rows(const struct worker *w, const rapt_tensor *t, const void *data,
+                                  ptrdiff_t step, struct rapt_range keys, bool fill,
+                                  struct stored_rows *rows, const struct stored_rows *next,
+                                  int next_groups, char *copy) {
+    struct rapt_rows view = {
+        .dtype = t->dtype,
+        .step = step,
+        .group = rows->group,
+        .next_step = step,
+        .next = next->group,
+        .next_groups = next->together ? next_groups : 0,
+    };
+    if (!rows->together || (fill && (keys.last - keys.first) % RAPT_GROUP_ROWS != 0)) {
+        copy_rows(w, t, data, keys, fill, rows, copy);
+        view.step = rapt_bytes(t, t->shape[3]);
+    }
+    return view;
+}
+
+/* The scales of keys, the last one also for those that a group hasn't. */
 static void find_scales(const struct worker *w, const rapt_tensor *t, const float *data,
                         struct rapt_range keys, float *scales) {
-    const float *const end = scales + w->plan->key_block;
+    const float *const end = scales + groups_in(keys) * RAPT_GROUP_ROWS;
     int64_t last;
     for (int64_t i = keys.first; i < keys.last; i = last) {
         int64_t at = rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, i, &last);
@@ -177,33 +218,34 @@ static void find_scales(const struct worker *w, const rapt_tensor *t, const floa
         *scales = scales[-1];
 }
 
-static void find_block(struct worker *w, struct rapt_range keys, struct stored_rows *rows) {
-    const struct rapt_problem *p = &w->plan->problem;
-    find_stored(w, &p->key, w->data->key, keys, rows->key);
-    find_stored(w, &p->value, w->data->value, keys, rows->value);
-    if (p->key.dtype == RAPT_I8)
-        find_scales(w, &p->key_scale, w->data->key_scale, keys, rows->key_scale);
-    if (p->value.dtype == RAPT_I8)
-        find_scales(w, &p->value_scale, w->data->value_scale, keys, rows->value_scale);
-}
-
 struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
                                       struct rapt_range next) {
     const struct rapt_problem *p = &w->plan->problem;
-    const struct stored_rows *rows = &w->stored[w->stored_turn];
-    struct stored_rows *ahead = &w->stored[1 - w->stored_turn];
-    const bool more = next.first < next.last;
-    if (w->stored_first != keys.first)
-        find_block(w, keys, &w->stored[w->stored_turn]);
-    if (more)
-        find_block(w, next, ahead);
-    w->stored_turn = 1 - w->stored_turn;
-    w->stored_first = more ? next.first : -1;
+    const struct rapt_attention_data *data = w->data;
+    const int groups = groups_in(next), turn = w->stored_turn;
+    struct stored_rows *key = &w->stored_key[turn], *next_key = &w->stored_key[1 - turn];
+    struct stored_rows *value = &w->stored_value[turn], *next_value = &w->stored_value[1 - turn];
+    if (w->stored_first != keys.first) {
+        find_stored(w, &p->key, data->key, w->key_step, keys, key);
+        find_stored(w, &p->value, data->value, w->value_step, keys, value);
+    }
+    find_stored(w, &p->key, data->key, w->key_step, next, next_key);
+    find_stored(w, &p->value, data->value, w->value_step, next, next_value);
+    w->stored_turn = 1 - turn;
+    w->stored_first = groups > 0 ? next.first : -1;
     struct rapt_block block = rapt_new_block(p, keys);
-    block.keys_stored =
-        (struct rapt_rows){p->key.dtype, rows->key, more ? ahead->key : NULL, rows->key_scale};
-    block.values_stored = (struct rapt_rows){p->value.dtype, rows->value,
-                                             more ? ahead->value : NULL, rows->value_scale};
+    block.keys_stored = view_rows(w, &p->key, data->key, w->key_step, keys, true, key, next_key,
+                                  groups, w->copied_key);
+    block.values_stored = view_rows(w, &p->value, data->value, w->value_step, keys, false, value,
+                                    next_value, groups, w->copied_value);
+    if (p->key.dtype == RAPT_I8) {
+        find_scales(w, &p->key_scale, data->key_scale, keys, w->key_scale);
+        block.keys_stored.scale = w->key_scale;
+    }
+    if (p->value.dtype == RAPT_I8) {
+        find_scales(w, &p->value_scale, data->value_scale, keys, w->value_scale);
+        block.values_stored.scale = w->value_scale;
+    }
     mask_block(w, &w->panel[0], keys, &block);
     return block;
 }

@@ -83,6 +83,12 @@ static size_t padded(int64_t floats) {
            (RAPT_ALIGN / sizeof(float));
 }
 
+/* Rows of a block that few queries can't read where they lie, of any type: the last keys, and those
+ * between which a page ends. */
+static size_t copied(const struct rapt_plan *plan, int64_t channels) {
+    return padded(plan->key_block * channels);
+}
+
 static void lay_out_scratch(struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
     const struct rapt_kernels *kernels = plan->kernels;
@@ -105,10 +111,12 @@ static void lay_out_scratch(struct rapt_plan *plan) {
         used += (n);                                                                               \
     } while (0)
     TAKE(panels, s->panel_floats * (size_t)plan->panels_per_task);
-    /* query and out in rows, three numbers of each, keys in lanes */
+    /* query and out, three numbers of each */
     TAKE(few, plan->has_few ? padded(few_rows * p->head_dim) + padded(few_rows * p->value_dim) +
-                                  padded(3 * kernels->lanes) + padded(width * RAPT_FEW_CHANNELS)
+                                  padded(3 * kernels->lanes)
                             : 0);
+    TAKE(copied_key, plan->has_few ? copied(plan, p->head_dim) : 0);
+    TAKE(copied_value, plan->has_few && p->page_size ? copied(plan, p->value_dim) : 0);
     TAKE(scores, padded(plan->key_block * width));
     TAKE(bias, p->mask.dtype == RAPT_NONE ? 0 : padded(plan->key_block * width));
     TAKE(bounds, padded(3 * width));

@@ -39,8 +39,9 @@ struct rapt_split {
 
 /* Floats from the start of a thread's scratch to each of its parts. */
 struct rapt_scratch {
-    size_t panels, panel_floats; /* panels_per_task of them */
-    size_t few;                  /* what a panel of few rows needs in addition */
+    size_t panels, panel_floats;     /* panels_per_task of them */
+    size_t few;                      /* what a panel of few rows needs in addition */
+    size_t copied_key, copied_value; /* rows that it can't read where they lie */
     size_t scores, bias, bounds;
     size_t part; /* the state of a panel's chunk */
     size_t rows; /* panel_rows of row_floats: what isn't f32, widened or yet to be narrowed */

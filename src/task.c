@@ -104,6 +104,26 @@ static void place_panel(struct worker *w, int index, float *scratch) {
         find_slopes(w, panel);
 }
 
+/* A channel of all rows after the other, some channels at a time. */
+static void read_few(struct worker *w, const struct work_panel *panel) {
+    const rapt_tensor *query = &w->plan->problem.query;
+    const int most = w->plan->kernels->few_rows;
+    const int64_t channels = w->plan->problem.head_dim;
+    float some[64];
+    int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    rapt_lane_offsets(w, panel, query, panel->lanes, offsets);
+    for (int r = 0; r < most; r++) {
+        const int64_t row = offsets[r < panel->lanes ? r : panel->lanes - 1];
+        for (int64_t c = 0, n; c < channels; c += n) {
+            n = rapt_min(channels - c, (int64_t)(sizeof some / sizeof *some));
+            rapt_read_row(w->plan->kernels, some, query, w->data->query, row + c * query->stride[3],
+                          1, n);
+            for (int64_t i = 0; i < n; i++)
+                w->few.query[(c + i) * most + r] = some[i];
+        }
+    }
+}
+
 static void read_queries(struct worker *w, struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
     const struct rapt_kernels *kernels = w->plan->kernels;
@@ -113,12 +133,8 @@ static void read_queries(struct worker *w, struct work_panel *panel) {
         kernels->scale(panel->kernel.query, rapt_query_factor(p), channels * panel->kernel.width);
         return;
     }
-    int64_t offsets[RAPT_PANEL_ROWS_MAX];
-    rapt_lane_offsets(w, panel, &p->query, panel->lanes, offsets);
-    for (int r = 0; r < panel->lanes; r++)
-        rapt_read_row(w->plan->kernels, w->few.query + r * channels, &p->query, w->data->query,
-                      offsets[r], 1, channels);
-    kernels->scale(w->few.query, rapt_query_factor(p), channels * panel->lanes);
+    read_few(w, panel);
+    kernels->scale(w->few.query, rapt_query_factor(p), channels * kernels->few_rows);
 }
 
 /* The scratch of a few rows, at multiples of a cache line. */
@@ -136,7 +152,6 @@ static void place_few(struct worker *w, float *scratch) {
     w->few.max = w->few.out + (most * p->value_dim + line - 1) / line * line;
     w->few.sum = w->few.max + lanes;
     w->few.seen = w->few.sum + lanes;
-    w->few.lanes = w->few.max + (3 * lanes + line - 1) / line * line;
 }
 
 /* All but the rows of a block that is read as it is stored: they are much, and few tasks' matter.
@@ -164,8 +179,13 @@ static void make_worker(struct worker *w, const struct rapt_plan *plan,
     w->stored_first = -1;
     for (int i = 0; i < task->panels; i++)
         place_panel(w, i, scratch + s->panels + (size_t)i * s->panel_floats);
-    if (w->is_few)
-        place_few(w, scratch + s->few);
+    if (!w->is_few)
+        return;
+    place_few(w, scratch + s->few);
+    w->key_step = rapt_bytes(&plan->problem.key, plan->problem.key.stride[2]);
+    w->value_step = rapt_bytes(&plan->problem.value, plan->problem.value.stride[2]);
+    w->copied_key = (char *)(scratch + s->copied_key);
+    w->copied_value = (char *)(scratch + s->copied_value);
 }
 
 static struct rapt_range meet(struct rapt_range a, struct rapt_range b) {

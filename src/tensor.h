@@ -12,11 +12,14 @@ static inline int64_t rapt_row_offset(const rapt_tensor *t, int64_t b, int64_t h
     return b * t->stride[0] + h * t->stride[1] + s * t->stride[2];
 }
 
+/* Bytes of so many elements of a tensor. */
+static inline int64_t rapt_bytes(const rapt_tensor *t, int64_t elements) {
+    return t->dtype == RAPT_Q8_0 ? elements / 32 * 34 : elements * rapt_dtype_size(t->dtype);
+}
+
 /* The address of an element; of q8_0, of the block that begins there. */
 static inline const void *rapt_element(const rapt_tensor *t, const void *data, int64_t offset) {
-    const int64_t bytes =
-        t->dtype == RAPT_Q8_0 ? offset / 32 * 34 : offset * rapt_dtype_size(t->dtype);
-    return (const char *)data + bytes;
+    return (const char *)data + rapt_bytes(t, offset);
 }
 
 /* The bytes that a view covers, relative to data: [first, last). */

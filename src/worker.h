@@ -19,12 +19,12 @@ struct work_panel {
     struct rapt_range whole;  /* that every lane attends */
 };
 
-enum { RAPT_KEY_BLOCK_MAX = 96 };
+enum { RAPT_KEY_BLOCK_MAX = RAPT_GROUPS_MAX * RAPT_GROUP_ROWS };
 
-/* The rows of a block as they are stored. */
+/* Where a block's groups of rows lie as they are stored. */
 struct stored_rows {
-    const void *key[RAPT_KEY_BLOCK_MAX], *value[RAPT_KEY_BLOCK_MAX];
-    float key_scale[RAPT_KEY_BLOCK_MAX], value_scale[RAPT_KEY_BLOCK_MAX];
+    const char *group[RAPT_GROUPS_MAX];
+    bool together; /* no page ends within a group */
 };
 
 struct worker {
@@ -39,9 +39,12 @@ struct worker {
     int64_t staged_first; /* the key that the staged rows begin with */
     bool is_few;          /* then there is one panel, and `few` does its work */
     struct rapt_few few;
-    struct stored_rows stored[2]; /* of its block and the next, in turn */
+    struct stored_rows stored_key[2], stored_value[2]; /* of its block and the next, in turn */
     int stored_turn;
-    int64_t stored_first; /* the key that those of this turn begin with, or -1 */
+    int64_t stored_first;           /* the key that those of this turn begin with, or -1 */
+    ptrdiff_t key_step, value_step; /* bytes from one row to the next */
+    char *copied_key, *copied_value;
+    float key_scale[RAPT_KEY_BLOCK_MAX], value_scale[RAPT_KEY_BLOCK_MAX];
     struct work_panel panel[RAPT_PANELS_MAX];
 };
 

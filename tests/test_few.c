@@ -57,10 +57,11 @@ static float *exactly(int64_t floats) {
     return memory;
 }
 
-/* Every row in memory of exactly its size. The floats become what is stored. */
+/* Rows as they are stored. */
 struct store {
     int keys;
-    void **row;
+    size_t size; /* of a row */
+    char *rows;
     float *scale;
 };
 
@@ -82,50 +83,63 @@ static void store_row(const struct rapt_kernels *k, rapt_dtype dtype, float *row
     k->widen(row, stored, dtype, *scale, channels);
 }
 
+/* The floats become what is stored. */
 static struct store store_rows(const struct rapt_kernels *k, rapt_dtype dtype, float *rows,
                                int keys, int64_t channels, uint64_t seed) {
-    struct store s = {keys, malloc((size_t)keys * sizeof *s.row),
-                      malloc((size_t)keys * sizeof *s.scale)};
-    cr_assert(s.row && s.scale);
-    const int64_t size = channels / rapt_dtype_block(dtype) * rapt_dtype_size(dtype);
-    for (int i = 0; i < keys; i++) {
-        s.row[i] = malloc((size_t)size);
-        cr_assert_not_null(s.row[i]);
-        store_row(k, dtype, rows + i * channels, channels, s.row[i], &s.scale[i], &seed);
-    }
+    struct store s = {keys, (size_t)(channels / rapt_dtype_block(dtype) * rapt_dtype_size(dtype)),
+                      NULL, malloc((size_t)keys * sizeof *s.scale)};
+    s.rows = malloc((size_t)keys * s.size);
+    cr_assert(s.rows && s.scale);
+    for (int i = 0; i < keys; i++)
+        store_row(k, dtype, rows + i * channels, channels, s.rows + (size_t)i * s.size, &s.scale[i],
+                  &seed);
     return s;
 }
 
-/* Rows of a block, and of the one after it if there are any; in arrays that end where whole vectors
- * of keys do. */
-static struct rapt_rows rows_of(const struct rapt_kernels *k, const struct store *s,
-                                rapt_dtype dtype, int first, int last) {
-    const int lanes = k->lanes, width = (last - first + lanes - 1) / lanes * lanes;
-    const void **row = malloc((size_t)width * sizeof *row);
-    const void **next = last < s->keys ? malloc((size_t)width * sizeof *next) : NULL;
-    float *scale = malloc((size_t)width * sizeof *scale);
-    cr_assert(row && scale);
-    for (int i = 0; i < width; i++) {
-        const int key = first + i < last ? first + i : last - 1;
-        const int later = last + i < s->keys ? last + i : s->keys - 1;
-        row[i] = s->row[key];
-        scale[i] = s->scale[key];
-        if (next)
-            next[i] = s->row[later];
+/*
+ * Rows of a block, and of the one after it if there are any. Each group has memory of its own,
+ * which ends with its last row; other bytes lie between rows. Keys fill their groups by the last
+ * one.
+ */
+enum { APART = 5 };
+static struct rapt_rows rows_of(const struct store *s, rapt_dtype dtype, int first, int last,
+                                bool fill) {
+    const int count = last - first, groups = (count + RAPT_GROUP_ROWS - 1) / RAPT_GROUP_ROWS;
+    const int later = s->keys - last < count ? s->keys - last : count;
+    const int next_groups = (later + RAPT_GROUP_ROWS - 1) / RAPT_GROUP_ROWS;
+    const size_t step = s->size + APART;
+    char **group = malloc((size_t)groups * sizeof *group);
+    const char **next = malloc((size_t)(next_groups + 1) * sizeof *next);
+    float *scale = malloc((size_t)groups * RAPT_GROUP_ROWS * sizeof *scale);
+    cr_assert(group && next && scale);
+    for (int g = 0; g < groups; g++) {
+        const int rest = count - g * RAPT_GROUP_ROWS;
+        const int rows = fill || rest > RAPT_GROUP_ROWS ? RAPT_GROUP_ROWS : rest;
+        group[g] = malloc((size_t)(rows - 1) * step + s->size);
+        cr_assert_not_null(group[g]);
+        for (int i = 0; i < rows; i++) {
+            const int key = first + (i < rest ? g * RAPT_GROUP_ROWS + i : count - 1);
+            memcpy(group[g] + (size_t)i * step, s->rows + (size_t)key * s->size, s->size);
+            scale[g * RAPT_GROUP_ROWS + i] = s->scale[key];
+        }
     }
-    return (struct rapt_rows){dtype, row, next, scale};
+    for (int g = 0; g < next_groups; g++)
+        next[g] = s->rows + (size_t)(last + g * RAPT_GROUP_ROWS) * s->size;
+    return (struct rapt_rows){dtype,      (ptrdiff_t)step,    (const char *const *)group,
+                              scale,      (ptrdiff_t)s->size, next,
+                              next_groups};
 }
 
-static void free_rows(struct rapt_rows *rows) {
-    free((void *)(uintptr_t)rows->row);
+static void free_rows(struct rapt_rows *rows, int count) {
+    for (int g = 0; g * RAPT_GROUP_ROWS < count; g++)
+        free((void *)(uintptr_t)rows->group[g]);
+    free((void *)(uintptr_t)rows->group);
     free((void *)(uintptr_t)rows->next);
     free((void *)(uintptr_t)rows->scale);
 }
 
 static void free_store(struct store *s) {
-    for (int i = 0; i < s->keys; i++)
-        free(s->row[i]);
-    free(s->row);
+    free(s->rows);
     free(s->scale);
 }
 
@@ -145,16 +159,18 @@ static void free_cache(struct cache *cache) {
 }
 
 static struct rapt_few open_few(const struct rapt_kernels *k, const struct head *h) {
-    struct rapt_few few = {h->rows, h->head_dim, h->value_dim, NULL, NULL, NULL, NULL, NULL, NULL};
-    few.query = exactly(h->rows * h->head_dim);
+    struct rapt_few few = {h->rows, h->head_dim, h->value_dim, NULL, NULL, NULL, NULL, NULL};
+    few.query = exactly(k->few_rows * h->head_dim);
     few.out = exactly(h->rows * h->value_dim);
     few.max = exactly(k->lanes);
     few.sum = exactly(k->lanes);
     few.seen = exactly(k->lanes);
-    few.lanes = exactly(k->panel_rows * h->head_dim);
-    memcpy(few.query, h->query, (size_t)(h->rows * h->head_dim) * sizeof(float));
+    for (int64_t c = 0; c < h->head_dim; c++)
+        for (int r = 0; r < k->few_rows; r++)
+            few.query[c * k->few_rows + r] =
+                h->query[(r < h->rows ? r : h->rows - 1) * h->head_dim + c];
     k->scale(few.query, h->softcap > 0 ? h->scale : h->scale * 0x1.715476p+0f,
-             h->rows * h->head_dim);
+             k->few_rows * h->head_dim);
     memset(few.out, 0, (size_t)(h->rows * h->value_dim) * sizeof(float));
     for (int r = 0; r < h->rows; r++) {
         few.max[r] = -FLT_MAX;
@@ -166,11 +182,11 @@ static struct rapt_few open_few(const struct rapt_kernels *k, const struct head 
 /* Feeds keys first <= i < last; the rows of the bias have some columns more. */
 static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, const struct head *h,
                      const struct cache *cache, int first, int last, float start) {
-    struct rapt_rows key = rows_of(k, &cache->key, cache->types.key, first, last);
-    struct rapt_rows value = rows_of(k, &cache->value, cache->types.value, first, last);
+    struct rapt_rows key = rows_of(&cache->key, cache->types.key, first, last, true);
+    struct rapt_rows value = rows_of(&cache->value, cache->types.value, first, last, false);
     const int keys = last - first, bias_row = keys + 3;
     const int width = (keys + k->lanes - 1) / k->lanes * k->lanes;
-    float *bounds = exactly(4 * h->rows), *scores = exactly((int64_t)h->rows * width);
+    float *bounds = exactly(4 * h->rows), *scores = exactly((int64_t)k->few_rows * width);
     float *bias = exactly((int64_t)(h->rows - 1) * bias_row + keys);
     for (int r = 0; r < h->rows; r++) {
         bounds[r] = h->first ? (float)(h->first[r] - first) : 0;
@@ -196,8 +212,8 @@ static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, c
         .start = start,
     };
     k->attend_few(few, &block, scores);
-    free_rows(&key);
-    free_rows(&value);
+    free_rows(&key, keys);
+    free_rows(&value, keys);
     free(bounds);
     free(scores);
     free(bias);
@@ -217,8 +233,8 @@ static struct result close_few(const struct rapt_kernels *k, struct rapt_few *fe
             w.panel.out[c * w.panel.width + lane] = few->out[r * h->value_dim + c];
     }
     close_panel(k, &w, block, &result);
-    float *memory[] = {few->query, few->out, few->max, few->sum, few->seen, few->lanes};
-    for (int i = 0; i < 6; i++)
+    float *memory[] = {few->query, few->out, few->max, few->sum, few->seen};
+    for (int i = 0; i < 5; i++)
         free(memory[i]);
     return result;
 }

@@ -64,14 +64,17 @@ static void expect_scratch(const struct rapt_plan *plan) {
     const size_t q = (size_t)p->head_dim, v = (size_t)p->value_dim;
     const size_t block = (size_t)plan->key_block, few_rows = (size_t)plan->kernels->few_rows;
     const size_t keys = plan->panels_per_task > 1 ? (size_t)plan->chunk : block;
-    const size_t starts[] = {s->panels, s->few,  s->scores,     s->bias,         s->bounds,
-                             s->part,   s->rows, s->staged_key, s->staged_value, s->floats};
-    const size_t few =
-        (few_rows * q + line - 1) / line * line + (few_rows * v + line - 1) / line * line +
-        (3 * (size_t)plan->kernels->lanes + line - 1) / line * line + width * RAPT_FEW_CHANNELS;
+    const size_t starts[] = {s->panels, s->few,        s->copied_key,   s->copied_value,
+                             s->scores, s->bias,       s->bounds,       s->part,
+                             s->rows,   s->staged_key, s->staged_value, s->floats};
+    const size_t few = (few_rows * q + line - 1) / line * line +
+                       (few_rows * v + line - 1) / line * line +
+                       (3 * (size_t)plan->kernels->lanes + line - 1) / line * line;
     const size_t needed[] = {
         s->panel_floats * (size_t)plan->panels_per_task,
         plan->has_few ? few : 0,
+        plan->has_few ? block * q : 0,
+        plan->has_few && p->page_size ? block * v : 0,
         block * width,
         p->mask.dtype == RAPT_NONE ? 0 : block * width,
         3 * width,
