@@ -64,15 +64,14 @@ struct rapt_few {
 
 /*
  * Keys or values of a block as they are stored, for a few queries: channels are dense, and rows lie
- * at one distance from each other within groups. Keys' groups have all their rows, and there are as
- * many scales: the last key is repeated.
+ * at one distance from each other within groups. Keys' groups have all their rows: the last key is
+ * repeated.
  */
 enum { RAPT_GROUP_ROWS = 16, RAPT_GROUPS_MAX = 6 };
 struct rapt_rows {
     rapt_dtype dtype;
     ptrdiff_t step;           /* bytes from one row of a group to the next */
     const char *const *group; /* [keys / RAPT_GROUP_ROWS, rounded up]: first rows */
-    const float *scale;       /* [keys], of int8 */
     /* The same of what is to be read soon and therefore fetched; there may be nothing. */
     ptrdiff_t next_step;
     const char *const *next;
@@ -89,6 +88,12 @@ struct rapt_block {
     const float *key, *value;                    /* for a panel: row-major, channels dense */
     ptrdiff_t key_row, value_row;                /* floats from one row to the next */
     struct rapt_rows keys_stored, values_stored; /* for a few queries */
+    /*
+     * Of int8, [keys], and repeated as those are: what a key's scores and a value's weights are
+     * multiplied by; or NULL. Keys are then the numbers times 2^24, which is what a byte is at the
+     * top of a word, and queries the rest. For `receive`, key_scale is [width].
+     */
+    const float *key_scale, *value_scale;
     const float *first, *last; /* [width]: a lane attends keys first <= i < last, or NULL */
     const float *bias;         /* [keys][width]: added, -inf masks; or NULL */
     ptrdiff_t bias_row;        /* with a few queries, the bias is [rows][bias_row] */

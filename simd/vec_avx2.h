@@ -127,9 +127,11 @@ static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
     out[3] = _mm256_shuffle_ps(b, d, 0xee);
 }
 static inline vf v_i8_of(vf words, int k) {
-    const __m256i left =
-        _mm256_sll_epi32(_mm256_castps_si256(words), _mm_cvtsi32_si128(24 - 8 * k));
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(left, 24));
+    const __m256i bits = _mm256_castps_si256(words);
+    const int top = k << 24 | 0x808080; /* byte k of the first word in each half, and zeros */
+    const __m256i tops = _mm256_setr_epi32(top, 4 << 24 | top, 8 << 24 | top, 12 << 24 | top, top,
+                                           4 << 24 | top, 8 << 24 | top, 12 << 24 | top);
+    return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(bits, tops));
 }
 static inline vf v_bf16_of(vf words, int k) {
     const __m256i bits = _mm256_castps_si256(words);

@@ -132,9 +132,12 @@ static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
     out[3] = _mm512_shuffle_ps(b, d, 0xee);
 }
 static inline vf v_i8_of(vf words, int k) {
-    const __m512i left =
-        _mm512_sll_epi32(_mm512_castps_si512(words), _mm_cvtsi32_si128(24 - 8 * k));
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(left, 24));
+    const __m512i bits = _mm512_castps_si512(words);
+    const int top = k << 24 | 0x808080; /* byte k of the first word in each quarter, and zeros */
+    const __m512i tops = _mm512_set4_epi32(12 << 24 | top, 8 << 24 | top, 4 << 24 | top, top);
+    return _mm512_cvtepi32_ps(k == 0   ? _mm512_slli_epi32(bits, 24)
+                              : k == 3 ? _mm512_and_si512(bits, _mm512_set1_epi32((int)0xff000000))
+                                       : _mm512_shuffle_epi8(bits, tops));
 }
 static inline vf v_bf16_of(vf words, int k) {
     const __m512i bits = _mm512_castps_si512(words);

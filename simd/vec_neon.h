@@ -113,7 +113,7 @@ static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
 }
 static inline vf v_i8_of(vf words, int k) {
     const int32x4_t left = vshlq_s32(vreinterpretq_s32_f32(words), vdupq_n_s32(24 - 8 * k));
-    return vcvtq_f32_s32(vshrq_n_s32(left, 24));
+    return vcvtq_f32_s32(vandq_s32(left, vdupq_n_s32((int32_t)0xff000000)));
 }
 static inline vf v_bf16_of(vf words, int k) {
     const uint32x4_t bits = vreinterpretq_u32_f32(words);

@@ -168,7 +168,7 @@ static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
 static inline vf v_i8_of(vf words, int k) {
     signed char bytes[4];
     memcpy(bytes, &words, sizeof bytes);
-    return (float)bytes[k];
+    return (float)bytes[k] * 0x1p24f;
 }
 static inline vf v_bf16_of(vf words, int k) {
     uint16_t halves[2];

@@ -8,8 +8,13 @@
 
 static const float log2_e = 0x1.715476p+0f;
 
+float rapt_key_factor(const struct rapt_problem *p) {
+    return p->key.dtype == RAPT_I8 ? 0x1p24f : 1;
+}
+
 float rapt_query_factor(const struct rapt_problem *p) {
-    return p->softcap > 0 ? p->scale : p->scale * log2_e; /* a softcap comes before log2(e) */
+    const float factor = p->scale / rapt_key_factor(p);
+    return p->softcap > 0 ? factor : factor * log2_e; /* a softcap comes before log2(e) */
 }
 
 /* Infinity times the distance 0 would be NaN. A NaN stays. */
@@ -27,21 +32,16 @@ struct rapt_block rapt_new_block(const struct rapt_problem *p, struct rapt_range
     return block;
 }
 
+/* Of int8, the numbers times factor. */
 static void stage_rows(const struct worker *w, float *dst, const rapt_tensor *t, const void *data,
-                       const rapt_tensor *scales, const float *scale_data, struct rapt_range keys) {
+                       float factor, struct rapt_range keys) {
     const struct rapt_problem *p = &w->plan->problem;
-    const int64_t b = w->task->batch, h = w->task->kv_head, channels = t->shape[3];
+    const int64_t channels = t->shape[3];
     for (int64_t i = keys.first, last; i < keys.last; i = last) {
-        int64_t at = rapt_key_row(p, t, b, h, i, &last), scale_at = 0;
-        if (scales->dtype != RAPT_NONE)
-            scale_at = rapt_key_row(p, scales, b, h, i, &last);
+        int64_t at = rapt_key_row(p, t, w->task->batch, w->task->kv_head, i, &last);
         last = rapt_min(last, keys.last);
-        for (int64_t k = i; k < last; k++, dst += channels) {
-            const float scale = scales->dtype == RAPT_NONE ? 1 : scale_data[scale_at];
-            rapt_read_row(w->plan->kernels, dst, t, data, at, scale, channels);
-            at += t->stride[2];
-            scale_at += scales->stride[2];
-        }
+        for (int64_t k = i; k < last; k++, dst += channels, at += t->stride[2])
+            rapt_read_row(w->plan->kernels, dst, t, data, at, factor, channels);
     }
 }
 
@@ -49,11 +49,40 @@ void rapt_stage(struct worker *w, struct rapt_range keys) {
     const struct rapt_problem *p = &w->plan->problem;
     w->staged_first = keys.first;
     if (w->plan->stage_key)
-        stage_rows(w, w->staged_key, &p->key, w->data->key, &p->key_scale, w->data->key_scale,
-                   keys);
+        stage_rows(w, w->staged_key, &p->key, w->data->key, rapt_key_factor(p), keys);
     if (w->plan->stage_value)
-        stage_rows(w, w->staged_value, &p->value, w->data->value, &p->value_scale,
-                   w->data->value_scale, keys);
+        stage_rows(w, w->staged_value, &p->value, w->data->value, 1, keys);
+}
+
+static int groups_in(struct rapt_range keys) {
+    return (int)rapt_divide_up(rapt_max(0, keys.last - keys.first), RAPT_GROUP_ROWS);
+}
+
+/* The scales of keys, the last one also for those that a group hasn't. */
+static void find_scales(const struct worker *w, const rapt_tensor *t, const float *data,
+                        struct rapt_range keys, float *scales) {
+    const float *const end = scales + groups_in(keys) * RAPT_GROUP_ROWS;
+    int64_t last;
+    for (int64_t i = keys.first; i < keys.last; i = last) {
+        int64_t at = rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, i, &last);
+        last = rapt_min(last, keys.last);
+        for (int64_t k = i; k < last; k++, at += t->stride[2])
+            *scales++ = data[at];
+    }
+    for (; scales < end; scales++)
+        *scales = scales[-1];
+}
+
+static void scale_block(const struct worker *w, struct rapt_range keys, struct rapt_block *block) {
+    const struct rapt_problem *p = &w->plan->problem;
+    if (p->key.dtype == RAPT_I8) {
+        find_scales(w, &p->key_scale, w->data->key_scale, keys, w->key_scale);
+        block->key_scale = w->key_scale;
+    }
+    if (p->value.dtype == RAPT_I8) {
+        find_scales(w, &p->value_scale, w->data->value_scale, keys, w->value_scale);
+        block->value_scale = w->value_scale;
+    }
 }
 
 /* The mask's elements for a panel and some keys, as what is added to the scores. */
@@ -141,13 +170,10 @@ struct rapt_block rapt_make_block(const struct worker *w, const struct work_pane
                                 : find_rows(w, &p->key, w->data->key, keys.first);
     block.value = plan->stage_value ? w->staged_value + staged * p->value_dim
                                     : find_rows(w, &p->value, w->data->value, keys.first);
+    scale_block(w, keys, &block);
     if (masks)
         mask_block(w, panel, keys, &block);
     return block;
-}
-
-static int groups_in(struct rapt_range keys) {
-    return (int)rapt_divide_up(rapt_max(0, keys.last - keys.first), RAPT_GROUP_ROWS);
 }
 
 static void find_stored(const struct worker *w, const rapt_tensor *t, const void *data,
@@ -203,21 +229,6 @@ static struct rapt_rows view_rows(const struct worker *w, const rapt_tensor *t, 
     return view;
 }
 
-/* The scales of keys, the last one also for those that a group hasn't. */
-static void find_scales(const struct worker *w, const rapt_tensor *t, const float *data,
-                        struct rapt_range keys, float *scales) {
-    const float *const end = scales + groups_in(keys) * RAPT_GROUP_ROWS;
-    int64_t last;
-    for (int64_t i = keys.first; i < keys.last; i = last) {
-        int64_t at = rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, i, &last);
-        last = rapt_min(last, keys.last);
-        for (int64_t k = i; k < last; k++, at += t->stride[2])
-            *scales++ = data[at];
-    }
-    for (; scales < end; scales++)
-        *scales = scales[-1];
-}
-
 struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
                                       struct rapt_range next) {
     const struct rapt_problem *p = &w->plan->problem;
@@ -238,14 +249,7 @@ struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
                                   groups, w->copied_key);
     block.values_stored = view_rows(w, &p->value, data->value, w->value_step, keys, false, value,
                                     next_value, groups, w->copied_value);
-    if (p->key.dtype == RAPT_I8) {
-        find_scales(w, &p->key_scale, data->key_scale, keys, w->key_scale);
-        block.keys_stored.scale = w->key_scale;
-    }
-    if (p->value.dtype == RAPT_I8) {
-        find_scales(w, &p->value_scale, data->value_scale, keys, w->value_scale);
-        block.values_stored.scale = w->value_scale;
-    }
+    scale_block(w, keys, &block);
     mask_block(w, &w->panel[0], keys, &block);
     return block;
 }

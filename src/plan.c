@@ -120,6 +120,8 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     TAKE(scores, padded(plan->key_block * width));
     TAKE(bias, p->mask.dtype == RAPT_NONE ? 0 : padded(plan->key_block * width));
     TAKE(bounds, padded(3 * width));
+    TAKE(key_scale, p->key.dtype == RAPT_I8 ? padded(RAPT_GROUPS_MAX * RAPT_GROUP_ROWS) : 0);
+    TAKE(value_scale, p->value.dtype == RAPT_I8 ? padded(RAPT_GROUPS_MAX * RAPT_GROUP_ROWS) : 0);
     TAKE(part, plan->joins ? padded(state * width) : 0);
     TAKE(rows, padded(s->row_floats * width));
     TAKE(staged_key, plan->stage_key ? padded(staged * p->head_dim) : 0);

@@ -15,6 +15,7 @@ struct key_panel {
     struct rapt_range queries; /* that attend any of them */
     struct rapt_range whole;   /* that attend all of them */
     float *received;           /* [width] */
+    float *scale;              /* [width]: of int8 keys */
 };
 
 /* A thread at work on a task. */
@@ -35,9 +36,9 @@ static size_t lines(int64_t floats) {
     return ((size_t)floats + line - 1) / line * line;
 }
 
-/* Floats of a panel: keys, received, max, seen, and its lanes' queries as two int64_t. */
+/* Floats of a panel: keys, received, scale, max, seen, and its lanes' queries as two int64_t. */
 static size_t panel_floats(const struct rapt_plan *plan) {
-    return lines((plan->problem.head_dim + 3 + 4) * plan->kernels->panel_rows);
+    return lines((plan->problem.head_dim + 4 + 4) * plan->kernels->panel_rows);
 }
 
 /* What the panels of a task share. */
@@ -78,15 +79,21 @@ static void read_keys(struct receiver *r, struct key_panel *panel) {
         const int64_t key = panel->first_key + lane;
         int64_t last;
         const int64_t at = rapt_key_row(p, &p->key, r->batch, kv_head, key, &last);
-        float scale = 1;
-        if (p->key_scale.dtype != RAPT_NONE)
-            scale =
-                ((const float *)r->data
-                     ->key_scale)[rapt_key_row(p, &p->key_scale, r->batch, kv_head, key, &last)];
-        rapt_read_row(r->plan->kernels, r->rows + lane * channels, &p->key, r->data->key, at, scale,
-                      channels);
+        rapt_read_row(r->plan->kernels, r->rows + lane * channels, &p->key, r->data->key, at,
+                      rapt_key_factor(p), channels);
     }
     r->plan->kernels->gather(panel->kernel.query, panel->kernel.width, rows, 1, channels);
+}
+
+/* The scales of int8 keys, in the same way. */
+static void read_scales(struct receiver *r, struct key_panel *panel) {
+    const struct rapt_problem *p = &r->plan->problem;
+    for (int lane = 0; lane < panel->kernel.width; lane++) {
+        const int64_t key = panel->first_key + rapt_min(lane, panel->keys - 1);
+        int64_t last;
+        const int64_t at = rapt_key_row(p, &p->key_scale, r->batch, r->head / p->group, key, &last);
+        panel->scale[lane] = ((const float *)r->data->key_scale)[at];
+    }
 }
 
 static void find_queries(const struct receiver *r, struct key_panel *panel) {
@@ -117,11 +124,14 @@ static void open_panel(struct receiver *r, struct key_panel *panel, int64_t firs
     panel->kernel.max = panel->kernel.query + plan->problem.head_dim * width;
     panel->kernel.seen = panel->kernel.max + width;
     panel->received = panel->kernel.seen + width;
+    panel->scale = panel->received + width;
     for (int lane = 0; lane < width; lane++) {
         panel->kernel.max[lane] = -FLT_MAX;
         panel->kernel.seen[lane] = panel->received[lane] = 0;
     }
     read_keys(r, panel);
+    if (plan->problem.key.dtype == RAPT_I8)
+        read_scales(r, panel);
     find_queries(r, panel);
 }
 
@@ -178,6 +188,8 @@ static void receive(const struct receiver *r, struct key_panel *panel, struct ra
     struct rapt_block block = rapt_new_block(p, queries);
     block.key = r->queries;
     block.key_row = p->head_dim;
+    if (p->key.dtype == RAPT_I8)
+        block.key_scale = panel->scale;
     if (queries.first < panel->whole.first || queries.last > panel->whole.last) {
         float *first = r->bounds, *last = r->bounds + width;
         for (int lane = 0; lane < width; lane++) {

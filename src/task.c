@@ -169,6 +169,8 @@ static void make_worker(struct worker *w, const struct rapt_plan *plan,
     w->first = scratch + s->bounds;
     w->last = w->first + width;
     w->position = w->last + width;
+    w->key_scale = scratch + s->key_scale;
+    w->value_scale = scratch + s->value_scale;
     w->part = scratch + s->part;
     w->rows = scratch + s->rows;
     w->staged_key = scratch + s->staged_key;

@@ -19,8 +19,6 @@ struct work_panel {
     struct rapt_range whole;  /* that every lane attends */
 };
 
-enum { RAPT_KEY_BLOCK_MAX = RAPT_GROUPS_MAX * RAPT_GROUP_ROWS };
-
 /* Where a block's groups of rows lie as they are stored. */
 struct stored_rows {
     const char *group[RAPT_GROUPS_MAX];
@@ -32,6 +30,7 @@ struct worker {
     const rapt_attention_data *data;
     const struct rapt_task *task;
     float *scores, *bias;
+    float *key_scale, *value_scale; /* of int8, for a block */
     float *first, *last, *position; /* [lanes]: of a block, or results of a panel */
     float *part;                    /* the state of a chunk that isn't a panel's first */
     float *rows;                    /* [width][scratch.row_floats] */
@@ -44,7 +43,6 @@ struct worker {
     int64_t stored_first;           /* the key that those of this turn begin with, or -1 */
     ptrdiff_t key_step, value_step; /* bytes from one row to the next */
     char *copied_key, *copied_value;
-    float key_scale[RAPT_KEY_BLOCK_MAX], value_scale[RAPT_KEY_BLOCK_MAX];
     struct work_panel panel[RAPT_PANELS_MAX];
 };
 
@@ -83,6 +81,9 @@ void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, c
  * hardware doesn't follow so many rows at a time. Dense rows only; others are left to it. */
 void rapt_fetch_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
                      const void *data, int64_t first, int64_t last);
+
+/* What int8 keys are multiplied by, whose scales their scores are; queries have the inverse. */
+float rapt_key_factor(const struct rapt_problem *p);
 
 /* The queries' factor; a head's slope in units of log2; and a block that nothing masks. */
 float rapt_query_factor(const struct rapt_problem *p);

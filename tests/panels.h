@@ -14,7 +14,9 @@ struct head {
     float *bias;                /* [rows][keys] or NULL */
     int *first, *last;          /* [rows]: keys first <= i < last, or NULL */
     float *slope;               /* [rows]: ALiBi's, or NULL */
-    int position;               /* of the first row */
+    float *key_scale,
+        *value_scale; /* [keys]: of int8, whose keys are numbers times 2^24; or NULL */
+    int position;     /* of the first row */
     float scale, softcap;
 };
 
@@ -89,6 +91,8 @@ static inline void free_head(struct head *h) {
     free(h->first);
     free(h->last);
     free(h->slope);
+    free(h->key_scale);
+    free(h->value_scale);
 }
 
 static inline struct result new_result(const struct head *h) {
@@ -125,6 +129,12 @@ static inline int lane_row(const struct work *w, int lane) {
     return w->first_row + (lane < w->rows ? lane : w->rows - 1);
 }
 
+/* What its queries are multiplied by. */
+static inline float query_factor(const struct head *h) {
+    const float factor = h->key_scale ? h->scale * 0x1p-24f : h->scale;
+    return h->softcap > 0 ? factor : factor * 0x1.715476p+0f;
+}
+
 static inline struct work open_panel(const struct rapt_kernels *kernels, const struct head *h,
                                      int first_row, int width, int block) {
     struct work w = {.head = h, .first_row = first_row};
@@ -155,8 +165,7 @@ static inline struct work open_panel(const struct rapt_kernels *kernels, const s
     for (int lane = 0; lane < width; lane++)
         rows[lane] = h->query + lane_row(&w, lane) * h->head_dim;
     kernels->gather(w.panel.query, width, rows, 1, h->head_dim);
-    kernels->scale(w.panel.query, h->softcap > 0 ? h->scale : h->scale * 0x1.715476p+0f,
-                   h->head_dim * width);
+    kernels->scale(w.panel.query, query_factor(h), h->head_dim * width);
     kernels->clear(&w.panel);
     return w;
 }
@@ -171,6 +180,8 @@ static inline struct rapt_block make_block(const struct work *w, int first, int 
         .value = h->value + first * h->value_dim,
         .key_row = h->head_dim,
         .value_row = h->value_dim,
+        .key_scale = h->key_scale ? h->key_scale + first : NULL,
+        .value_scale = h->value_scale ? h->value_scale + first : NULL,
         .softcap = h->softcap * 0x1.715476p+0f,
         .softcap_inverse = h->softcap > 0 ? 1 / h->softcap : 0,
     };

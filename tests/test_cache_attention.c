@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The operator on caches: the bits of any page size, of dense f32, of any way to get there. */
+/* The operator on caches: the bits of any page size, of dense tensors, of any way to get there. */
 #include "caches.h"
 
 enum { SEQUENCES = 3, KV_HEADS = 2, Q_HEADS = 6, HEAD_DIM = 64, VALUE_DIM = 32, CAPACITY = 120 };
@@ -38,25 +38,38 @@ static bool same_answer(const rapt_attention_args *a, const rapt_attention_args 
     return same_bits(&a->out, &b->out) && same_bits(&a->lse, &b->lse);
 }
 
-/* The cache's keys or values as dense f32, what is beyond a sequence's length as NaN. */
-static rapt_tensor widened(const rapt_attention_args *view, bool is_value) {
+/* The cache's keys or values as dense f32, or int8 as it is; what is beyond a sequence's length is
+ * NaN, by its scale if need be. */
+static void make_dense(const rapt_attention_args *view, bool is_value, rapt_attention_args *dense) {
     const int64_t channels = is_value ? VALUE_DIM : HEAD_DIM;
-    rapt_tensor t = new_tensor(RAPT_F32, view->sequences, KV_HEADS, CAPACITY, channels);
-    for (size_t i = 0; i < elements(&t); i++)
-        ((float *)t.data)[i] = NAN;
+    const rapt_dtype dtype = is_value ? view->value.dtype : view->key.dtype;
+    const bool bytes = dtype == RAPT_I8;
+    rapt_tensor t =
+        new_tensor(bytes ? RAPT_I8 : RAPT_F32, view->sequences, KV_HEADS, CAPACITY, channels);
+    rapt_tensor scales = new_tensor(RAPT_F32, view->sequences, KV_HEADS, CAPACITY, 1);
+    const rapt_tensor *spoilt = bytes ? &scales : &t;
+    for (size_t i = 0; i < elements(spoilt); i++)
+        ((float *)spoilt->data)[i] = NAN;
     for (int64_t s = 0; s < view->sequences; s++)
         for (int64_t h = 0; h < KV_HEADS; h++)
             for (int64_t i = 0; i < view->kv_len[s]; i++) {
                 float scale;
                 const char *row = found_row(view, is_value, s, h, i, &scale);
-                rapt_kernels_best()->widen(
-                    (float *)t.data + s * t.stride[0] + h * t.stride[1] + i * t.stride[2], row,
-                    is_value ? view->value.dtype : view->key.dtype, scale, channels);
+                const int64_t at = s * t.stride[0] + h * t.stride[1] + i * t.stride[2];
+                if (bytes)
+                    memcpy((char *)t.data + at, row, (size_t)channels);
+                else
+                    rapt_kernels_best()->widen((float *)t.data + at, row, dtype, 1, channels);
+                ((float *)scales.data)[at / channels] = scale;
             }
-    return t;
+    *(is_value ? &dense->value : &dense->key) = t;
+    if (bytes)
+        *(is_value ? &dense->value_scale : &dense->key_scale) = scales;
+    else
+        free(scales.data);
 }
 
-Test(cache_attention, every_storage_and_page_size_is_the_same_as_dense_f32) {
+Test(cache_attention, every_storage_and_page_size_is_the_same_as_dense) {
     const int64_t page_sizes[] = {0, 1, 5, 16, 100}, q_lens[] = {1, 4, 17};
     for (int form = 0; form < 25; form++) {
         for (int p = 0; p < 5; p++) {
@@ -72,8 +85,8 @@ Test(cache_attention, every_storage_and_page_size_is_the_same_as_dense_f32) {
                     offsets[s] = lengths[s] - q_lens[q];
                 rapt_attention_args cached = view_of(cache, 0, SEQUENCES);
                 rapt_attention_args dense = rapt_attention_defaults();
-                dense.key = widened(&cached, false);
-                dense.value = widened(&cached, true);
+                make_dense(&cached, false, &dense);
+                make_dense(&cached, true, &dense);
                 dense.kv_len = lengths;
                 dense.sequences = SEQUENCES;
                 ask(&cached, offsets, q_lens[q]);
@@ -85,6 +98,8 @@ Test(cache_attention, every_storage_and_page_size_is_the_same_as_dense_f32) {
                 free_answer(&dense);
                 free(dense.key.data);
                 free(dense.value.data);
+                free(dense.key_scale.data);
+                free(dense.value_scale.data);
             }
             rapt_cache_destroy(cache);
         }

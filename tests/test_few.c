@@ -66,7 +66,7 @@ struct store {
 };
 
 static void store_row(const struct rapt_kernels *k, rapt_dtype dtype, float *row, int64_t channels,
-                      void *stored, float *scale, uint64_t *seed) {
+                      float factor, void *stored, float *scale, uint64_t *seed) {
     unsigned char *bytes = stored;
     *scale = row[0] / 64;
     for (int64_t c = 0; c < channels; c++)
@@ -80,19 +80,19 @@ static void store_row(const struct rapt_kernels *k, rapt_dtype dtype, float *row
     } else {
         k->narrow(stored, row, dtype, channels);
     }
-    k->widen(row, stored, dtype, *scale, channels);
+    k->widen(row, stored, dtype, factor, channels);
 }
 
-/* The floats become what is stored. */
+/* The floats become what is stored, of int8 the numbers times factor. */
 static struct store store_rows(const struct rapt_kernels *k, rapt_dtype dtype, float *rows,
-                               int keys, int64_t channels, uint64_t seed) {
+                               int keys, int64_t channels, float factor, uint64_t seed) {
     struct store s = {keys, (size_t)(channels / rapt_dtype_block(dtype) * rapt_dtype_size(dtype)),
                       NULL, malloc((size_t)keys * sizeof *s.scale)};
     s.rows = malloc((size_t)keys * s.size);
     cr_assert(s.rows && s.scale);
     for (int i = 0; i < keys; i++)
-        store_row(k, dtype, rows + i * channels, channels, s.rows + (size_t)i * s.size, &s.scale[i],
-                  &seed);
+        store_row(k, dtype, rows + i * channels, channels, factor, s.rows + (size_t)i * s.size,
+                  &s.scale[i], &seed);
     return s;
 }
 
@@ -110,8 +110,7 @@ static struct rapt_rows rows_of(const struct store *s, rapt_dtype dtype, int fir
     const size_t step = s->size + APART;
     char **group = malloc((size_t)groups * sizeof *group);
     const char **next = malloc((size_t)(next_groups + 1) * sizeof *next);
-    float *scale = malloc((size_t)groups * RAPT_GROUP_ROWS * sizeof *scale);
-    cr_assert(group && next && scale);
+    cr_assert(group && next);
     for (int g = 0; g < groups; g++) {
         const int rest = count - g * RAPT_GROUP_ROWS;
         const int rows = fill || rest > RAPT_GROUP_ROWS ? RAPT_GROUP_ROWS : rest;
@@ -120,14 +119,26 @@ static struct rapt_rows rows_of(const struct store *s, rapt_dtype dtype, int fir
         for (int i = 0; i < rows; i++) {
             const int key = first + (i < rest ? g * RAPT_GROUP_ROWS + i : count - 1);
             memcpy(group[g] + (size_t)i * step, s->rows + (size_t)key * s->size, s->size);
-            scale[g * RAPT_GROUP_ROWS + i] = s->scale[key];
         }
     }
     for (int g = 0; g < next_groups; g++)
         next[g] = s->rows + (size_t)(last + g * RAPT_GROUP_ROWS) * s->size;
-    return (struct rapt_rows){dtype,      (ptrdiff_t)step,    (const char *const *)group,
-                              scale,      (ptrdiff_t)s->size, next,
-                              next_groups};
+    return (struct rapt_rows){.dtype = dtype,
+                              .step = (ptrdiff_t)step,
+                              .group = (const char *const *)group,
+                              .next_step = (ptrdiff_t)s->size,
+                              .next = next,
+                              .next_groups = next_groups};
+}
+
+/* As many as the rows of whole groups. */
+static float *scales_of(const struct store *s, rapt_dtype dtype, int first, int last) {
+    const int count = last - first;
+    const int rows = (count + RAPT_GROUP_ROWS - 1) / RAPT_GROUP_ROWS * RAPT_GROUP_ROWS;
+    float *scale = dtype == RAPT_I8 ? malloc((size_t)rows * sizeof *scale) : NULL;
+    for (int i = 0; scale && i < rows; i++)
+        scale[i] = s->scale[i < count ? first + i : last - 1];
+    return scale;
 }
 
 static void free_rows(struct rapt_rows *rows, int count) {
@@ -135,7 +146,6 @@ static void free_rows(struct rapt_rows *rows, int count) {
         free((void *)(uintptr_t)rows->group[g]);
     free((void *)(uintptr_t)rows->group);
     free((void *)(uintptr_t)rows->next);
-    free((void *)(uintptr_t)rows->scale);
 }
 
 static void free_store(struct store *s) {
@@ -148,9 +158,19 @@ struct cache {
     struct store key, value;
 };
 
+static float *copy_scales(const struct store *s, rapt_dtype dtype) {
+    const size_t bytes = (size_t)s->keys * sizeof(float);
+    return dtype == RAPT_I8 ? memcpy(allocate(bytes), s->scale, bytes) : NULL;
+}
+
 static struct cache store(const struct rapt_kernels *k, struct head *h, struct types types) {
-    return (struct cache){types, store_rows(k, types.key, h->key, h->keys, h->head_dim, 8),
-                          store_rows(k, types.value, h->value, h->keys, h->value_dim, 9)};
+    struct cache cache = {types, store_rows(k, types.key, h->key, h->keys, h->head_dim, 0x1p24f, 8),
+                          store_rows(k, types.value, h->value, h->keys, h->value_dim, 1, 9)};
+    free(h->key_scale);
+    free(h->value_scale);
+    h->key_scale = copy_scales(&cache.key, types.key);
+    h->value_scale = copy_scales(&cache.value, types.value);
+    return cache;
 }
 
 static void free_cache(struct cache *cache) {
@@ -169,8 +189,7 @@ static struct rapt_few open_few(const struct rapt_kernels *k, const struct head 
         for (int r = 0; r < k->few_rows; r++)
             few.query[c * k->few_rows + r] =
                 h->query[(r < h->rows ? r : h->rows - 1) * h->head_dim + c];
-    k->scale(few.query, h->softcap > 0 ? h->scale : h->scale * 0x1.715476p+0f,
-             k->few_rows * h->head_dim);
+    k->scale(few.query, query_factor(h), k->few_rows * h->head_dim);
     memset(few.out, 0, (size_t)(h->rows * h->value_dim) * sizeof(float));
     for (int r = 0; r < h->rows; r++) {
         few.max[r] = -FLT_MAX;
@@ -201,6 +220,8 @@ static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, c
         .keys = keys,
         .keys_stored = key,
         .values_stored = value,
+        .key_scale = scales_of(&cache->key, cache->types.key, first, last),
+        .value_scale = scales_of(&cache->value, cache->types.value, first, last),
         .first = h->first ? bounds : NULL,
         .last = h->first ? bounds + h->rows : NULL,
         .bias = h->bias ? bias : NULL,
@@ -212,6 +233,8 @@ static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, c
         .start = start,
     };
     k->attend_few(few, &block, scores);
+    free((void *)(uintptr_t)block.key_scale);
+    free((void *)(uintptr_t)block.value_scale);
     free_rows(&key, keys);
     free_rows(&value, keys);
     free(bounds);
@@ -242,8 +265,8 @@ static struct result close_few(const struct rapt_kernels *k, struct rapt_few *fe
 /* Keys and values become what is stored of them. */
 static struct result run_few(const struct rapt_kernels *k, struct head *h, struct types types,
                              int block, float start) {
-    struct rapt_few few = open_few(k, h);
     struct cache cache = store(k, h, types);
+    struct rapt_few few = open_few(k, h);
     for (int first = 0; first < h->keys; first += block) {
         const int last = first + block < h->keys ? first + block : h->keys;
         feed_few(k, &few, h, &cache, first, last, start);

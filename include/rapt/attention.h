@@ -59,7 +59,8 @@ typedef struct rapt_attention_args {
     rapt_tensor out;   /* (B, Hq, Sq, Dv), written, rounded to nearest even */
 
     /* f32, the key's and the value's shape but for one channel: what an int8 row's elements are
-     * multiplied by, rounded to f32. For int8 only, and there required. */
+     * multiplied by, by way of a key's scores and a value's weights. For int8 only, and there
+     * required. */
     rapt_tensor key_scale, value_scale;
 
     /*

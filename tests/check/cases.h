@@ -46,7 +46,12 @@ enum storage {
     STORAGE_VALUE_I8,   /* keys and out f16 */
     STORAGE_MIX_Q8_0,   /* keys q8_0, values int8, out bf16 */
     STORAGE_VALUE_Q8_0, /* keys f32, query f16 */
-    STORAGE_COUNT
+    STORAGE_COUNT,
+    /* Of copies only: int8 alone, whose scales are applied to sums, isn't the same stored as f32.
+     */
+    STORAGE_ONLY_KEY_I8 = STORAGE_COUNT,
+    STORAGE_ONLY_VALUE_I8,
+    STORAGE_ALL
 };
 
 enum mask_kind {

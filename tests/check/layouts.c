@@ -14,7 +14,7 @@ static void set_shape(rapt_tensor *view, rapt_dtype dtype, int64_t b, int64_t h,
 }
 
 /* What query, key, value, out and mask are stored as. */
-static const rapt_dtype stored[STORAGE_COUNT][5] = {
+static const rapt_dtype stored[STORAGE_ALL][5] = {
     [STORAGE_F32] = {RAPT_F32, RAPT_F32, RAPT_F32, RAPT_F32, RAPT_F32},
     [STORAGE_F16] = {RAPT_F16, RAPT_F16, RAPT_F16, RAPT_F16, RAPT_F16},
     [STORAGE_BF16] = {RAPT_BF16, RAPT_BF16, RAPT_BF16, RAPT_BF16, RAPT_BF16},
@@ -30,6 +30,8 @@ static const rapt_dtype stored[STORAGE_COUNT][5] = {
     [STORAGE_VALUE_I8] = {RAPT_F32, RAPT_F16, RAPT_I8, RAPT_F16, RAPT_F32},
     [STORAGE_MIX_Q8_0] = {RAPT_F32, RAPT_Q8_0, RAPT_I8, RAPT_BF16, RAPT_BF16},
     [STORAGE_VALUE_Q8_0] = {RAPT_F16, RAPT_F32, RAPT_Q8_0, RAPT_F32, RAPT_F32},
+    [STORAGE_ONLY_KEY_I8] = {RAPT_F32, RAPT_I8, RAPT_F32, RAPT_F32, RAPT_F32},
+    [STORAGE_ONLY_VALUE_I8] = {RAPT_F32, RAPT_F32, RAPT_I8, RAPT_F32, RAPT_F32},
 };
 
 static int64_t mask_columns(const struct attention_case *c) {

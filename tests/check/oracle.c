@@ -124,6 +124,8 @@ static void read_value(const struct scored_query *q, int64_t j, double *v) {
 static void find_out(const struct scored_query *q, int64_t keys, double *v,
                      const struct scores *scores, double sum_error, struct oracle_row *row) {
     const int64_t channels = q->args->value.shape[3];
+    /* A weight times a subnormal scale rounds before an int8 multiplies it. */
+    const double most = q->args->value.dtype == RAPT_I8 ? 128 : 1;
     double *out = row->out, *bound = row->out_bound;
     for (int64_t j = 0; j < keys; j++) {
         if (scores->value[j] == -INFINITY)
@@ -132,8 +134,8 @@ static void find_out(const struct scored_query *q, int64_t keys, double *v,
         read_value(q, j, v);
         for (int64_t c = 0; c < channels; c++) {
             out[c] += weight * v[c];
-            bound[c] +=
-                unit * (fabs(out[c]) + 16 * weight * fabs(v[c])) + 4 * smallest * (fabs(v[c]) + 1);
+            bound[c] += unit * (fabs(out[c]) + 16 * weight * fabs(v[c])) +
+                        4 * smallest * (fabs(v[c]) + most);
         }
     }
     for (int64_t j = 0; j < keys; j++) {

@@ -25,11 +25,11 @@ int64_t scores_key_head(const rapt_attention_args *args, int64_t head) {
 void scores_read_row(const rapt_tensor *t, const rapt_tensor *scales, const int64_t *at,
                      double *row) {
     const int64_t first = storage_offset(t, at);
-    float scale = 1;
+    double scale = 1; /* of int8, whose products don't round */
     if (t->dtype == RAPT_I8)
-        scale = storage_read(RAPT_F32, storage_at(scales, storage_offset(scales, at)));
+        scale = (double)storage_read(RAPT_F32, storage_at(scales, storage_offset(scales, at)));
     for (int64_t c = 0; c < t->shape[3]; c++)
-        row[c] = (double)storage_number(t, first + c * t->stride[3], scale);
+        row[c] = (double)storage_number(t, first + c * t->stride[3], 1) * scale;
 }
 
 void scores_read_query(const struct scored_query *q) {
