@@ -28,6 +28,7 @@ struct run {
     struct bench_result *result;
     double *samples;
     double *limits[LIMITS]; /* NULL for what isn't measured */
+    double first;           /* seconds of the run that was checked */
     int count;              /* of samples */
     double spent;           /* the sum of samples */
 };
@@ -72,7 +73,7 @@ static bool measure_limit(const struct bench_limits *limits, enum limit which, s
     if (probe->threads > 1)
         nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
     if (which == PEAK)
-        *limit = 1e-9 * bench_probe_peak(probe);
+        *limit = 1e-9 * bench_probe_peak(probe, run->first);
     else if (which == BANDWIDTH)
         *limit = 1e-9 * measure_bandwidth(limits, &run->job);
     else
@@ -118,8 +119,8 @@ static bool measure_limits(const struct bench_limits *limits, struct run *runs, 
 
 /*
  * The clock of a machine drifts with its temperature and, if it is a virtual one, its neighbours.
- * So the limit is measured before, between and after the repetitions, and its median is held
- * against theirs: both saw the same machine.
+ * So the limit is measured before, between and after the repetitions, in spans as long as theirs,
+ * and its median is held against theirs: both saw the same machine.
  */
 static bool measure_times(struct run *runs, int count, const struct bench_limits *limits,
                           const struct bench_effort *effort) {
@@ -193,7 +194,11 @@ static bool run_create(struct run *run, const struct bench_case *bench_case,
     r->threads_used = rapt_plan_threads(run->job.plan);
     r->workspace = run->job.workspace_size;
     pin_team(r->threads_used);
-    return bench_job_run(&run->job) && bench_verify(&run->job, r);
+    const double start = bench_now();
+    if (!bench_job_run(&run->job))
+        return false;
+    run->first = bench_now() - start;
+    return bench_verify(&run->job, r);
 }
 
 static void run_destroy(struct run *run) {
@@ -207,7 +212,7 @@ bool bench_measure(const struct bench_case *cases, int count, const struct rapt_
                    const struct bench_limits *limits, const struct bench_effort *effort,
                    const struct bench_data *data, struct bench_result *results) {
     struct run runs[BENCH_MOST_TURNS] = {0};
-    const double peak = bench_probe_peak(&limits->probe);
+    const double peak = bench_probe_peak(&limits->probe, 0);
     bool measured = true;
     for (int i = 0; measured && i < count; i++) {
         runs[i].result = &results[i];

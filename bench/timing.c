@@ -12,7 +12,8 @@
 #include "pin.h"
 
 enum { LEAST_CHUNKS = 3, MOST_CHUNKS = 24 };
-static const double chunk_seconds = 1e-3;
+static const double piece_seconds = 1e-3; /* of FMAs; a chunk has one or more for each thread */
+static const double longest_chunk = 0.25;
 static const double read_bytes = 256e6; /* by all threads, if that takes enough chunks */
 
 double bench_now(void) {
@@ -43,7 +44,7 @@ struct bench_summary bench_summarize(double *samples, int count) {
 struct bench_probe bench_probe_create(double (*fma)(int64_t rounds), int threads) {
     struct bench_probe probe = {fma, threads, 1};
     const int64_t most = INT64_C(1) << 40;
-    for (double seconds = 0; seconds < chunk_seconds && probe.rounds < most;) {
+    for (double seconds = 0; seconds < piece_seconds && probe.rounds < most;) {
         const double start = bench_now();
         probe.rounds *= 2;
         fma(probe.rounds);
@@ -142,15 +143,31 @@ static double measure_rate(chunk_work *work, const void *context, int threads, i
     return rate;
 }
 
+/* Chunks of FMAs in pieces, which threads take off a counter as they do a run's tasks. */
+struct multiplication {
+    const struct bench_probe *probe;
+    int pieces;
+    atomic_int *taken; /* [MOST_CHUNKS] */
+};
+
 static double multiply(const void *context, int thread, int chunk) {
-    const struct bench_probe *probe = context;
+    const struct multiplication *m = context;
+    double done = 0;
     (void)thread;
-    (void)chunk;
-    return probe->fma(probe->rounds);
+    while (atomic_fetch_add(&m->taken[chunk], 1) < m->pieces)
+        done += m->probe->fma(m->probe->rounds);
+    return done;
 }
 
-double bench_probe_peak(const struct bench_probe *probe) {
-    return measure_rate(multiply, probe, probe->threads, MOST_CHUNKS);
+double bench_probe_peak(const struct bench_probe *probe, double seconds) {
+    atomic_int taken[MOST_CHUNKS];
+    for (int i = 0; i < MOST_CHUNKS; i++)
+        atomic_init(&taken[i], 0);
+    seconds = seconds < longest_chunk ? seconds : longest_chunk;
+    const int each = seconds > piece_seconds ? (int)(seconds / piece_seconds) : 1;
+    const int chunks = MOST_CHUNKS / each > LEAST_CHUNKS ? MOST_CHUNKS / each : LEAST_CHUNKS;
+    const struct multiplication m = {probe, each * probe->threads, taken};
+    return measure_rate(multiply, &m, probe->threads, chunks);
 }
 
 /* One thread's share of a copy, cut between cache lines. */

@@ -30,12 +30,13 @@ struct bench_probe {
 struct bench_probe bench_probe_create(double (*fma)(int64_t rounds), int threads);
 
 /*
- * Operations per second of all threads together: the median of several short chunks. What
- * disturbs the machine, such as a neighbour on the other thread of a core, disturbs the cases as
- * much, whose times are medians, too: only like things can be held against each other. 0 if the
- * threads can't be started.
+ * Operations per second of all threads together: the median of several chunks, each about as long
+ * as `seconds`, which is what a run takes that is held against them, but at least a millisecond and
+ * at most a quarter of a second. What disturbs a machine, such as a neighbour on the other thread
+ * of a core, comes and goes: a short chunk is mostly spared and a long run never is, so only spans
+ * of one length can be held against each other. 0 if the threads can't be started.
  */
-double bench_probe_peak(const struct bench_probe *probe);
+double bench_probe_peak(const struct bench_probe *probe, double seconds);
 
 /* What is read to measure the bandwidth: copies of one size, one behind the other. */
 struct bench_reader {

@@ -116,7 +116,7 @@ Test(pin, threads_of_probes_are_bound) {
         cr_assert(pin_start("auto"));
         noted = false;
         atomic_store(&members, 0);
-        cr_expect_gt(bench_probe_peak(&probe), 0);
+        cr_expect_gt(bench_probe_peak(&probe, 0), 0);
         check_bound(threads);
         pin_stop();
         cr_expect_eq(only_cpu(), before);

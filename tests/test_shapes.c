@@ -383,9 +383,25 @@ Test(shapes, the_probe_runs_on_every_thread) {
     for (int threads = 1; threads <= 5; threads++) {
         const struct bench_probe probe = {fake_fma, threads, 1000};
         atomic_store(&calls, 0);
-        cr_expect_gt(bench_probe_peak(&probe), 0);
+        cr_expect_gt(bench_probe_peak(&probe, 0), 0);
         cr_expect_gt(atomic_load(&calls), 0);
         cr_expect_eq(atomic_load(&calls) % threads, 0);
+    }
+}
+
+/* A span of the peak is as long as a run: so many pieces of a millisecond for each thread. */
+Test(shapes, the_probe_takes_as_long_as_a_run) {
+    static const struct {
+        double seconds;
+        int pieces;
+    } spans[] = {{0, 24}, {0.0009, 24}, {0.0061, 6 * 4}, {0.0101, 10 * 3}, {1e9, 250 * 3}};
+    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
+        for (int threads = 1; threads <= 3; threads++) {
+            const struct bench_probe probe = {fake_fma, threads, 1000};
+            atomic_store(&calls, 0);
+            cr_expect_gt(bench_probe_peak(&probe, spans[i].seconds), 0);
+            cr_expect_eq(atomic_load(&calls), spans[i].pieces * threads);
+        }
     }
 }
 
