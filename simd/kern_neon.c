@@ -7,8 +7,8 @@
 #define RAPT_TILE_STEPS 2
 #define RAPT_FEW_ROWS 2
 #define RAPT_FEW_VECTORS 4
-#define RAPT_FEW_KEYS 4
-#define RAPT_FEW_SUMS 8
+#define RAPT_FEW_KEYS 3
+#define RAPT_FEW_SUMS 4
 #define RAPT_PROBE_CHAINS 20
 #include "attention.inc"
 

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "loops.h"
+
 #define V_LANES 8
 typedef __m256 vf;
 typedef __m256 vm; /* all bits of a lane, or none */
@@ -98,6 +100,7 @@ static inline vf v_scale_exp2(vf a, vf biased) {
 /* Row i, lane j becomes row j, lane i: pairs, then fours, then halves. */
 static inline void v_transpose(vf r[V_LANES]) {
     vf t[V_LANES];
+    RAPT_UNROLL
     for (int i = 0; i < 8; i += 4) {
         const vf a = _mm256_unpacklo_ps(r[i], r[i + 1]), b = _mm256_unpackhi_ps(r[i], r[i + 1]);
         const vf c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]);
@@ -107,6 +110,7 @@ static inline void v_transpose(vf r[V_LANES]) {
         t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
         t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
     }
+    RAPT_UNROLL
     for (int i = 0; i < 4; i++) {
         r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
         r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
@@ -115,6 +119,7 @@ static inline void v_transpose(vf r[V_LANES]) {
 
 /* Half k of a vector takes row 4 k + r, so that fours are transposed within halves. */
 static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
+    RAPT_UNROLL
     for (int r = 0; r < 4; r++, first += step) {
         const float *a = (const void *)first, *b = (const void *)(first + 4 * step);
         out[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(a)), _mm_loadu_ps(b), 1);

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "loops.h"
+
 #define V_LANES 16
 typedef __m512 vf;
 typedef __mmask16 vm;
@@ -93,6 +95,7 @@ static inline vf v_scale_exp2(vf a, vf biased) {
 /* Row i, lane j becomes row j, lane i: pairs, then fours, then 128-bit quarters twice. */
 static inline void v_transpose(vf r[V_LANES]) {
     vf t[V_LANES];
+    RAPT_UNROLL
     for (int i = 0; i < 16; i += 4) {
         const vf a = _mm512_unpacklo_ps(r[i], r[i + 1]), b = _mm512_unpackhi_ps(r[i], r[i + 1]);
         const vf c = _mm512_unpacklo_ps(r[i + 2], r[i + 3]);
@@ -102,6 +105,7 @@ static inline void v_transpose(vf r[V_LANES]) {
         t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
         t[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
     }
+    RAPT_UNROLL
     for (int i = 0; i < 4; i++) {
         const vf a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88);
         const vf b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
@@ -116,6 +120,7 @@ static inline void v_transpose(vf r[V_LANES]) {
 
 /* Quarter k of a vector takes row 4 k + r, so that fours are transposed within quarters. */
 static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
+    RAPT_UNROLL
     for (int r = 0; r < 4; r++, first += step) {
         const float *a = (const void *)first, *b = (const void *)(first + 4 * step);
         const float *c = (const void *)(first + 8 * step), *d = (const void *)(first + 12 * step);

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "loops.h"
+
 #define V_LANES 4
 typedef float32x4_t vf;
 typedef uint32x4_t vm;
@@ -107,6 +109,7 @@ static inline void v_transpose(vf r[V_LANES]) {
 }
 
 static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
+    RAPT_UNROLL
     for (int r = 0; r < 4; r++, first += step)
         out[r] = vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)first));
     v_transpose(out);
