@@ -99,20 +99,27 @@ static void check_bound(int threads) {
     cr_expect_eq(found, threads);
 }
 
+/* Until so many are there, since a thread that is done takes what is left of the others' work. */
+static void await_members(int threads) {
+    for (double start = bench_now(); atomic_load(&members) < threads && bench_now() < start + 10;)
+        sched_yield();
+}
+
 static _Thread_local bool noted;
 
-/* Notes each thread of a probe once. */
+/* Notes each thread of a probe once; there are as many rounds as threads. */
 static double note_chunk(int64_t rounds) {
     if (!noted)
         note_cpu();
     noted = true;
+    await_members((int)rounds);
     return (double)rounds;
 }
 
 Test(pin, threads_of_probes_are_bound) {
     const int before = only_cpu();
     for (int threads = 1; threads <= MOST; threads++) {
-        const struct bench_probe probe = {note_chunk, threads, 1000};
+        const struct bench_probe probe = {note_chunk, threads, threads};
         cr_assert(pin_start("auto"));
         noted = false;
         atomic_store(&members, 0);
@@ -128,8 +135,7 @@ static void note_task(const void *context, int64_t task, void *scratch) {
     (void)task;
     (void)scratch;
     note_cpu();
-    for (double start = bench_now(); atomic_load(&members) < threads && bench_now() < start + 10;)
-        sched_yield();
+    await_members(threads);
 }
 
 /* The team of the library, with as many threads as it gives: one without OpenMP. */
