@@ -70,7 +70,7 @@ struct rapt_few {
 enum { RAPT_GROUP_ROWS = 16, RAPT_GROUPS_MAX = 6 };
 struct rapt_rows {
     rapt_dtype dtype;
-    ptrdiff_t step;           /* bytes from one row of a group to the next */
+    ptrdiff_t bytes, step;    /* of a row, and from one row of a group to the next */
     const char *const *group; /* [keys / RAPT_GROUP_ROWS, rounded up]: first rows */
     /* The same of what is to be read soon and therefore fetched; there may be nothing. */
     ptrdiff_t next_step;
@@ -128,6 +128,7 @@ struct rapt_kernels {
     void (*attend_few)(const struct rapt_few *few, const struct rapt_block *block, float *scores);
     /* Takes the state of `part`, of the same queries and later keys, into that of `total`. */
     void (*join)(const struct rapt_panel *total, const struct rapt_panel *part);
+    void (*join_few)(const struct rapt_few *total, const struct rapt_few *part);
     /*
      * Turns the state into results: `out` normalised, `sum` into the factor of weights, `max` in
      * natural units into top, LSE; what is watched into what it is for. Each of these two may be

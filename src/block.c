@@ -66,6 +66,11 @@ static void find_scales(const struct worker *w, const rapt_tensor *t, const floa
     for (int64_t i = keys.first; i < keys.last; i = last) {
         int64_t at = rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, i, &last);
         last = rapt_min(last, keys.last);
+        if (t->stride[2] == 1) {
+            memcpy(scales, data + at, (size_t)(last - i) * sizeof *scales);
+            scales += last - i;
+            continue;
+        }
         for (int64_t k = i; k < last; k++, at += t->stride[2])
             *scales++ = data[at];
     }
@@ -194,8 +199,8 @@ static void find_stored(const struct worker *w, const rapt_tensor *t, const void
 
 /* Copies the rows together. With `fill`, the last one stands for those that its group hasn't. */
 static void copy_rows(const struct worker *w, const rapt_tensor *t, const void *data,
-                      struct rapt_range keys, bool fill, struct stored_rows *rows, char *copy) {
-    const ptrdiff_t bytes = rapt_bytes(t, t->shape[3]);
+                      ptrdiff_t bytes, struct rapt_range keys, bool fill, struct stored_rows *rows,
+                      char *copy) {
     const int groups = groups_in(keys);
     const int64_t count = fill ? groups * RAPT_GROUP_ROWS : keys.last - keys.first;
     for (int g = 0; g < groups; g++)
@@ -211,11 +216,12 @@ static void copy_rows(const struct worker *w, const rapt_tensor *t, const void *
 /* The kernel's view of some rows: of a copy if it can't read them where they lie. Keys have to come
  * in whole groups. */
 static struct rapt_rows view_rows(const struct worker *w, const rapt_tensor *t, const void *data,
-                                  ptrdiff_t step, struct rapt_range keys, bool fill,
-                                  struct stored_rows *rows, const struct stored_rows *next,
-                                  int next_groups, char *copy) {
+                                  ptrdiff_t bytes, ptrdiff_t step, struct rapt_range keys,
+                                  bool fill, struct stored_rows *rows,
+                                  const struct stored_rows *next, int next_groups, char *copy) {
     struct rapt_rows view = {
         .dtype = t->dtype,
+        .bytes = bytes,
         .step = step,
         .group = rows->group,
         .next_step = step,
@@ -223,8 +229,8 @@ static struct rapt_rows view_rows(const struct worker *w, const rapt_tensor *t, 
         .next_groups = next->together ? next_groups : 0,
     };
     if (!rows->together || (fill && (keys.last - keys.first) % RAPT_GROUP_ROWS != 0)) {
-        copy_rows(w, t, data, keys, fill, rows, copy);
-        view.step = rapt_bytes(t, t->shape[3]);
+        copy_rows(w, t, data, bytes, keys, fill, rows, copy);
+        view.step = bytes;
     }
     return view;
 }
@@ -245,10 +251,10 @@ struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
     w->stored_turn = 1 - turn;
     w->stored_first = groups > 0 ? next.first : -1;
     struct rapt_block block = rapt_new_block(p, keys);
-    block.keys_stored = view_rows(w, &p->key, data->key, w->key_step, keys, true, key, next_key,
-                                  groups, w->copied_key);
-    block.values_stored = view_rows(w, &p->value, data->value, w->value_step, keys, false, value,
-                                    next_value, groups, w->copied_value);
+    block.keys_stored = view_rows(w, &p->key, data->key, w->key_bytes, w->key_step, keys, true, key,
+                                  next_key, groups, w->copied_key);
+    block.values_stored = view_rows(w, &p->value, data->value, w->value_bytes, w->value_step, keys,
+                                    false, value, next_value, groups, w->copied_value);
     scale_block(w, keys, &block);
     mask_block(w, &w->panel[0], keys, &block);
     return block;

@@ -52,6 +52,11 @@ bool rapt_is_few(const struct rapt_plan *plan, int64_t b) {
            rapt_watched(p) == 0 && p->top_count == 0 && is_dense(&p->key) && is_dense(&p->value);
 }
 
+int64_t rapt_few_floats(const struct rapt_kernels *kernels, int64_t channels) {
+    const int64_t line = RAPT_ALIGN / (int64_t)sizeof(float);
+    return rapt_divide_up(kernels->few_rows * channels, line) * line;
+}
+
 int64_t rapt_panels(const struct rapt_plan *plan, int64_t b) {
     return rapt_divide_up(row_count(plan, b), plan->kernels->panel_rows);
 }
@@ -93,7 +98,7 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
     const struct rapt_kernels *kernels = plan->kernels;
     struct rapt_scratch *s = &plan->scratch;
-    const int64_t width = kernels->panel_rows, few_rows = kernels->few_rows;
+    const int64_t width = kernels->panel_rows;
     /* out, max, sum, seen; query, slope, and three int64_t of every lane; the
      * largest weights */
     const int64_t state = rapt_state_floats(p);
@@ -111,10 +116,11 @@ static void lay_out_scratch(struct rapt_plan *plan) {
         used += (n);                                                                               \
     } while (0)
     TAKE(panels, s->panel_floats * (size_t)plan->panels_per_task);
-    /* query and out, three numbers of each */
-    TAKE(few, plan->has_few ? padded(few_rows * p->head_dim) + padded(few_rows * p->value_dim) +
-                                  padded(3 * kernels->lanes)
-                            : 0);
+    /* query; out and three numbers of each, twice */
+    TAKE(few, plan->has_few
+                  ? padded(rapt_few_floats(kernels, p->head_dim) +
+                           2 * rapt_few_floats(kernels, p->value_dim) + 2 * 3 * kernels->lanes)
+                  : 0);
     TAKE(copied_key, plan->has_few ? copied(plan, p->head_dim) : 0);
     TAKE(copied_value, plan->has_few && p->page_size ? copied(plan, p->value_dim) : 0);
     TAKE(scores, padded(plan->key_block * width));

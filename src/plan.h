@@ -101,6 +101,9 @@ bool rapt_is_few(const struct rapt_plan *plan, int64_t b);
 int64_t rapt_panels(const struct rapt_plan *plan, int64_t b);
 struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64_t panel);
 
+/* Floats of few rows of so many channels, up to a cache line's end. */
+int64_t rapt_few_floats(const struct rapt_kernels *kernels, int64_t channels);
+
 /*
  * Fills all but tasks and splits from problem and kernels; threads is how many there may be at
  * most. Fails if the sizes that follow from the shapes can't be counted.

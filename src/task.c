@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "task.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -137,21 +138,37 @@ static void read_queries(struct worker *w, struct work_panel *panel) {
     kernels->scale(w->few.query, rapt_query_factor(p), channels * kernels->few_rows);
 }
 
-/* The scratch of a few rows, at multiples of a cache line. */
+/* Lets the state of a few rows be what lies at `at`. Returns its end. */
+static float *place_few_state(const struct rapt_kernels *kernels, struct rapt_few *few, float *at) {
+    few->out = at;
+    few->max = few->out + rapt_few_floats(kernels, few->value_dim);
+    few->sum = few->max + kernels->lanes;
+    few->seen = few->sum + kernels->lanes;
+    return few->seen + kernels->lanes;
+}
+
+static void clear_few(const struct rapt_kernels *kernels, const struct rapt_few *few) {
+    memset(few->out, 0, (size_t)(few->rows * few->value_dim) * sizeof *few->out);
+    for (int lane = 0; lane < kernels->lanes; lane++) {
+        few->max[lane] = -FLT_MAX;
+        few->sum[lane] = few->seen[lane] = 0;
+    }
+}
+
 static void place_few(struct worker *w, float *scratch) {
     const struct rapt_problem *p = &w->plan->problem;
-    const int lanes = w->plan->kernels->lanes, most = w->plan->kernels->few_rows;
-    const int64_t line = RAPT_ALIGN / (int64_t)sizeof(float);
+    const struct rapt_kernels *kernels = w->plan->kernels;
     w->few = (struct rapt_few){
         .rows = w->panel[0].lanes,
         .head_dim = p->head_dim,
         .value_dim = p->value_dim,
         .query = scratch,
     };
-    w->few.out = w->few.query + (most * p->head_dim + line - 1) / line * line;
-    w->few.max = w->few.out + (most * p->value_dim + line - 1) / line * line;
-    w->few.sum = w->few.max + lanes;
-    w->few.seen = w->few.sum + lanes;
+    w->few_part = w->few;
+    scratch += rapt_few_floats(kernels, p->head_dim);
+    scratch = place_few_state(kernels, &w->few, scratch);
+    place_few_state(kernels, &w->few_part, scratch);
+    clear_few(kernels, &w->few);
 }
 
 /* All but the rows of a block that is read as it is stored: they are much, and few tasks' matter.
@@ -184,6 +201,8 @@ static void make_worker(struct worker *w, const struct rapt_plan *plan,
     if (!w->is_few)
         return;
     place_few(w, scratch + s->few);
+    w->key_bytes = rapt_bytes(&plan->problem.key, plan->problem.head_dim);
+    w->value_bytes = rapt_bytes(&plan->problem.value, plan->problem.value_dim);
     w->key_step = rapt_bytes(&plan->problem.key, plan->problem.key.stride[2]);
     w->value_step = rapt_bytes(&plan->problem.value, plan->problem.value.stride[2]);
     w->copied_key = (char *)(scratch + s->copied_key);
@@ -214,14 +233,14 @@ static void attend_block(const struct worker *w, const struct work_panel *panel,
     w->plan->kernels->attend(&panel->kernel, &block, w->scores);
 }
 
-static void attend_few(struct worker *w, struct rapt_range keys) {
+static void attend_few(struct worker *w, const struct rapt_few *few, struct rapt_range keys) {
     const int64_t block = w->plan->key_block;
     const int64_t last = rapt_min(w->panel[0].keys.last, w->task->chunks.last * w->plan->chunk);
     for (int64_t k = keys.first / block * block; k < keys.last; k += block) {
         const struct rapt_block stored =
             rapt_make_few_block(w, meet(keys, (struct rapt_range){k, k + block}),
                                 (struct rapt_range){k + block, rapt_min(k + 2 * block, last)});
-        w->plan->kernels->attend_few(&w->few, &stored, w->scores);
+        w->plan->kernels->attend_few(few, &stored, w->scores);
     }
 }
 
@@ -233,37 +252,18 @@ static struct rapt_range all_keys(const struct worker *w) {
     return all;
 }
 
-static void begin_few(struct worker *w) {
-    const struct rapt_panel *panel = &w->panel[0].kernel;
-    const size_t lanes = (size_t)w->plan->kernels->lanes * sizeof(float);
-    memcpy(w->few.max, panel->max, lanes);
-    memcpy(w->few.sum, panel->sum, lanes);
-    memcpy(w->few.seen, panel->seen, lanes);
-    memset(w->few.out, 0, (size_t)(w->few.rows * w->few.value_dim) * sizeof(float));
-}
-
-/* Brings the state of a few rows into the panel's lanes. */
-static void end_few(struct worker *w) {
-    const struct rapt_panel *panel = &w->panel[0].kernel;
+/* Brings the state of a few rows into a panel's lanes. */
+static void end_few(const struct worker *w, const struct rapt_panel *panel) {
+    const struct rapt_few *few = &w->few;
     const float *rows[RAPT_PANEL_ROWS_MAX];
     for (int lane = 0; lane < panel->width; lane++) {
-        const int r = lane < w->few.rows ? lane : w->few.rows - 1;
-        rows[lane] = w->few.out + r * w->few.value_dim;
-        panel->max[lane] = w->few.max[r];
-        panel->sum[lane] = w->few.sum[r];
-        panel->seen[lane] = w->few.seen[r];
+        const int r = lane < few->rows ? lane : few->rows - 1;
+        rows[lane] = few->out + r * few->value_dim;
+        panel->max[lane] = few->max[r];
+        panel->sum[lane] = few->sum[r];
+        panel->seen[lane] = few->seen[r];
     }
-    w->plan->kernels->gather(panel->out, panel->width, rows, 1, w->few.value_dim);
-}
-
-static void attend_keys(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
-    if (!w->is_few) {
-        visit_blocks(w, panel, keys, attend_block);
-        return;
-    }
-    begin_few(w);
-    attend_few(w, keys);
-    end_few(w);
+    w->plan->kernels->gather(panel->out, panel->width, rows, 1, few->value_dim);
 }
 
 /*
@@ -275,14 +275,28 @@ static void attend_chunk(struct worker *w, struct work_panel *panel, struct rapt
     if (keys.first >= keys.last)
         return;
     if (!panel->begun) {
-        attend_keys(w, panel, keys);
+        visit_blocks(w, panel, keys, attend_block);
         panel->begun = true;
         return;
     }
     place_state(&w->plan->problem, &panel->kernel, w->part);
     kernels->clear(&panel->kernel);
-    attend_keys(w, panel, keys);
+    visit_blocks(w, panel, keys, attend_block);
     kernels->join(&panel->total, &panel->kernel);
+}
+
+static void attend_few_chunk(struct worker *w, struct rapt_range keys) {
+    const struct rapt_kernels *kernels = w->plan->kernels;
+    if (keys.first >= keys.last)
+        return;
+    if (!w->panel[0].begun) {
+        attend_few(w, &w->few, keys);
+        w->panel[0].begun = true;
+        return;
+    }
+    clear_few(kernels, &w->few_part);
+    attend_few(w, &w->few_part, keys);
+    kernels->join_few(&w->few, &w->few_part);
 }
 
 static struct rapt_range chunk_keys(const struct worker *w, int64_t chunk) {
@@ -292,6 +306,10 @@ static struct rapt_range chunk_keys(const struct worker *w, int64_t chunk) {
 /* The panels go through a chunk one after the other, while its keys lie in the cache. */
 static void run_chunk(struct worker *w, int64_t chunk) {
     const struct rapt_range keys = chunk_keys(w, chunk);
+    if (w->is_few) {
+        attend_few_chunk(w, meet(w->panel[0].keys, keys));
+        return;
+    }
     if (w->task->panels > 1)
         rapt_stage(w, meet(all_keys(w), keys));
     for (int i = 0; i < w->task->panels; i++)
@@ -362,8 +380,15 @@ static void run_parts(struct worker *w, float *parts) {
     struct work_panel *panel = &w->panel[0];
     for (int64_t chunk = w->task->chunks.first; chunk < w->task->chunks.last; chunk++) {
         place_state(&w->plan->problem, &panel->kernel, part_of(w->plan, w->task, chunk, parts));
+        const struct rapt_range keys = meet(panel->keys, chunk_keys(w, chunk));
+        if (w->is_few) {
+            clear_few(w->plan->kernels, &w->few);
+            attend_few(w, &w->few, keys);
+            end_few(w, &panel->kernel);
+            continue;
+        }
         w->plan->kernels->clear(&panel->kernel);
-        attend_keys(w, panel, meet(panel->keys, chunk_keys(w, chunk)));
+        visit_blocks(w, panel, keys, attend_block);
     }
 }
 
@@ -377,10 +402,12 @@ void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data
         run_parts(&w, parts);
         return;
     }
-    for (int i = 0; i < task->panels; i++)
+    for (int i = 0; i < task->panels && !w.is_few; i++)
         plan->kernels->clear(&w.panel[i].total);
     for (int64_t chunk = task->chunks.first; chunk < task->chunks.last; chunk++)
         run_chunk(&w, chunk);
+    if (w.is_few)
+        end_few(&w, &w.panel[0].total);
     for (int i = 0; i < task->panels; i++)
         rapt_write_panel(&w, &w.panel[i], results);
     if (plan->problem.weights.dtype != RAPT_NONE)

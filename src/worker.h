@@ -37,11 +37,12 @@ struct worker {
     float *staged_key, *staged_value;
     int64_t staged_first; /* the key that the staged rows begin with */
     bool is_few;          /* then there is one panel, and `few` does its work */
-    struct rapt_few few;
+    struct rapt_few few;  /* its state is that of all chunks so far */
+    struct rapt_few few_part;
     struct stored_rows stored_key[2], stored_value[2]; /* of its block and the next, in turn */
     int stored_turn;
-    int64_t stored_first;           /* the key that those of this turn begin with, or -1 */
-    ptrdiff_t key_step, value_step; /* bytes from one row to the next */
+    int64_t stored_first; /* the key that those of this turn begin with, or -1 */
+    ptrdiff_t key_step, value_step, key_bytes, value_bytes; /* from one row to the next, of one */
     char *copied_key, *copied_value;
     struct work_panel panel[RAPT_PANELS_MAX];
 };

@@ -124,6 +124,7 @@ static struct rapt_rows rows_of(const struct store *s, rapt_dtype dtype, int fir
     for (int g = 0; g < next_groups; g++)
         next[g] = s->rows + (size_t)(last + g * RAPT_GROUP_ROWS) * s->size;
     return (struct rapt_rows){.dtype = dtype,
+                              .bytes = (ptrdiff_t)s->size,
                               .step = (ptrdiff_t)step,
                               .group = (const char *const *)group,
                               .next_step = (ptrdiff_t)s->size,
@@ -242,6 +243,12 @@ static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, c
     free(bias);
 }
 
+static void free_few(struct rapt_few *few) {
+    float *memory[] = {few->query, few->out, few->max, few->sum, few->seen};
+    for (int i = 0; i < 5; i++)
+        free(memory[i]);
+}
+
 /* Results of the state that few queries have, by way of a panel's lanes. */
 static struct result close_few(const struct rapt_kernels *k, struct rapt_few *few,
                                const struct head *h, int block) {
@@ -256,9 +263,7 @@ static struct result close_few(const struct rapt_kernels *k, struct rapt_few *fe
             w.panel.out[c * w.panel.width + lane] = few->out[r * h->value_dim + c];
     }
     close_panel(k, &w, block, &result);
-    float *memory[] = {few->query, few->out, few->max, few->sum, few->seen};
-    for (int i = 0; i < 5; i++)
-        free(memory[i]);
+    free_few(few);
     return result;
 }
 
@@ -332,6 +337,41 @@ Test(few, every_number_of_channels) {
                       (int)channels, (int)dtype);
             free_result(&panel);
             free_result(&few);
+            free_head(&h);
+        }
+    }
+}
+
+/* The state of some keys joined to that of those before them, either of which may be none. */
+Test(few, states_join_as_those_of_panels_do) {
+    uint64_t seed = 3;
+    FOR_EACH_VARIANT(k) {
+        for (int i = 0; i < 8 * k->few_rows; i++) {
+            const int block = 24, options = (int)(next_random(&seed) % OPTIONS);
+            struct head h = sample(1 + i / 8, block, options, plain, seed);
+            struct cache cache = store(k, &h, plain);
+            const int middle = i % 4 == 0 ? 0 : i % 4 == 1 ? h.keys : block;
+            struct rapt_few few[2] = {open_few(k, &h), open_few(k, &h)};
+            struct work panel[2] = {open_panel(k, &h, 0, k->panel_rows, block),
+                                    open_panel(k, &h, 0, k->panel_rows, block)};
+            for (int first = 0; first < h.keys; first += block) {
+                const int last = first + block < h.keys ? first + block : h.keys;
+                feed_few(k, &few[first >= middle], &h, &cache, first, last, 0);
+                feed_block(k, &panel[first >= middle], first, last);
+            }
+            k->join_few(&few[0], &few[1]);
+            k->join(&panel[0].panel, &panel[1].panel);
+            struct result joined = close_few(k, &few[0], &h, block), expected = new_result(&h),
+                          unused = new_result(&h);
+            close_panel(k, &panel[0], block, &expected);
+            close_panel(k, &panel[1], block, &unused);
+            cr_expect(same_result(&h, &expected, &joined), "%s: %d rows, options %d, case %d",
+                      k->name, h.rows, options, i);
+            free_few(&few[1]);
+            free_result(&joined);
+            free_result(&expected);
+            free_result(&unused);
+            free_cache(&cache);
             free_head(&h);
         }
     }

@@ -68,8 +68,8 @@ static void expect_scratch(const struct rapt_plan *plan) {
                              s->scores, s->bias,       s->bounds,       s->part,
                              s->rows,   s->staged_key, s->staged_value, s->floats};
     const size_t few = (few_rows * q + line - 1) / line * line +
-                       (few_rows * v + line - 1) / line * line +
-                       (3 * (size_t)plan->kernels->lanes + line - 1) / line * line;
+                       2 * ((few_rows * v + line - 1) / line * line) +
+                       6 * (size_t)plan->kernels->lanes;
     const size_t needed[] = {
         s->panel_floats * (size_t)plan->panels_per_task,
         plan->has_few ? few : 0,
