@@ -2,6 +2,7 @@
 /* Parts of `rapt bench`: its statistics, its shapes and cases, the probes of the machine. */
 #include <criterion/criterion.h>
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -379,13 +380,27 @@ static double fake_fma(int64_t rounds) {
     return (double)rounds;
 }
 
+/* Holds each thread until all are there, or one that is done would take what is left. */
+static atomic_int arrived;
+static int probe_number;
+static _Thread_local int arrived_in;
+
+static double meeting_fma(int64_t rounds) {
+    if (arrived_in != probe_number)
+        atomic_fetch_add(&arrived, 1);
+    arrived_in = probe_number;
+    for (double start = bench_now(); atomic_load(&arrived) < rounds && bench_now() < start + 10;)
+        sched_yield();
+    return (double)rounds;
+}
+
 Test(shapes, the_probe_runs_on_every_thread) {
     for (int threads = 1; threads <= 5; threads++) {
-        const struct bench_probe probe = {fake_fma, threads, 1000};
-        atomic_store(&calls, 0);
+        const struct bench_probe probe = {meeting_fma, threads, threads};
+        atomic_store(&arrived, 0);
+        probe_number++;
         cr_expect_gt(bench_probe_peak(&probe, 0), 0);
-        cr_expect_gt(atomic_load(&calls), 0);
-        cr_expect_eq(atomic_load(&calls) % threads, 0);
+        cr_expect_eq(atomic_load(&arrived), threads);
     }
 }
 
