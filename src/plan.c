@@ -16,7 +16,8 @@ enum {
     PANELS_MAX = 1 << 28, /* what takes seconds to count takes years to compute */
 };
 
-/* A thread that does less than this costs more to wake than it helps: about 10 us of work. */
+/* A thread that does less than this costs more to wake than it helps; docs/operator.md says how
+ * this was measured. */
 static const double flops_per_thread = 2e6;
 
 int rapt_key_block(int64_t head_dim, int64_t value_dim) {
