@@ -78,6 +78,13 @@ struct rapt_rows {
     int next_groups;
 };
 
+/* Memory that is read soon. While a kernel scores it asks for a line now and then, so that memory
+ * and multiply-adds are at work at the same time. */
+struct rapt_soon {
+    const void *first;
+    int64_t bytes; /* may be 0 */
+};
+
 /*
  * Up to key_block consecutive keys, and what keeps a query from some of them. [width] is one number
  * per lane of a panel, and of a few queries one per row.
@@ -103,6 +110,7 @@ struct rapt_block {
     const float *position;     /* [width]: of the queries, from that of key 0 of the block; for
                                   ALiBi, distances and diagonals */
     float start;               /* keys before `key`, in the same block */
+    struct rapt_soon next_keys, next_values; /* for a panel */
 };
 
 struct rapt_kernels {

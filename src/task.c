@@ -99,7 +99,7 @@ static void place_panel(struct worker *w, int index, float *scratch) {
     place_state(p, &panel->kernel, state);
     place_top(p, &panel->kernel, state + rapt_state_floats(p) * width);
     panel->total = panel->kernel;
-    panel->begun = false;
+    panel->begun = panel->done = false;
     find_keys(w, panel);
     if (p->alibi.dtype != RAPT_NONE)
         find_slopes(w, panel);
@@ -196,8 +196,11 @@ static void make_worker(struct worker *w, const struct rapt_plan *plan,
     w->is_few = rapt_is_few(plan, task->batch);
     w->stored_turn = 0;
     w->stored_first = -1;
-    for (int i = 0; i < task->panels; i++)
+    w->keys = (struct rapt_range){INT64_MAX, 0};
+    for (int i = 0; i < task->panels; i++) {
         place_panel(w, i, scratch + s->panels + (size_t)i * s->panel_floats);
+        w->keys = rapt_join(w->keys, w->panel[i].keys);
+    }
     if (!w->is_few)
         return;
     place_few(w, scratch + s->few);
@@ -229,7 +232,8 @@ static void visit_blocks(struct worker *w, const struct work_panel *panel, struc
 
 static void attend_block(const struct worker *w, const struct work_panel *panel,
                          struct rapt_range keys) {
-    const struct rapt_block block = rapt_make_block(w, panel, keys, true);
+    struct rapt_block block = rapt_make_block(w, panel, keys, true);
+    rapt_look_ahead(w, panel, keys, &block);
     w->plan->kernels->attend(&panel->kernel, &block, w->scores);
 }
 
@@ -242,14 +246,6 @@ static void attend_few(struct worker *w, const struct rapt_few *few, struct rapt
                                 (struct rapt_range){k + block, rapt_min(k + 2 * block, last)});
         w->plan->kernels->attend_few(few, &stored, w->scores);
     }
-}
-
-/* The keys that any panel of the task attends. */
-static struct rapt_range all_keys(const struct worker *w) {
-    struct rapt_range all = {INT64_MAX, 0};
-    for (int i = 0; i < w->task->panels; i++)
-        all = rapt_join(all, w->panel[i].keys);
-    return all;
 }
 
 /* Brings the state of a few rows into a panel's lanes. */
@@ -266,6 +262,14 @@ static void end_few(const struct worker *w, const struct rapt_panel *panel) {
     w->plan->kernels->gather(panel->out, panel->width, rows, 1, few->value_dim);
 }
 
+static void begin_panel(struct worker *w, struct work_panel *panel) {
+    if (panel->begun)
+        return;
+    read_queries(w, panel);
+    w->plan->kernels->clear(&panel->total);
+    panel->begun = true;
+}
+
 /*
  * A panel's keys of one chunk, from an empty state on. That of the first chunk, joined to nothing,
  * is the total; the others are joined to it while they lie in the cache.
@@ -275,8 +279,8 @@ static void attend_chunk(struct worker *w, struct work_panel *panel, struct rapt
     if (keys.first >= keys.last)
         return;
     if (!panel->begun) {
+        begin_panel(w, panel);
         visit_blocks(w, panel, keys, attend_block);
-        panel->begun = true;
         return;
     }
     place_state(&w->plan->problem, &panel->kernel, w->part);
@@ -290,8 +294,9 @@ static void attend_few_chunk(struct worker *w, struct rapt_range keys) {
     if (keys.first >= keys.last)
         return;
     if (!w->panel[0].begun) {
-        attend_few(w, &w->few, keys);
+        read_queries(w, &w->panel[0]);
         w->panel[0].begun = true;
+        attend_few(w, &w->few, keys);
         return;
     }
     clear_few(kernels, &w->few_part);
@@ -303,17 +308,29 @@ static struct rapt_range chunk_keys(const struct worker *w, int64_t chunk) {
     return (struct rapt_range){chunk * w->plan->chunk, (chunk + 1) * w->plan->chunk};
 }
 
+/* Writes a panel's results, while its state lies in the cache. */
+static void end_panel(struct worker *w, struct work_panel *panel, float *results) {
+    if (panel->done)
+        return;
+    begin_panel(w, panel); /* there may have been no keys */
+    rapt_write_panel(w, panel, results);
+    panel->done = true;
+}
+
 /* The panels go through a chunk one after the other, while its keys lie in the cache. */
-static void run_chunk(struct worker *w, int64_t chunk) {
+static void run_chunk(struct worker *w, int64_t chunk, float *results) {
     const struct rapt_range keys = chunk_keys(w, chunk);
     if (w->is_few) {
         attend_few_chunk(w, meet(w->panel[0].keys, keys));
         return;
     }
     if (w->task->panels > 1)
-        rapt_stage(w, meet(all_keys(w), keys));
-    for (int i = 0; i < w->task->panels; i++)
+        rapt_stage(w, meet(w->keys, keys));
+    for (int i = 0; i < w->task->panels; i++) {
         attend_chunk(w, &w->panel[i], meet(w->panel[i].keys, keys));
+        if (w->panel[i].keys.last <= keys.last)
+            end_panel(w, &w->panel[i], results);
+    }
 }
 
 /* Keys that the output `weights` shows something else of than that they aren't attended. */
@@ -378,6 +395,7 @@ static float *part_of(const struct rapt_plan *plan, const struct rapt_task *task
 /* Leaves the states of a split's chunks to who joins them. */
 static void run_parts(struct worker *w, float *parts) {
     struct work_panel *panel = &w->panel[0];
+    read_queries(w, panel);
     for (int64_t chunk = w->task->chunks.first; chunk < w->task->chunks.last; chunk++) {
         place_state(&w->plan->problem, &panel->kernel, part_of(w->plan, w->task, chunk, parts));
         const struct rapt_range keys = meet(panel->keys, chunk_keys(w, chunk));
@@ -396,20 +414,16 @@ void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data
                    const struct rapt_task *task, float *scratch, float *parts, float *results) {
     struct worker w;
     make_worker(&w, plan, data, task, scratch);
-    for (int i = 0; i < task->panels; i++)
-        read_queries(&w, &w.panel[i]);
     if (task->split >= 0) {
         run_parts(&w, parts);
         return;
     }
-    for (int i = 0; i < task->panels && !w.is_few; i++)
-        plan->kernels->clear(&w.panel[i].total);
     for (int64_t chunk = task->chunks.first; chunk < task->chunks.last; chunk++)
-        run_chunk(&w, chunk);
+        run_chunk(&w, chunk, results);
     if (w.is_few)
         end_few(&w, &w.panel[0].total);
     for (int i = 0; i < task->panels; i++)
-        rapt_write_panel(&w, &w.panel[i], results);
+        end_panel(&w, &w.panel[i], results);
     if (plan->problem.weights.dtype != RAPT_NONE)
         write_weights(&w);
 }

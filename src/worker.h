@@ -9,7 +9,8 @@
 struct work_panel {
     struct rapt_panel kernel; /* its state is that of the present chunk */
     struct rapt_panel total;  /* the same queries, its state is that of all chunks so far */
-    bool begun;               /* some chunk has been attended */
+    bool begun;               /* its queries are read, and some chunk may have been attended */
+    bool done;                /* its results are written */
     int64_t *first, *last;    /* [lanes]: keys that each lane attends */
     int64_t *position;        /* [lanes]: of the lane's query */
     float *slope;             /* [lanes]: ALiBi, in units of log2, if there is any */
@@ -35,9 +36,10 @@ struct worker {
     float *part;                    /* the state of a chunk that isn't a panel's first */
     float *rows;                    /* [width][scratch.row_floats] */
     float *staged_key, *staged_value;
-    int64_t staged_first; /* the key that the staged rows begin with */
-    bool is_few;          /* then there is one panel, and `few` does its work */
-    struct rapt_few few;  /* its state is that of all chunks so far */
+    struct rapt_range keys; /* that any panel of the task attends */
+    int64_t staged_first;   /* the key that the staged rows begin with */
+    bool is_few;            /* then there is one panel, and `few` does its work */
+    struct rapt_few few;    /* its state is that of all chunks so far */
     struct rapt_few few_part;
     struct stored_rows stored_key[2], stored_value[2]; /* of its block and the next, in turn */
     int stored_turn;
@@ -93,6 +95,10 @@ struct rapt_block rapt_new_block(const struct rapt_problem *p, struct rapt_range
 
 /* Turns a panel's state into its results and writes all but the weights. results: see task.h. */
 void rapt_write_panel(const struct worker *w, const struct work_panel *panel, float *results);
+
+/* Tells the kernel what comes after some keys of one block for a panel. */
+void rapt_look_ahead(const struct worker *w, const struct work_panel *panel, struct rapt_range keys,
+                     struct rapt_block *block);
 
 /* Copies rows of keys and values to dense ones of f32, where the plan wants that. */
 void rapt_stage(struct worker *w, struct rapt_range keys);
