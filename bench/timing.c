@@ -12,6 +12,7 @@
 #include "pin.h"
 
 enum { LEAST_CHUNKS = 3, MOST_CHUNKS = 24 };
+enum { LINE = 64, PIECES_PER_THREAD = 4, LONGEST_PIECE = 1 << 20 }; /* of reading */
 static const double piece_seconds = 1e-3; /* of FMAs; a chunk has one or more for each thread */
 static const double longest_chunk = 0.25;
 static const double read_bytes = 256e6; /* by all threads, if that takes enough chunks */
@@ -170,26 +171,47 @@ double bench_probe_peak(const struct bench_probe *probe, double seconds) {
     return measure_rate(multiply, &m, probe->threads, chunks);
 }
 
-/* One thread's share of a copy, cut between cache lines. */
-static double read_share(const void *context, int thread, int chunk) {
-    const struct bench_reader *r = context;
-    enum { LINE = 64 };
-    const int64_t lines = (int64_t)r->size / LINE;
-    const int64_t first = lines * thread / r->threads, last = lines * (thread + 1) / r->threads;
+/* Chunks of reading a copy, in pieces which threads take off a counter, too: as for tasks, which of
+ * them finds a piece in its own cache is left to chance. */
+struct reading {
+    const struct bench_reader *reader;
+    int64_t lines; /* of a piece */
+    int64_t pieces;
+    atomic_int_fast64_t *taken; /* [MOST_CHUNKS] */
+};
+
+static double read_pieces(const void *context, int thread, int chunk) {
+    const struct reading *reading = context;
+    const struct bench_reader *r = reading->reader;
     const char *copy = r->data + (r->turn + chunk) % r->copies * (int64_t)r->size;
-    for (int64_t i = 0; i <= r->more; i++) {
-        volatile double seen = r->read((const void *)(copy + first * LINE),
-                                       (last - first) * (LINE / (int64_t)sizeof(float)));
+    const int64_t all = (int64_t)r->size / LINE;
+    double bytes = 0;
+    (void)thread;
+    for (;;) {
+        const int64_t taken = atomic_fetch_add(&reading->taken[chunk], 1);
+        if (taken >= reading->pieces * (r->more + 1))
+            return bytes;
+        const int64_t first = taken % reading->pieces * reading->lines;
+        const int64_t lines = all - first < reading->lines ? all - first : reading->lines;
+        volatile double seen =
+            r->read((const void *)(copy + first * LINE), lines * (LINE / (int64_t)sizeof(float)));
         (void)seen;
+        bytes += (double)(lines * LINE);
     }
-    return (double)((last - first) * LINE) * (double)(r->more + 1);
 }
 
 double bench_reader_bandwidth(struct bench_reader *reader) {
     int chunks = LEAST_CHUNKS;
     while (chunks < MOST_CHUNKS && (double)reader->size * chunks < read_bytes)
         chunks++;
-    const double bandwidth = measure_rate(read_share, reader, reader->threads, chunks);
+    atomic_int_fast64_t taken[MOST_CHUNKS];
+    for (int i = 0; i < MOST_CHUNKS; i++)
+        atomic_init(&taken[i], 0);
+    const int64_t all = (int64_t)reader->size / LINE;
+    const int64_t even = all / (PIECES_PER_THREAD * reader->threads) + 1;
+    const int64_t lines = even < LONGEST_PIECE / LINE ? even : LONGEST_PIECE / LINE;
+    const struct reading reading = {reader, lines, (all + lines - 1) / lines, taken};
+    const double bandwidth = measure_rate(read_pieces, &reading, reader->threads, chunks);
     reader->turn = (reader->turn + chunks) % reader->copies;
     return bandwidth;
 }

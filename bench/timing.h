@@ -41,7 +41,7 @@ double bench_probe_peak(const struct bench_probe *probe, double seconds);
 /* What is read to measure the bandwidth: copies of one size, one behind the other. */
 struct bench_reader {
     double (*read)(const float *data, int64_t n);
-    int threads; /* that read a copy together, each its share */
+    int threads; /* that read a copy together, piece by piece */
     const char *data;
     size_t size; /* of a copy, a multiple of 64 */
     int64_t copies;
