@@ -117,6 +117,14 @@ static inline void v_transpose(vf r[V_LANES]) {
     }
 }
 
+static inline void v_transpose4(vf r[4]) {
+    const vf a = _mm256_unpacklo_ps(r[0], r[1]), b = _mm256_unpackhi_ps(r[0], r[1]);
+    const vf c = _mm256_unpacklo_ps(r[2], r[3]), d = _mm256_unpackhi_ps(r[2], r[3]);
+    r[0] = _mm256_shuffle_ps(a, c, 0x44);
+    r[1] = _mm256_shuffle_ps(a, c, 0xee);
+    r[2] = _mm256_shuffle_ps(b, d, 0x44);
+    r[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
 /* Half k of a vector takes row 4 k + r, so that fours are transposed within halves. */
 static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
     RAPT_UNROLL
@@ -124,12 +132,7 @@ static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
         const float *a = (const void *)first, *b = (const void *)(first + 4 * step);
         out[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(a)), _mm_loadu_ps(b), 1);
     }
-    const vf a = _mm256_unpacklo_ps(out[0], out[1]), b = _mm256_unpackhi_ps(out[0], out[1]);
-    const vf c = _mm256_unpacklo_ps(out[2], out[3]), d = _mm256_unpackhi_ps(out[2], out[3]);
-    out[0] = _mm256_shuffle_ps(a, c, 0x44);
-    out[1] = _mm256_shuffle_ps(a, c, 0xee);
-    out[2] = _mm256_shuffle_ps(b, d, 0x44);
-    out[3] = _mm256_shuffle_ps(b, d, 0xee);
+    v_transpose4(out);
 }
 static inline vf v_i8_of(vf words, int k) {
     const __m256i bits = _mm256_castps_si256(words);

@@ -118,6 +118,15 @@ static inline void v_transpose(vf r[V_LANES]) {
     }
 }
 
+static inline void v_transpose4(vf r[4]) {
+    const vf a = _mm512_unpacklo_ps(r[0], r[1]), b = _mm512_unpackhi_ps(r[0], r[1]);
+    const vf c = _mm512_unpacklo_ps(r[2], r[3]), d = _mm512_unpackhi_ps(r[2], r[3]);
+    r[0] = _mm512_shuffle_ps(a, c, 0x44);
+    r[1] = _mm512_shuffle_ps(a, c, 0xee);
+    r[2] = _mm512_shuffle_ps(b, d, 0x44);
+    r[3] = _mm512_shuffle_ps(b, d, 0xee);
+}
+
 /* Quarter k of a vector takes row 4 k + r, so that fours are transposed within quarters. */
 static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
     RAPT_UNROLL
@@ -129,12 +138,7 @@ static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
         z = _mm512_mask_broadcast_f32x4(z, 0x0f00, _mm_loadu_ps(c));
         out[r] = _mm512_mask_broadcast_f32x4(z, 0xf000, _mm_loadu_ps(d));
     }
-    const vf a = _mm512_unpacklo_ps(out[0], out[1]), b = _mm512_unpackhi_ps(out[0], out[1]);
-    const vf c = _mm512_unpacklo_ps(out[2], out[3]), d = _mm512_unpackhi_ps(out[2], out[3]);
-    out[0] = _mm512_shuffle_ps(a, c, 0x44);
-    out[1] = _mm512_shuffle_ps(a, c, 0xee);
-    out[2] = _mm512_shuffle_ps(b, d, 0x44);
-    out[3] = _mm512_shuffle_ps(b, d, 0xee);
+    v_transpose4(out);
 }
 static inline vf v_i8_of(vf words, int k) {
     const __m512i bits = _mm512_castps_si512(words);

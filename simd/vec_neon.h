@@ -108,6 +108,9 @@ static inline void v_transpose(vf r[V_LANES]) {
     r[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
 }
 
+static inline void v_transpose4(vf r[4]) {
+    v_transpose(r);
+}
 static inline void v_columns(vf out[4], const char *first, ptrdiff_t step) {
     RAPT_UNROLL
     for (int r = 0; r < 4; r++, first += step)
