@@ -91,6 +91,7 @@ struct rapt_soon {
  */
 struct rapt_block {
     int keys;
+    bool begins;                                 /* a panel's state: its `out` is written anew */
     int64_t number;                              /* of the first, for what is watched */
     const float *key, *value;                    /* for a panel: row-major, channels dense */
     ptrdiff_t key_row, value_row;                /* floats from one row to the next */
@@ -128,7 +129,7 @@ struct rapt_kernels {
 
     /* x = x * factor, saturating: makes queries from what gather gave. */
     void (*scale)(float *x, float factor, int64_t n);
-    /* Empties the panel's state. */
+    /* Empties the panel's state, but for `out`, which its first block or the caller sets. */
     void (*clear)(const struct rapt_panel *panel);
     /* Takes a block of keys into the state. `scores` is scratch, [keys][width]. */
     void (*attend)(const struct rapt_panel *panel, const struct rapt_block *block, float *scores);

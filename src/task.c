@@ -218,8 +218,8 @@ static struct rapt_range meet(struct rapt_range a, struct rapt_range b) {
 
 /* Calls visit for every block of a panel's keys. A panel that has the task for itself stages each
  * on its own. */
-static void visit_blocks(struct worker *w, const struct work_panel *panel, struct rapt_range keys,
-                         void (*visit)(const struct worker *, const struct work_panel *,
+static void visit_blocks(struct worker *w, struct work_panel *panel, struct rapt_range keys,
+                         void (*visit)(const struct worker *, struct work_panel *,
                                        struct rapt_range)) {
     const int64_t block = w->plan->key_block;
     for (int64_t k = keys.first / block * block; k < keys.last; k += block) {
@@ -230,9 +230,10 @@ static void visit_blocks(struct worker *w, const struct work_panel *panel, struc
     }
 }
 
-static void attend_block(const struct worker *w, const struct work_panel *panel,
-                         struct rapt_range keys) {
+static void attend_block(const struct worker *w, struct work_panel *panel, struct rapt_range keys) {
     struct rapt_block block = rapt_make_block(w, panel, keys, true);
+    block.begins = panel->empty;
+    panel->empty = false;
     rapt_look_ahead(w, panel, keys, &block);
     w->plan->kernels->attend(&panel->kernel, &block, w->scores);
 }
@@ -262,12 +263,17 @@ static void end_few(const struct worker *w, const struct rapt_panel *panel) {
     w->plan->kernels->gather(panel->out, panel->width, rows, 1, few->value_dim);
 }
 
-static void begin_panel(struct worker *w, struct work_panel *panel) {
-    if (panel->begun)
-        return;
-    read_queries(w, panel);
-    w->plan->kernels->clear(&panel->total);
-    panel->begun = true;
+static void clear_out(const struct rapt_panel *panel) {
+    memset(panel->out, 0, (size_t)(panel->value_dim * panel->width) * sizeof *panel->out);
+}
+
+/* The panel's state becomes that of these keys alone. */
+static void attend_keys(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
+    w->plan->kernels->clear(&panel->kernel);
+    panel->empty = true;
+    visit_blocks(w, panel, keys, attend_block);
+    if (panel->empty)
+        clear_out(&panel->kernel);
 }
 
 /*
@@ -275,18 +281,17 @@ static void begin_panel(struct worker *w, struct work_panel *panel) {
  * is the total; the others are joined to it while they lie in the cache.
  */
 static void attend_chunk(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
-    const struct rapt_kernels *kernels = w->plan->kernels;
-    if (keys.first >= keys.last)
-        return;
     if (!panel->begun) {
-        begin_panel(w, panel);
-        visit_blocks(w, panel, keys, attend_block);
+        read_queries(w, panel);
+        attend_keys(w, panel, keys);
+        panel->begun = true;
         return;
     }
+    if (keys.first >= keys.last)
+        return;
     place_state(&w->plan->problem, &panel->kernel, w->part);
-    kernels->clear(&panel->kernel);
-    visit_blocks(w, panel, keys, attend_block);
-    kernels->join(&panel->total, &panel->kernel);
+    attend_keys(w, panel, keys);
+    w->plan->kernels->join(&panel->total, &panel->kernel);
 }
 
 static void attend_few_chunk(struct worker *w, struct rapt_range keys) {
@@ -308,15 +313,6 @@ static struct rapt_range chunk_keys(const struct worker *w, int64_t chunk) {
     return (struct rapt_range){chunk * w->plan->chunk, (chunk + 1) * w->plan->chunk};
 }
 
-/* Writes a panel's results, while its state lies in the cache. */
-static void end_panel(struct worker *w, struct work_panel *panel, float *results) {
-    if (panel->done)
-        return;
-    begin_panel(w, panel); /* there may have been no keys */
-    rapt_write_panel(w, panel, results);
-    panel->done = true;
-}
-
 /* The panels go through a chunk one after the other, while its keys lie in the cache. */
 static void run_chunk(struct worker *w, int64_t chunk, float *results) {
     const struct rapt_range keys = chunk_keys(w, chunk);
@@ -327,9 +323,13 @@ static void run_chunk(struct worker *w, int64_t chunk, float *results) {
     if (w->task->panels > 1)
         rapt_stage(w, meet(w->keys, keys));
     for (int i = 0; i < w->task->panels; i++) {
-        attend_chunk(w, &w->panel[i], meet(w->panel[i].keys, keys));
-        if (w->panel[i].keys.last <= keys.last)
-            end_panel(w, &w->panel[i], results);
+        struct work_panel *panel = &w->panel[i];
+        if (panel->done)
+            continue;
+        attend_chunk(w, panel, meet(panel->keys, keys));
+        panel->done = panel->keys.last <= keys.last;
+        if (panel->done) /* while its state lies in the cache */
+            rapt_write_panel(w, panel, results);
     }
 }
 
@@ -342,8 +342,7 @@ static struct rapt_range shown_keys(const struct worker *w, const struct work_pa
     return (struct rapt_range){0, all ? p->key.shape[2] : rapt_kv_len(p, w->task->batch)};
 }
 
-static void weigh_block(const struct worker *w, const struct work_panel *panel,
-                        struct rapt_range keys) {
+static void weigh_block(const struct worker *w, struct work_panel *panel, struct rapt_range keys) {
     const struct rapt_problem *p = &w->plan->problem;
     const bool masks =
         p->weights_kind == RAPT_WEIGHTS_SOFTMAX || p->weights_kind == RAPT_WEIGHTS_MASKED;
@@ -405,8 +404,7 @@ static void run_parts(struct worker *w, float *parts) {
             end_few(w, &panel->kernel);
             continue;
         }
-        w->plan->kernels->clear(&panel->kernel);
-        visit_blocks(w, panel, keys, attend_block);
+        attend_keys(w, panel, keys);
     }
 }
 
@@ -422,8 +420,14 @@ void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data
         run_chunk(&w, chunk, results);
     if (w.is_few)
         end_few(&w, &w.panel[0].total);
-    for (int i = 0; i < task->panels; i++)
-        end_panel(&w, &w.panel[i], results);
+    for (int i = 0; i < task->panels; i++) {
+        struct work_panel *panel = &w.panel[i];
+        if (panel->done)
+            continue;
+        if (!panel->begun && !w.is_few)
+            attend_chunk(&w, panel, (struct rapt_range){0, 0});
+        rapt_write_panel(&w, panel, results);
+    }
     if (plan->problem.weights.dtype != RAPT_NONE)
         write_weights(&w);
 }
@@ -435,6 +439,7 @@ void rapt_task_join(const struct rapt_plan *plan, const rapt_attention_data *dat
     struct work_panel *panel = &w.panel[0];
     const struct rapt_range chunks = plan->splits[task->split].chunks;
     plan->kernels->clear(&panel->total);
+    clear_out(&panel->total);
     for (int64_t chunk = chunks.first; chunk < chunks.last; chunk++) {
         place_state(&plan->problem, &panel->kernel, part_of(plan, task, chunk, parts));
         plan->kernels->join(&panel->total, &panel->kernel);

@@ -11,6 +11,7 @@ struct work_panel {
     struct rapt_panel total;  /* the same queries, its state is that of all chunks so far */
     bool begun;               /* its queries are read, and some chunk may have been attended */
     bool done;                /* its results are written */
+    bool empty;               /* no block has been attended since its state was cleared */
     int64_t *first, *last;    /* [lanes]: keys that each lane attends */
     int64_t *position;        /* [lanes]: of the lane's query */
     float *slope;             /* [lanes]: ALiBi, in units of log2, if there is any */

@@ -167,6 +167,7 @@ static inline struct work open_panel(const struct rapt_kernels *kernels, const s
     kernels->gather(w.panel.query, width, rows, 1, h->head_dim);
     kernels->scale(w.panel.query, query_factor(h), h->head_dim * width);
     kernels->clear(&w.panel);
+    memset(w.panel.out, 0, (size_t)(width * h->value_dim) * sizeof(float));
     return w;
 }
 

@@ -144,6 +144,13 @@ Test(kernels, scale_saturates_and_ends_where_it_should) {
     }
 }
 
+static bool same_state(const struct rapt_panel *a, const struct rapt_panel *b) {
+    const size_t bytes = (size_t)a->width * sizeof(float);
+    return memcmp(a->max, b->max, bytes) == 0 && memcmp(a->sum, b->sum, bytes) == 0 &&
+           memcmp(a->seen, b->seen, bytes) == 0 &&
+           memcmp(a->out, b->out, bytes * (size_t)a->value_dim) == 0;
+}
+
 Test(kernels, clear_empties_the_state_alone) {
     FOR_EACH_VARIANT(k) {
         struct head h = new_head(k->panel_rows, 1, 5, 3, 4);
@@ -155,12 +162,46 @@ Test(kernels, clear_empties_the_state_alone) {
                 arrays[i][at] = at % 2 ? NAN : 7;
         const float query = w.panel.query[0];
         k->clear(&w.panel);
-        for (int i = 0; i < 4; i++)
-            for (int at = 0; at < (i ? 1 : 3) * width; at++)
+        for (int at = 0; at < 3 * width; at++)
+            cr_expect(at % 2 ? isnan(w.panel.out[at]) : w.panel.out[at] == 7, "%s", k->name);
+        for (int i = 1; i < 4; i++)
+            for (int at = 0; at < width; at++)
                 cr_expect_eq(arrays[i][at], i == 1 ? -FLT_MAX : 0, "%s", k->name);
         cr_expect_eq(w.panel.query[0], query);
         free(w.memory);
         free_head(&h);
+    }
+}
+
+/* The first block of a state writes out, whatever stood there, also where a value behind a mask
+ * isn't finite; one more block adds to it. */
+Test(kernels, begin_without_out) {
+    FOR_EACH_VARIANT(k) {
+        for (int guarded = 0; guarded < 2; guarded++) {
+            struct head h = new_head(k->panel_rows, 80, 9, 13, 7);
+            add_bounds(&h, 8);
+            for (int row = 0; row < h.rows; row++) {
+                h.first[row] = 1;
+                h.last[row] = 70;
+            }
+            if (guarded)
+                h.value[0] = NAN;
+            struct work zeros = open_panel(k, &h, 0, k->panel_rows, 40);
+            struct work fresh = open_panel(k, &h, 0, k->panel_rows, 40);
+            for (int at = 0; at < 13 * fresh.panel.width; at++)
+                fresh.panel.out[at] = at % 2 ? NAN : 7;
+            feed_block(k, &zeros, 0, 40);
+            struct rapt_block block = make_block(&fresh, 0, 40);
+            block.begins = true;
+            k->attend(&fresh.panel, &block, fresh.scores);
+            feed_block(k, &zeros, 40, 80);
+            feed_block(k, &fresh, 40, 80);
+            cr_expect(same_state(&zeros.panel, &fresh.panel), "%s", k->name);
+            cr_expect_not(isnan(fresh.panel.out[0]), "%s", k->name);
+            free(zeros.memory);
+            free(fresh.memory);
+            free_head(&h);
+        }
     }
 }
 
@@ -175,13 +216,6 @@ static struct work fed_panel(const struct rapt_kernels *k, struct head *h, int f
     if (last > first)
         feed_block(k, &w, first, last);
     return w;
-}
-
-static bool same_state(const struct rapt_panel *a, const struct rapt_panel *b) {
-    const size_t bytes = (size_t)a->width * sizeof(float);
-    return memcmp(a->max, b->max, bytes) == 0 && memcmp(a->sum, b->sum, bytes) == 0 &&
-           memcmp(a->seen, b->seen, bytes) == 0 &&
-           memcmp(a->out, b->out, bytes * (size_t)a->value_dim) == 0;
 }
 
 /* Joining an empty part changes nothing, and the part joined to an empty total is the total; and
