@@ -286,6 +286,44 @@ Test(tasks, division_changes_no_bit) {
     }
 }
 
+/* Runs in a workspace of which every byte is `fill`. */
+static void run_filled(const rapt_attention_args *args, int fill) {
+    rapt_plan *plan;
+    expect_ok(rapt_plan_create(args, &plan));
+    const size_t size = rapt_plan_workspace_size(plan);
+    void *workspace = allocate(size);
+    memset(workspace, fill, size);
+    expect_ok(rapt_plan_run(plan, NULL, workspace, size));
+    free(workspace);
+    rapt_plan_destroy(plan);
+}
+
+/* What a workspace holds before a run is no part of any state, also where a sequence, a panel or a
+ * part of its keys has nothing to attend: NaNs would show. */
+Test(tasks, scratch_may_hold_anything) {
+    const struct form forms[] = {
+        {2, 2, 2, 16, 3000, 64, 64, .lse = true},
+        {2, 2, 1, 200, 700, 48, 40, .causal = true, .window_left = 100, .lse = true},
+        {2, 8, 2, 1, 3000, 64, 64, .causal = true, .window_left = 900, .lse = true},
+        {2, 2, 2, 70, 700, 40, 48, .causal = true, .watched = true, .weights = true},
+    };
+    const int64_t lengths[][2] = {{0, 3000}, {700, 650}, {3000, 1}, {0, 700}};
+    const int64_t offsets[][2] = {{0, 0}, {-150, 600}, {2999, 5000}, {0, -60}};
+    for (int f = 0; f < 4; f++) {
+        for (int threads = 1; threads <= 4; threads += 3) {
+            rapt_attention_args zeros = new_problem(&forms[f], 1), nans = new_problem(&forms[f], 1);
+            zeros.kv_len = nans.kv_len = lengths[f];
+            zeros.q_offset = nans.q_offset = offsets[f];
+            zeros.threads = nans.threads = threads;
+            run_filled(&zeros, 0);
+            run_filled(&nans, 0xff);
+            cr_expect(same_outputs(&zeros, &nans), "form %d, %d threads", f, threads);
+            free_problem(&zeros);
+            free_problem(&nans);
+        }
+    }
+}
+
 /* A batch gives the bits of its items one by one, and so do its heads and query rows, which begin
  * their blocks and chunks of keys where the panel's others do. */
 Test(tasks, company_changes_no_bit) {
