@@ -228,18 +228,16 @@ static void add_tasks(struct rapt_plan *plan, struct rapt_task task, struct rapt
     }
 }
 
-/* Counts tasks, splits and parts, and writes them where there is room. Of the first panels, which
- * causal masks make the lightest, tasks get fewer and fewer: these come last, and let threads end
- * together. */
+/* Counts tasks, splits and parts, and writes them where there is room. */
 static void divide(struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
     plan->task_count = plan->split_count = plan->part_count = 0;
     for (int32_t b = 0; b < p->batch; b++) {
         const int64_t panels = rapt_panels(plan, b);
-        for (int64_t last = panels, count; last > 0; last -= count) {
-            count = rapt_min(plan->panels_per_task, plan->tapers ? (last + 1) / 2 : last);
-            struct rapt_task task = {.batch = b, .panel = last - count, .panels = (int32_t)count};
-            const struct rapt_range keys = panel_keys(plan, b, last - count, last, &task.cost);
+        for (int64_t panel = 0; panel < panels; panel += plan->panels_per_task) {
+            const int64_t last = rapt_min(panel + plan->panels_per_task, panels);
+            struct rapt_task task = {.batch = b, .panel = panel, .panels = (int32_t)(last - panel)};
+            const struct rapt_range keys = panel_keys(plan, b, panel, last, &task.cost);
             for (int32_t h = 0; h < p->kv_heads; h++) {
                 task.kv_head = h;
                 add_tasks(plan, task, keys);
@@ -266,7 +264,6 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     /* The weights need the softmax's result, which a split has at the end only, and the largest of
      * them go by the order of all keys. */
     const bool splits = threads > 1 && p->weights.dtype == RAPT_NONE && p->top_count == 0;
-    plan->tapers = threads > 1;
     plan->split_cost = splits ? rapt_max(1, (int64_t)(all.cost / (double)shares)) : INT64_MAX;
     divide(plan);
     if (p->received.dtype != RAPT_NONE && !rapt_received_sizes(plan, threads))

@@ -75,7 +75,6 @@ struct rapt_plan {
     bool has_few;
 
     int64_t panels_per_task; /* at most */
-    bool tapers;             /* tasks are to fill several threads evenly */
     int64_t split_cost;      /* tasks of more than this are split */
     int64_t task_count;
     struct rapt_task *tasks; /* heaviest first */

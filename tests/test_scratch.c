@@ -206,11 +206,9 @@ Test(scratch, sizes_never_wrap) {
         }
         const __int128 width = plan.kernels->panel_rows, rows = (__int128)n[3] * n[2];
         const __int128 panels = (rows + width - 1) / width, each = plan.panels_per_task;
-        const __int128 heads = (__int128)n[0] * n[1], whole = heads * ((panels + each - 1) / each);
-        /* Tasks of 8 panels at most are halved three times at the most, on their way to 1. */
-        const __int128 most = plan.tapers ? whole + 3 * heads : whole;
+        const __int128 whole = (__int128)n[0] * n[1] * ((panels + each - 1) / each);
         cr_assert(plan.task_count >= whole);
-        cr_assert(plan.split_count > 0 || plan.task_count <= most);
+        cr_assert(plan.split_count > 0 || plan.task_count == whole);
         const __int128 floats = (n[5] + n[6] + 7) * width * each + plan.key_block * width +
                                 (plan.stage_key ? (__int128)plan.key_block * n[5] : 0);
         const __int128 parts = (n[6] + 3) * plan.kernels->lanes * plan.part_count;

@@ -200,21 +200,6 @@ Test(tasks, of_ragged_sequences) {
     }
 }
 
-/* Where several threads share the work, what comes last is little. */
-Test(tasks, end_with_light_ones) {
-    const struct rapt_problem p = new_shape(1, 8, 1, 2048, 2048, 128, 128);
-    for (int threads = 1; threads <= 16; threads *= 2) {
-        const struct rapt_plan plan = divided_plan(&p, &variants[3], threads);
-        const struct rapt_task *tasks = plan.tasks;
-        cr_expect_eq(tasks[0].panels, plan.panels_per_task);
-        for (int64_t i = 1; i < plan.task_count; i++)
-            cr_expect_leq(tasks[i].cost, tasks[i - 1].cost);
-        cr_expect_eq(tasks[plan.task_count - 1].panels, threads > 1 ? 1 : 3, "%d threads", threads);
-        free(plan.tasks);
-        free(plan.splits);
-    }
-}
-
 /* Where there are few panels and many keys, threads share the keys of each. */
 Test(tasks, split_the_keys_of_heavy_panels) {
     int64_t splits = 0;
