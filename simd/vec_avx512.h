@@ -80,16 +80,24 @@ static inline vf v_select(vm m, vf a, vf b) {
     return _mm512_mask_blend_ps(m, b, a);
 }
 
-/* Adding it leaves the nearest integer, ties to even, in the mantissa's low bits. */
-#define EXPONENT_BIAS 0x1.8p23f
+/* An exponent is its integer. */
+typedef vf vexp;
+#define V_UNIT 1.0f
 
-/* The mask makes it 0 from -125 down. */
+static inline vexp v_round(vf a, vf *rest) {
+    *rest = _mm512_reduce_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return _mm512_sub_ps(a, *rest);
+}
+static inline vf v_rounded(vexp n) {
+    return n;
+}
+/* The mask makes it 0 from -126 down. */
 static inline vf v_clamp_exp2(vf a) {
     return a;
 }
-static inline vf v_scale_exp2(vf a, vf biased) {
-    const vm any = _mm512_cmp_ps_mask(biased, _mm512_set1_ps(EXPONENT_BIAS - 125), _CMP_NLE_UQ);
-    return _mm512_maskz_scalef_ps(any, a, _mm512_sub_ps(biased, _mm512_set1_ps(EXPONENT_BIAS)));
+static inline vf v_scale_exp2(vf a, vexp n) {
+    const vm any = _mm512_cmp_ps_mask(n, _mm512_set1_ps(-126), _CMP_NLE_UQ);
+    return _mm512_maskz_scalef_ps(any, a, n);
 }
 
 /* Row i, lane j becomes row j, lane i: pairs, then fours, then 128-bit quarters twice. */

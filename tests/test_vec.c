@@ -246,22 +246,39 @@ Test(vec, load_n_touches_n) {
     munmap(memory - page, 3 * page);
 }
 
-Test(vec, scale_exp2_is_exact_and_0_from_125_down) {
+Test(vec, round_is_to_nearest_and_ties_to_even) {
+    FOR_EACH_VARIANT(ops) {
+        for (int tenth = -1260; tenth <= 1270; tenth++) {
+            lanes a, n, rest;
+            for (int i = 0; i < LANES_MAX; i++)
+                a[i] = nextafterf((float)tenth / 10, i % 3 == 1 ? 200 : i % 3 == 2 ? -200 : 0);
+            for (int i = 0; i < LANES_MAX; i += 3)
+                a[i] = (float)tenth / 10;
+            ops->round(n, a, rest);
+            for (int i = 0; i < ops->lanes; i++) {
+                cr_assert_eq(n[i], rintf(a[i]), "%s: %a", ops->name, a[i]);
+                cr_assert_eq(rest[i], a[i] - rintf(a[i]), "%s: %a", ops->name, a[i]);
+            }
+        }
+    }
+}
+
+Test(vec, scale_exp2_is_exact_and_0_from_126_down) {
     FOR_EACH_VARIANT(ops) {
         uint64_t seed = 5;
-        for (int exponent = -125; exponent <= 126; exponent++) {
+        for (int exponent = -126; exponent <= 126; exponent++) {
             for (int round = 0; round < 200; round++) {
-                lanes a, biased, y;
+                lanes a, n, y;
                 for (int i = 0; i < LANES_MAX; i++) {
                     a[i] = 0.7f + 0.36f * (random_float(&seed) + 1);
                     if (round == 0)
                         a[i] = 1;
-                    biased[i] = (float)(exponent + (i & 1)) + ops->exponent_bias;
+                    n[i] = (float)(exponent + (i & 1));
                 }
-                ops->scale_exp2(y, a, biased);
+                ops->scale_exp2(y, a, n);
                 for (int i = 0; i < ops->lanes; i++) {
                     const int e = exponent + (i & 1);
-                    const float expected = e == -125 ? 0 : (float)ldexp((double)a[i], e);
+                    const float expected = e == -126 ? 0 : (float)ldexp((double)a[i], e);
                     cr_assert_eq(bits(y[i]), bits(expected), "%s: %a * 2^%d is %a, not %a",
                                  ops->name, a[i], e, y[i], expected);
                 }

@@ -29,8 +29,8 @@ struct vec_ops {
     /* With the mask a < b and c < d. */
     int (*both)(float *y, const float *a, const float *b, const float *c, const float *d);
 
-    float exponent_bias;
-    void (*scale_exp2)(float *y, const float *a, const float *biased);
+    void (*round)(float *n, const float *a, float *rest);
+    void (*scale_exp2)(float *y, const float *a, const float *n);
     void (*sleef_exp2)(float *y, const float *a);
     void (*log)(float *y, const float *a);
     void (*sleef_tanh)(float *y, const float *a);

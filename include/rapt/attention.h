@@ -167,7 +167,7 @@ typedef struct rapt_attention_args {
  *   max = -inf. The masks decide that, never the values.
  * - A NaN in a query, or in a key or value that it attends, reaches that query's outputs; whatever
  *   lies behind a mask doesn't. NaNs are written as the one quiet NaN 0x7fc00000.
- * - A weight, and a part in rapt_merge, that is less than 2^-124.5 of the largest may count as 0.
+ * - A weight, and a part in rapt_merge, of 2^-125.5 of the largest or less may count as 0.
  * - Scores saturate at +-FLT_MAX (in units of log2), so finite queries and keys always give finite
  *   weights. So do queries times scale: an infinite one counts as the largest number.
  */
