@@ -18,6 +18,9 @@ enum { RAPT_ALIGN = 64 };
 /* No variant's panels have more rows. */
 enum { RAPT_PANEL_ROWS_MAX = 64 };
 
+/* Weights are summed by so many keys at a time, so a block's first key is a multiple of it. */
+enum { RAPT_SUMMED_KEYS = 4 };
+
 /*
  * What is learnt about the weights of a panel's queries on the way, each or nothing (NULL, 0). Sums
  * belong to the state, and `finish` turns them into results in place. The largest weights don't: no

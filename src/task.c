@@ -29,8 +29,10 @@ static void find_keys(const struct worker *w, struct work_panel *panel) {
     }
     panel->whole = every;
     panel->keys = any;
-    if (any.first > any.last)
+    if (any.first >= any.last)
         panel->keys.first = any.last;
+    else
+        panel->keys.first -= any.first % RAPT_SUMMED_KEYS; /* masked, but for the order of sums */
 }
 
 static void find_slopes(const struct worker *w, struct work_panel *panel) {
