@@ -8,6 +8,8 @@
 
 enum {
     TASKS_PER_THREAD = 4, /* enough for an even load off one counter */
+    TASKS_PER_THREAD_LEAST = 3,
+    PANELS_SHARED = 4, /* keep the same share of the peak as more do */
     PANEL_BYTES_MAX = 1 << 20,
     CHUNK_BYTES = 1 << 19, /* of keys and values, a quarter of a common L2 cache */
     CHUNK_BLOCKS_MAX = 10,
@@ -234,8 +236,9 @@ static void divide(struct rapt_plan *plan) {
     plan->task_count = plan->split_count = plan->part_count = 0;
     for (int32_t b = 0; b < p->batch; b++) {
         const int64_t panels = rapt_panels(plan, b);
-        for (int64_t panel = 0; panel < panels; panel += plan->panels_per_task) {
-            const int64_t last = rapt_min(panel + plan->panels_per_task, panels);
+        const int64_t shares = rapt_divide_up(panels, plan->panels_per_task);
+        for (int64_t i = 0; i < shares; i++) {
+            const int64_t panel = i * panels / shares, last = (i + 1) * panels / shares;
             struct rapt_task task = {.batch = b, .panel = panel, .panels = (int32_t)(last - panel)};
             const struct rapt_range keys = panel_keys(plan, b, panel, last, &task.cost);
             for (int32_t h = 0; h < p->kv_heads; h++) {
@@ -244,6 +247,38 @@ static void divide(struct rapt_plan *plan) {
             }
         }
     }
+}
+
+/* How much longer than an even share the last thread is at work, if all tasks cost the same. */
+static double unevenness(const struct rapt_plan *plan, int64_t panels_per_task, int threads) {
+    int64_t tasks = 0;
+    for (int64_t b = 0; b < plan->problem.batch; b++)
+        tasks += rapt_divide_up(rapt_panels(plan, b), panels_per_task);
+    tasks *= plan->problem.kv_heads;
+    return (double)(rapt_divide_up(tasks, threads) * threads) / (double)tasks;
+}
+
+/*
+ * Panels of a task: as many as leave each thread TASKS_PER_THREAD, or about as many, if that makes
+ * the last round of tasks fuller. Fewer than PANELS_SHARED would read keys and values too often.
+ */
+static int64_t choose_panels(const struct rapt_plan *plan, int64_t panels, int64_t most,
+                             int threads) {
+    const int64_t usual =
+        rapt_max(1, rapt_min(panels / ((int64_t)threads * TASKS_PER_THREAD), most));
+    if (usual == 1 || threads == 1)
+        return usual;
+    int64_t best = usual;
+    double least = unevenness(plan, usual, threads);
+    const int64_t last = rapt_min(panels / ((int64_t)threads * TASKS_PER_THREAD_LEAST), most);
+    for (int64_t n = rapt_min(usual, PANELS_SHARED); n <= last; n++) {
+        const double found = unevenness(plan, n, threads);
+        if (found < 0.98 * least) {
+            least = found;
+            best = n;
+        }
+    }
+    return best;
 }
 
 rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
@@ -258,13 +293,14 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
 
     const int64_t row_floats = p->head_dim + p->value_dim + rapt_watched(p) + 2 * p->top_count;
     const int64_t row_bytes = row_floats * (int64_t)sizeof(float);
-    const int64_t shares = (int64_t)threads * TASKS_PER_THREAD;
-    int64_t together = rapt_min(all.panels / shares, PANEL_BYTES_MAX / (row_bytes * width));
-    plan->panels_per_task = rapt_max(1, rapt_min(together, RAPT_PANELS_MAX));
+    plan->panels_per_task =
+        choose_panels(plan, all.panels,
+                      rapt_min(RAPT_PANELS_MAX, PANEL_BYTES_MAX / (row_bytes * width)), threads);
     /* The weights need the softmax's result, which a split has at the end only, and the largest of
      * them go by the order of all keys. */
     const bool splits = threads > 1 && p->weights.dtype == RAPT_NONE && p->top_count == 0;
-    plan->split_cost = splits ? rapt_max(1, (int64_t)(all.cost / (double)shares)) : INT64_MAX;
+    const double shares = (double)threads * TASKS_PER_THREAD;
+    plan->split_cost = splits ? rapt_max(1, (int64_t)(all.cost / shares)) : INT64_MAX;
     divide(plan);
     if (p->received.dtype != RAPT_NONE && !rapt_received_sizes(plan, threads))
         return too_large(p);

@@ -224,6 +224,50 @@ Test(tasks, split_the_keys_of_heavy_panels) {
     cr_assert_eq(plan.split_count, 8);
 }
 
+/* How much longer the last of the threads is at work than an even share would take, if each takes
+ * the next task as soon as it is free. */
+static double unevenness(const struct rapt_plan *plan) {
+    double busy[64] = {0}, all = 0, most = 0;
+    for (int64_t i = 0; i < plan->task_count; i++) {
+        int free = 0;
+        for (int t = 1; t < plan->threads; t++)
+            free = busy[t] < busy[free] ? t : free;
+        busy[free] += (double)plan->tasks[i].cost;
+        all += (double)plan->tasks[i].cost;
+        most = busy[free] > most ? busy[free] : most;
+    }
+    return most * plan->threads / all;
+}
+
+/* No thread waits long for the last, where there are enough panels for each. */
+Test(tasks, are_as_much_for_each_thread) {
+    static const int64_t shapes[][3] = {/* heads, queries, width */
+                                        {8, 2048, 128}, {32, 2048, 128}, {12, 2048, 64},
+                                        {25, 1024, 64}, {20, 1500, 64},  {16, 4096, 40}};
+    double sum[2] = {0};
+    int count = 0;
+    for (int i = 0; i < VARIANTS * 6 * 64; i++) {
+        const int64_t *n = shapes[i / 64 % 6];
+        struct rapt_problem p = new_shape(1, n[0], 1, n[1], n[1], n[2], n[2]);
+        for (int causal = 0; causal < 2; causal++) {
+            p.causal = causal;
+            const int threads = 1 + i % 64;
+            struct rapt_plan plan = divided_plan(&p, &variants[i / 64 / 6], threads);
+            if (n[0] * rapt_panels(&plan, 0) >= 8 * threads) {
+                const double found = unevenness(&plan);
+                cr_assert_leq(found, 1.25, "%s, shape %d, %d threads: %g", plan.kernels->name,
+                              i / 64 % 6, threads, found);
+                sum[causal] += found;
+                count += causal;
+            }
+            free(plan.tasks);
+            free(plan.splits);
+        }
+    }
+    cr_expect_leq(sum[0] / count, 1.04, "%g in the mean", sum[0] / count);
+    cr_expect_leq(sum[1] / count, 1.02, "causal: %g in the mean", sum[1] / count);
+}
+
 /* Runs with another division of the same work: fewer panels per task, lighter pieces of splits. */
 static void run_divided(const rapt_attention_args *args, int64_t panels, int64_t split_cost) {
     enum { ROOM = 1 << 16 };
