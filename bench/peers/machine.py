@@ -80,6 +80,12 @@ class Load:
         return min(max((busy - own) / total, 0), 1) if total else 0.0
 
 
+def nanoseconds_of(pid):
+    """CPU time of a process's threads until now, to about a timer tick; 0 if the kernel doesn't say."""
+    paths = glob.glob(f"/proc/{pid}/task/*/schedstat")
+    return sum(int(read(path, "0").split()[0]) for path in paths)
+
+
 def seconds_of(pid):
     """CPU time that a running process has used."""
     fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()

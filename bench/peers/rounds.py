@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes of libraries, and runs of them in turns."""
 
+import contextlib
 import json
+import math
 import os
 import pathlib
 import select
+import signal
 import statistics
 import subprocess
 import sys
@@ -16,7 +19,9 @@ import peer
 import tensors
 
 PATIENCE = 300  # seconds for an answer
-SETTLE = 0.01  # between turns, for threads that spin to go to sleep
+SETTLE = 0.01  # between turns, and as often as threads still spin
+SPINNING = 0.1  # of that time, at least
+SPIN_MOST = 2.0  # seconds; what spins for longer disturbs the others
 LONG = 0.02  # a run of so many seconds needs none before it to wake the caches
 SLOW = 4.0  # a peer so many times slower than rapt gets two turns,
 VERY_LONG = 2.0  # and one if a run has so many seconds
@@ -42,6 +47,7 @@ class Worker:
             stderr=self.errors,
             env={**os.environ, **variables, **self.library.environment(threads)},
             preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+            start_new_session=True,
         )
         self.buffer = b""
         self.cpu_seconds = 0.0
@@ -80,8 +86,13 @@ class Worker:
         return f"no answer in {PATIENCE} s"
 
     def end(self):
-        self.process.kill()
-        self.process.communicate()
+        """With what the library has started, which would keep our pipes open."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.errors.close()
 
 
@@ -120,13 +131,25 @@ def copies_for(shape, item, workers):
     return max(2, int(min(wanted, most) / bytes_each) + 1)
 
 
+def rest(workers, settle):
+    """Until no process is at work: threads that wait for more spin, some for longer than a run."""
+
+    def used():
+        return sum(machine.nanoseconds_of(worker.process.pid) for worker in workers)
+
+    until, before, now = time.monotonic() + SPIN_MOST, -math.inf, used()
+    while now - before > SPINNING * settle * 1e9 and time.monotonic() < until:
+        time.sleep(settle)
+        before, now = now, used()
+
+
 def take_turns(all_turns, seconds, settle):
     """A B C A B C …, until all have had their time; the first takes part in every round."""
     first, *others = all_turns
     waiting = [first, *others]
     while waiting:
         for turns in [first, *(t for t in others if t in waiting)]:
-            time.sleep(settle)
+            rest([t.worker for t in all_turns], settle)
             turns.take(seconds)
         waiting = [t for t in all_turns if t.wants(seconds, first.estimate)]
 
@@ -155,10 +178,11 @@ def summarise(turns, first):
     }
 
 
-def prepare(workers, shape, dtype, copies, results):
+def prepare(workers, shape, dtype, copies, settle, results):
     """The turns of the workers that can compute the case; what others say goes to the results."""
     able = []
     for worker in workers:
+        rest(workers, settle)
         prepared = worker.ask(do="prepare", shape=shape.text(), dtype=dtype, copies=copies)
         if prepared["best"]:
             able.append(Turns(worker, prepared, copies))
@@ -171,7 +195,7 @@ def measure(workers, shape, dtype, seconds, settle):
     """All libraries in one case, by name; those that don't have the operation are left out."""
     results = {}
     copies = copies_for(shape, tensors.ITEM[dtype], len(workers))
-    able = prepare(workers, shape, dtype, copies, results)
+    able = prepare(workers, shape, dtype, copies, settle, results)
     if able and able[0].worker.name == peer.NAMES[0]:
         take_turns(able, seconds, settle)
         for turns in able:

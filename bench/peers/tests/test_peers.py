@@ -2,11 +2,14 @@
 """The comparison: shapes, reports, and a whole run with the libraries that are always there."""
 
 import json
+import os
 import pathlib
 import re
+import select
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import numpy as np
@@ -170,6 +173,47 @@ class Rounds(unittest.TestCase):
         with self.assertRaises(rounds.Failed):
             worker.ask(do="nonsense")
         self.assertFalse(worker.alive)
+
+    def started(self, *command):
+        """A worker that runs something else."""
+        worker = rounds.Worker.__new__(rounds.Worker)
+        pipe = subprocess.PIPE
+        worker.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, start_new_session=True
+        )
+        worker.errors = tempfile.TemporaryFile("w+")
+        return worker
+
+    def test_rest_ends_when_nobody_spins(self):
+        code = (
+            "import time; print(0, flush=True); end = time.time() + 0.5\n"
+            "while time.time() < end: pass\n"
+            "print(1, flush=True); time.sleep(60)"
+        )
+        worker = self.started(sys.executable, "-u", "-c", code)
+        self.addCleanup(worker.end)
+        self.assertEqual(os.read(worker.process.stdout.fileno(), 2), b"0\n")
+        rounds.rest([worker], rounds.SETTLE)
+        self.assertTrue(select.select([worker.process.stdout], [], [], 0)[0])
+        start = time.monotonic()
+        rounds.rest([worker], rounds.SETTLE)
+        self.assertLess(time.monotonic() - start, rounds.SPIN_MOST)
+
+    def test_rest_ends_though_one_spins(self):
+        worker = self.started(sys.executable, "-c", "while True: pass")
+        self.addCleanup(worker.end)
+        start = time.monotonic()
+        rounds.rest([worker], rounds.SETTLE)
+        self.assertGreaterEqual(time.monotonic() - start, rounds.SPIN_MOST)
+
+    def test_end_takes_children_with_it(self):
+        worker = self.started("sh", "-c", "sleep 600 & echo $!; wait")
+        child = int(worker.process.stdout.readline())
+        worker.end()
+        deadline = time.monotonic() + 10
+        while ") S " in rounds.machine.read(f"/proc/{child}/stat"):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
 
 
 class Run(unittest.TestCase):
