@@ -6,6 +6,7 @@ import glob
 import os
 import pathlib
 import platform
+import re
 
 
 def read(path, default=""):
@@ -42,12 +43,21 @@ def memory_bytes():
     return 4 * 2**30
 
 
-def facts():
+def amx(held_off):
+    """Who computes with AMX, or None if the processors have none."""
+    flags = re.search("^flags.*", read("/proc/cpuinfo"), re.MULTILINE)
+    if not flags or "amx_tile" not in flags[0].split():
+        return None
+    return "for nobody" if held_off else "for those that use it"
+
+
+def facts(no_amx=False):
     model = [line for line in read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
     name = model[0].split(":", 1)[1].strip() if model else platform.machine()
     return {
         "cpu": name,
         "cpus": len(processors()),
+        "amx": amx(no_amx),
         "cache_mib": cache_bytes() >> 20,
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "os": f"{platform.system()} {platform.release()}",

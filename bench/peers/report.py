@@ -133,8 +133,9 @@ def why(result):
 
 def machine_line(report):
     facts = report["machine"]
+    amx = f"AMX {facts['amx']}, " if facts.get("amx") else ""
     return (
-        f"{facts['cpu']}, {facts['cpus']} CPUs, {facts['cache_mib']} MiB of cache, "
+        f"{facts['cpu']}, {facts['cpus']} CPUs, {amx}{facts['cache_mib']} MiB of cache, "
         f"{facts['memory_gib']} GiB, {facts['os']}, Python {facts['python']}, {facts['date']}; "
         f"others took {100 * facts['others']:.0f}% of the CPU time"
     )

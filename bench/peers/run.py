@@ -30,6 +30,8 @@ import shapes
 import tensors
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# What PyTorch, OpenVINO and JAX compute with, held to the instructions before AMX.
+NO_AMX = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16", "MKL_ENABLE_INSTRUCTIONS": "AVX512_E3"}
 
 
 def split(text):
@@ -116,6 +118,11 @@ def options():
     )
     add("--quick", action="store_true", help="few shapes, less time")
     add(
+        "--no-amx",
+        action="store_true",
+        help="hold oneDNN and MKL to AVX-512, as on processors without AMX",
+    )
+    add(
         "--library",
         metavar="FILE",
         help="librapt (default RAPT_LIBRARY, build/src/librapt.so, or the installed one)",
@@ -134,11 +141,12 @@ def options():
 
 def variables(chosen):
     """What the processes' environment has besides."""
+    held = NO_AMX if chosen.no_amx else {}
     built = ROOT / "build/src/librapt.so"
     library = (
         chosen.library or os.environ.get("RAPT_LIBRARY") or (built if built.exists() else None)
     )
-    return {"RAPT_LIBRARY": str(library)} if library else {}
+    return {**held, "RAPT_LIBRARY": str(library)} if library else held
 
 
 def start(chosen, threads, versions):
@@ -204,7 +212,7 @@ def collect(chosen):
         print("\r\033[K", end="", file=sys.stderr, flush=True)
     runs.sort(key=lambda run: chosen.dtypes.index(run["dtype"]))
     return {
-        "machine": {**machine.facts(), "others": load.others(own)},
+        "machine": {**machine.facts(chosen.no_amx), "others": load.others(own)},
         "peers": {
             name: {"title": peer.find(name).title, "version": version}
             for name, version in versions.items()

@@ -2,7 +2,6 @@
 """The comparison: shapes, reports, and a whole run with the libraries that are always there."""
 
 import json
-import os
 import pathlib
 import re
 import select
@@ -11,6 +10,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 
 import numpy as np
 
@@ -21,6 +21,7 @@ import page  # noqa: E402
 import peer  # noqa: E402
 import report as reports  # noqa: E402
 import rounds  # noqa: E402
+import run  # noqa: E402
 import shapes  # noqa: E402
 import tensors  # noqa: E402
 
@@ -103,7 +104,7 @@ class Tensors(unittest.TestCase):
 
 
 def a_report():
-    def run(name, ratio, **others):
+    def a_run(name, ratio, **others):
         shape = shapes.SHAPES[name]
         ours = {"ms": 2.0, "spread": 0.1, "ratio": 1.0, "ratio_spread": 0.0}
         its = {"ms": 2.0 * ratio, "spread": 0.2, "ratio": ratio, "ratio_spread": 0.2}
@@ -120,8 +121,8 @@ def a_report():
             "jax": {"title": "JAX", "version": "3"},
         },
         "runs": [
-            run("bert-base-128", 4.0),
-            run("llama3-8b-decode-4k", 0.5, jax={"failed": "ended: killed", "variants": {}}),
+            a_run("bert-base-128", 4.0),
+            a_run("llama3-8b-decode-4k", 0.5, jax={"failed": "ended: killed", "variants": {}}),
         ],
     }
 
@@ -137,6 +138,9 @@ class Reports(unittest.TestCase):
         self.assertIn("0.50 ±0.05 <", text)
         self.assertIn("faster than rapt: NumPy on llama3-8b-decode-4k, f32, 1 thread: 0.50", text)
         self.assertIn("JAX failed on llama3-8b-decode-4k, f32, 1 thread: ended: killed", text)
+        self.assertIn("2 CPUs, 4 MiB", reports.machine_line(report))
+        report["machine"]["amx"] = "for nobody"
+        self.assertIn("2 CPUs, AMX for nobody, 4 MiB", reports.machine_line(report))
 
     def test_document(self):
         before = f"# A\n{reports.BEGIN}\nold\n{reports.END}\nmore\n"
@@ -186,13 +190,13 @@ class Rounds(unittest.TestCase):
 
     def test_rest_ends_when_nobody_spins(self):
         code = (
-            "import time; print(0, flush=True); end = time.time() + 0.5\n"
+            "import time; print(0); end = time.time() + 0.5\n"
             "while time.time() < end: pass\n"
-            "print(1, flush=True); time.sleep(60)"
+            "print(1); time.sleep(60)"
         )
         worker = self.started(sys.executable, "-u", "-c", code)
         self.addCleanup(worker.end)
-        self.assertEqual(os.read(worker.process.stdout.fileno(), 2), b"0\n")
+        self.assertEqual(worker.process.stdout.readline(), b"0\n")
         rounds.rest([worker], rounds.SETTLE)
         self.assertTrue(select.select([worker.process.stdout], [], [], 0)[0])
         start = time.monotonic()
@@ -200,8 +204,9 @@ class Rounds(unittest.TestCase):
         self.assertLess(time.monotonic() - start, rounds.SPIN_MOST)
 
     def test_rest_ends_though_one_spins(self):
-        worker = self.started(sys.executable, "-c", "while True: pass")
+        worker = self.started(sys.executable, "-u", "-c", "print(0)\nwhile True: pass")
         self.addCleanup(worker.end)
+        worker.process.stdout.readline()
         start = time.monotonic()
         rounds.rest([worker], rounds.SETTLE)
         self.assertGreaterEqual(time.monotonic() - start, rounds.SPIN_MOST)
@@ -217,6 +222,11 @@ class Rounds(unittest.TestCase):
 
 
 class Run(unittest.TestCase):
+    def test_amx_is_held_off(self):
+        for flags, names in (([], set()), (["--no-amx"], set(run.NO_AMX))):
+            with unittest.mock.patch.object(sys, "argv", ["run.py", *flags]):
+                self.assertEqual(set(run.variables(run.options())) - {"RAPT_LIBRARY"}, names)
+
     def run_py(self, *arguments, status=0):
         command = [sys.executable, HERE / "run.py", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
