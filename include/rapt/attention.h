@@ -166,7 +166,8 @@ typedef struct rapt_attention_args {
  * - A row whose masks leave it no key has out = 0, weights = 0, lse = -inf (or its sink) and
  *   max = -inf. The masks decide that, never the values.
  * - A NaN in a query, or in a key or value that it attends, reaches that query's outputs; whatever
- *   lies behind a mask doesn't. NaNs are written as the one quiet NaN 0x7fc00000.
+ *   lies behind a mask doesn't, though it may be read, and so may keys just before a window's
+ *   first, up to a multiple of 4. NaNs are written as the one quiet NaN 0x7fc00000.
  * - A weight, and a part in rapt_merge, of 2^-125.5 of the largest or less may count as 0.
  * - Scores saturate at +-FLT_MAX (in units of log2), so finite queries and keys always give finite
  *   weights. So do queries times scale: an infinite one counts as the largest number.
