@@ -85,23 +85,8 @@ static inline vf v_min(vf a, vf b) {
     return v_select(vcltq_f32(a, b), a, b);
 }
 
-/* An exponent lies in the low bits of the sum of its integer and this, which rounds to nearest,
- * ties to even: as the bits of half its power of 2, which are 0 for -126, as the power is to be. */
-typedef vf vexp;
-#define V_EXPONENT (0x1.8p23f + 126)
-#define V_UNIT 2.0f
+#include "round.inc"
 
-static inline vexp v_round(vf a, vf *rest) {
-    const vexp n = v_add(a, v_set1(V_EXPONENT));
-    *rest = v_sub(a, v_sub(n, v_set1(V_EXPONENT)));
-    return n;
-}
-static inline vf v_rounded(vexp n) {
-    return v_sub(n, v_set1(V_EXPONENT));
-}
-static inline vf v_clamp_exp2(vf a) {
-    return v_max(v_set1(-126), a);
-}
 static inline vf v_scale_exp2(vf a, vexp n) {
     return v_mul(a, vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(n), 23)));
 }
