@@ -126,7 +126,7 @@ static bool select_isas(const struct request *request, struct selection *s) {
         return false;
     }
     for (size_t i = 0; i < count; i++)
-        if (list[i].available)
+        if (list[i].available && !list[i].by_name)
             s->isas[s->isa_count++] = &list[i];
     return true;
 }

@@ -5,6 +5,10 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #    include <cpuid.h>
+#    if defined(__linux__)
+#        include <sys/syscall.h>
+#        include <unistd.h>
+#    endif
 #elif defined(__aarch64__) && defined(__linux__)
 #    include <sys/auxv.h>
 #endif
@@ -87,6 +91,17 @@ uint32_t rapt_cpu_detect(void) {
 }
 
 #endif
+
+bool rapt_cpu_allow(uint32_t features) {
+    if (!(features & RAPT_CPU_AMX))
+        return true;
+#if defined(__x86_64__) && defined(__linux__)
+    enum { REQUEST = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM */
+    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
 
 char *rapt_cpu_names(uint32_t features, char *text, size_t size) {
     size_t used = 0;

@@ -3,6 +3,7 @@
 #ifndef RAPT_SIMD_CPU_H
 #define RAPT_SIMD_CPU_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,10 @@ enum {
 
 /* Asks the CPU; costs microseconds, so keep the answer. */
 uint32_t rapt_cpu_detect(void);
+
+/* Asks the operating system for what has to be asked for before it is used: AMX's tiles, which are
+ * then the process's for good. Returns whether all of the features can be used. */
+bool rapt_cpu_allow(uint32_t features);
 
 /* Writes the features' names, space between, and returns text. */
 char *rapt_cpu_names(uint32_t features, char *text, size_t size);

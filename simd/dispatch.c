@@ -42,7 +42,7 @@ const struct rapt_kernels *rapt_kernels_find(const char *name) {
     const struct rapt_variant *list = rapt_variants(&count);
     for (int i = 0; i < count; i++)
         if (list[i].available && (!name || strcmp(list[i].kernels->name, name) == 0))
-            return list[i].kernels;
+            return rapt_cpu_allow(list[i].needs) ? list[i].kernels : NULL;
     return NULL;
 }
 

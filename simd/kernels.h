@@ -22,6 +22,28 @@ enum { RAPT_PANEL_ROWS_MAX = 64 };
 enum { RAPT_SUMMED_KEYS = 4 };
 
 /*
+ * A variant with a matrix unit takes keys and values of bf16 packed, if the queries are of bf16,
+ * too: in groups of RAPT_PACKED_KEYS, the last one filled with zeros, which packed blocks start
+ * with. The kernels alone know how; below is how much room it takes. RAPT_PACKED_BLOCK is the most
+ * keys of such a block, and RAPT_PACKED_SCORES how many times as much scratch as scores it needs.
+ */
+enum {
+    RAPT_PACKED_KEYS = 32,
+    RAPT_PACKED_BLOCK = 128,
+    RAPT_PACKED_ROWS = 32, /* of a panel, at most */
+    RAPT_PACKED_SCORES = 3,
+};
+static inline int64_t rapt_packed_key_bytes(int64_t head_dim) { /* of a group */
+    return (head_dim + 31) / 32 * 2048;
+}
+static inline int64_t rapt_packed_value_bytes(int64_t value_dim) {
+    return (value_dim + 15) / 16 * 1024 + 64;
+}
+static inline int64_t rapt_packed_query_rows(int64_t head_dim) { /* of [width] floats */
+    return (head_dim + 31) / 32 * 16;
+}
+
+/*
  * What is learnt about the weights of a panel's queries on the way, each or nothing (NULL, 0). Sums
  * belong to the state, and `finish` turns them into results in place. The largest weights don't: no
  * order of blocks but that of the keys will do, and chunks share them.
@@ -48,7 +70,7 @@ struct rapt_watch {
 struct rapt_panel {
     int width;
     int64_t head_dim, value_dim;
-    float *query; /* [head_dim][width], already multiplied by scale * log2(e) */
+    float *query; /* [head_dim][width], already multiplied by scale * log2(e); or packed */
     float *out;   /* [value_dim][width], the sum of weight * value so far */
     float *max;   /* [width], largest score so far in units of log2 */
     float *sum;   /* [width], sum of exp2(score - max) so far */
@@ -70,7 +92,7 @@ struct rapt_few {
  * at one distance from each other within groups. Keys' groups have all their rows: the last key is
  * repeated.
  */
-enum { RAPT_GROUP_ROWS = 16, RAPT_GROUPS_MAX = 6 };
+enum { RAPT_GROUP_ROWS = 16, RAPT_GROUPS_MAX = 8 };
 struct rapt_rows {
     rapt_dtype dtype;
     ptrdiff_t bytes, step;    /* of a row, and from one row of a group to the next */
@@ -99,6 +121,9 @@ struct rapt_block {
     const float *key, *value;                    /* for a panel: row-major, channels dense */
     ptrdiff_t key_row, value_row;                /* floats from one row to the next */
     struct rapt_rows keys_stored, values_stored; /* for a few queries */
+    bool packed;                                 /* for a matrix unit, as are the queries */
+    const void *packed_key, *packed_value;       /* then, for a panel: groups of them */
+    float packed_scale; /* and what scores are multiplied by, which packed queries aren't */
     /*
      * Of int8, [keys], and repeated as those are: what a key's scores and a value's weights are
      * multiplied by; or NULL. Keys are then the numbers times 2^24, which is what a byte is at the
@@ -195,6 +220,20 @@ struct rapt_kernels {
                     ptrdiff_t weight_row, const float *bias, int rows);
     /* x = gelu(x), the exact one, over n floats. */
     void (*gelu)(float *x, int64_t n);
+
+    /*
+     * Of a variant with a matrix unit, else NULL. A thread opens it before it works on packed
+     * blocks and closes it when it is done, or its registers would be saved at each switch.
+     * pack_lanes: a panel's queries, or a few with a width of `lanes`; clamp: infinite ones become
+     * the largest. pack_keys and pack_values: a group. Rows are dense; of a group there are
+     * `count`.
+     */
+    void (*open)(bool few);
+    void (*close)(void);
+    void (*pack_lanes)(float *pairs, int width, const uint16_t *const *rows, int64_t head_dim,
+                       bool clamp);
+    void (*pack_keys)(void *group, const uint16_t *const *rows, int count, int64_t head_dim);
+    void (*pack_values)(void *group, const uint16_t *const *rows, int count, int64_t value_dim);
 };
 
 #endif

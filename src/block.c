@@ -45,9 +45,51 @@ static void stage_rows(const struct worker *w, float *dst, const rapt_tensor *t,
     }
 }
 
+const uint16_t *rapt_dense_row(const rapt_tensor *t, const void *data, int64_t at, uint16_t *copy) {
+    const uint16_t *row = (const uint16_t *)data + at;
+    const int64_t step = t->stride[3];
+    if (step == 1 || t->shape[3] == 1)
+        return row;
+    for (int64_t c = 0; c < t->shape[3]; c++)
+        copy[c] = row[c * step];
+    return copy;
+}
+
+/* Groups of rows for a matrix unit. */
+static void pack_rows(const struct worker *w, char *group, int64_t group_bytes,
+                      void pack(void *, const uint16_t *const *, int, int64_t),
+                      const rapt_tensor *t, const void *data, struct rapt_range keys) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const int64_t channels = t->shape[3];
+    int64_t at = 0, last = keys.first;
+    for (int64_t i = keys.first; i < keys.last; i += RAPT_PACKED_KEYS, group += group_bytes) {
+        const uint16_t *rows[RAPT_PACKED_KEYS];
+        const int count = (int)rapt_min(RAPT_PACKED_KEYS, keys.last - i);
+        for (int k = 0; k < count; k++, at += t->stride[2]) {
+            if (i + k >= last)
+                at = rapt_key_row(p, t, w->task->batch, w->task->kv_head, i + k, &last);
+            rows[k] = rapt_dense_row(t, data, at, w->unpacked + k * channels);
+        }
+        pack(group, rows, count, channels);
+    }
+}
+
+static void stage_packed(struct worker *w, struct rapt_range keys) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const struct rapt_kernels *kernels = w->plan->kernels;
+    pack_rows(w, (char *)w->staged_key, rapt_packed_key_bytes(p->head_dim), kernels->pack_keys,
+              &p->key, w->data->key, keys);
+    pack_rows(w, (char *)w->staged_value, rapt_packed_value_bytes(p->value_dim),
+              kernels->pack_values, &p->value, w->data->value, keys);
+}
+
 void rapt_stage(struct worker *w, struct rapt_range keys) {
     const struct rapt_problem *p = &w->plan->problem;
     w->staged_first = keys.first;
+    if (w->plan->packed) {
+        stage_packed(w, keys);
+        return;
+    }
     if (w->plan->stage_key)
         stage_rows(w, w->staged_key, &p->key, w->data->key, rapt_key_factor(p), keys);
     if (w->plan->stage_value)
@@ -169,6 +211,17 @@ struct rapt_block rapt_make_block(const struct worker *w, const struct work_pane
     const struct rapt_problem *p = &plan->problem;
     const int64_t staged = keys.first - w->staged_first;
     struct rapt_block block = rapt_new_block(p, keys);
+    if (plan->packed) {
+        const int64_t group = staged / RAPT_PACKED_KEYS;
+        block.packed = true;
+        block.packed_key = (char *)w->staged_key + group * rapt_packed_key_bytes(p->head_dim);
+        block.packed_value =
+            (char *)w->staged_value + group * rapt_packed_value_bytes(p->value_dim);
+        block.packed_scale = rapt_query_factor(p);
+        if (masks)
+            mask_block(w, panel, keys, &block);
+        return block;
+    }
     block.key_row = plan->stage_key ? p->head_dim : p->key.stride[2];
     block.value_row = plan->stage_value ? p->value_dim : p->value.stride[2];
     block.key = plan->stage_key ? w->staged_key + staged * p->head_dim
@@ -251,6 +304,8 @@ struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
     w->stored_turn = 1 - turn;
     w->stored_first = groups > 0 ? next.first : -1;
     struct rapt_block block = rapt_new_block(p, keys);
+    block.packed = w->plan->packed;
+    block.packed_scale = rapt_query_factor(p);
     block.keys_stored = view_rows(w, &p->key, data->key, w->key_bytes, w->key_step, keys, true, key,
                                   next_key, groups, w->copied_key);
     block.values_stored = view_rows(w, &p->value, data->value, w->value_bytes, w->value_step, keys,

@@ -20,8 +20,15 @@ static void fill_list(void) {
     const struct rapt_variant *variants = rapt_variants(&count);
     for (int i = 0; i < count && i < VARIANTS_MAX; i++) {
         const struct rapt_kernels *k = variants[i].kernels;
-        public_list[i] = (rapt_isa){k->name,  variants[i].needs_text, variants[i].available,
-                                    k->lanes, k->panel_rows,          k->tile_rows};
+        public_list[i] = (rapt_isa){
+            .name = k->name,
+            .needs = variants[i].needs_text,
+            .available = variants[i].available,
+            .by_name = k->pack_keys != NULL,
+            .lanes = k->lanes,
+            .panel_rows = k->panel_rows,
+            .tile_rows = k->tile_rows,
+        };
         public_count++;
     }
 }
@@ -85,5 +92,9 @@ rapt_status rapt_isa_kernels(const char *name, const struct rapt_kernels **kerne
     const rapt_isa *isa;
     const rapt_status status = rapt_isa_choose(name, &isa);
     *kernels = status == RAPT_OK ? rapt_kernels_find(isa->name) : NULL;
+    if (status == RAPT_OK && !*kernels)
+        return rapt_fail(RAPT_ISA_UNAVAILABLE,
+                         "isa: the operating system refuses this process what \"%s\" needs (%s)",
+                         isa->name, isa->needs);
     return status;
 }

@@ -9,7 +9,9 @@
 enum {
     TASKS_PER_THREAD = 4, /* enough for an even load off one counter */
     TASKS_PER_THREAD_LEAST = 3,
-    PANELS_SHARED = 4, /* keep the same share of the peak as more do */
+    PANELS_MOST = 8,         /* of a task: they share a chunk; more would fill the cache */
+    PACKED_PANELS_MOST = 16, /* these are smaller, and packing takes time */
+    PANELS_SHARED = 4,       /* keep the same share of the peak as more do */
     PANEL_BYTES_MAX = 1 << 20,
     CHUNK_BYTES = 1 << 19, /* of keys and values, a quarter of a common L2 cache */
     CHUNK_BLOCKS_MAX = 10,
@@ -31,6 +33,14 @@ int64_t rapt_chunk(int64_t head_dim, int64_t value_dim) {
     const int64_t block = rapt_key_block(head_dim, value_dim);
     const int64_t bytes = block * (head_dim + value_dim) * (int64_t)sizeof(float);
     return block * rapt_min(CHUNK_BLOCKS_MAX, rapt_max(1, CHUNK_BYTES / bytes));
+}
+
+/* The same for packed keys and values, whose blocks are of one size. */
+static int64_t packed_chunk(const struct rapt_problem *p) {
+    const int64_t group =
+        rapt_packed_key_bytes(p->head_dim) + rapt_packed_value_bytes(p->value_dim);
+    const int64_t bytes = RAPT_PACKED_BLOCK / RAPT_PACKED_KEYS * group;
+    return RAPT_PACKED_BLOCK * rapt_min(CHUNK_BLOCKS_MAX, rapt_max(1, CHUNK_BYTES / bytes));
 }
 
 int rapt_threads_for(double flops, int most) {
@@ -55,13 +65,23 @@ bool rapt_is_few(const struct rapt_plan *plan, int64_t b) {
            rapt_watched(p) == 0 && p->top_count == 0 && is_dense(&p->key) && is_dense(&p->value);
 }
 
+int64_t rapt_query_rows(const struct rapt_plan *plan) {
+    const int64_t channels = plan->problem.head_dim;
+    return plan->packed ? rapt_packed_query_rows(channels) : channels;
+}
+
+int64_t rapt_score_floats(const struct rapt_plan *plan) {
+    const int64_t scores = (int64_t)plan->key_block * plan->panel_rows;
+    return plan->packed ? RAPT_PACKED_SCORES * scores : scores;
+}
+
 int64_t rapt_few_floats(const struct rapt_kernels *kernels, int64_t channels) {
     const int64_t line = RAPT_ALIGN / (int64_t)sizeof(float);
     return rapt_divide_up(kernels->few_rows * channels, line) * line;
 }
 
 int64_t rapt_panels(const struct rapt_plan *plan, int64_t b) {
-    return rapt_divide_up(row_count(plan, b), plan->kernels->panel_rows);
+    return rapt_divide_up(row_count(plan, b), plan->panel_rows);
 }
 
 struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64_t panel) {
@@ -71,6 +91,12 @@ struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64
     const int64_t first = panel * each + rapt_min(panel, wider);
     const int64_t last = first + each + (panel < wider);
     return (struct rapt_range){first * lanes, rapt_min(last * lanes, rows)};
+}
+
+int64_t rapt_few_query_floats(const struct rapt_plan *plan) {
+    const int64_t channels = plan->problem.head_dim;
+    return plan->packed ? rapt_packed_query_rows(channels) * plan->kernels->lanes
+                        : rapt_few_floats(plan->kernels, channels);
 }
 
 /* Whether rows of this view would be read badly where they are. */
@@ -97,16 +123,23 @@ static size_t copied(const struct rapt_plan *plan, int64_t channels) {
     return padded(plan->key_block * channels);
 }
 
+/* Floats of so many staged rows. */
+static int64_t staged_floats(const struct rapt_plan *plan, int64_t channels, int64_t rows,
+                             int64_t group_bytes(int64_t)) {
+    return plan->packed ? rows / RAPT_PACKED_KEYS * group_bytes(channels) / (int64_t)sizeof(float)
+                        : rows * channels;
+}
+
 static void lay_out_scratch(struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
     const struct rapt_kernels *kernels = plan->kernels;
     struct rapt_scratch *s = &plan->scratch;
-    const int64_t width = kernels->panel_rows;
+    const int64_t width = plan->panel_rows;
     /* out, max, sum, seen; query, slope, and three int64_t of every lane; the
      * largest weights */
     const int64_t state = rapt_state_floats(p);
     plan->part_floats = padded(state * plan->part_width);
-    s->panel_floats = padded((state + p->head_dim + 7 + 2 * p->top_count) * width);
+    s->panel_floats = padded((state + rapt_query_rows(plan) + 7 + 2 * p->top_count) * width);
     const bool wide_mask = p->mask.dtype != RAPT_NONE && p->mask.dtype != RAPT_F32;
     s->row_floats = rapt_max(p->query.dtype == RAPT_F32 ? 0 : p->head_dim,
                              p->out.dtype == RAPT_F32 ? 0 : p->value_dim);
@@ -121,20 +154,26 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     TAKE(panels, s->panel_floats * (size_t)plan->panels_per_task);
     /* query; out and three numbers of each, twice */
     TAKE(few, plan->has_few
-                  ? padded(rapt_few_floats(kernels, p->head_dim) +
+                  ? padded(rapt_few_query_floats(plan) +
                            2 * rapt_few_floats(kernels, p->value_dim) + 2 * 3 * kernels->lanes)
                   : 0);
     TAKE(copied_key, plan->has_few ? copied(plan, p->head_dim) : 0);
     TAKE(copied_value, plan->has_few && p->page_size ? copied(plan, p->value_dim) : 0);
-    TAKE(scores, padded(plan->key_block * width));
+    TAKE(scores, padded(rapt_score_floats(plan)));
     TAKE(bias, p->mask.dtype == RAPT_NONE ? 0 : padded(plan->key_block * width));
     TAKE(bounds, padded(3 * width));
     TAKE(key_scale, p->key.dtype == RAPT_I8 ? padded(RAPT_GROUPS_MAX * RAPT_GROUP_ROWS) : 0);
     TAKE(value_scale, p->value.dtype == RAPT_I8 ? padded(RAPT_GROUPS_MAX * RAPT_GROUP_ROWS) : 0);
     TAKE(part, plan->joins ? padded(state * width) : 0);
     TAKE(rows, padded(s->row_floats * width));
-    TAKE(staged_key, plan->stage_key ? padded(staged * p->head_dim) : 0);
-    TAKE(staged_value, plan->stage_value ? padded(staged * p->value_dim) : 0);
+    TAKE(staged_key, plan->stage_key
+                         ? padded(staged_floats(plan, p->head_dim, staged, rapt_packed_key_bytes))
+                         : 0);
+    TAKE(staged_value, plan->stage_value ? padded(staged_floats(plan, p->value_dim, staged,
+                                                                rapt_packed_value_bytes))
+                                         : 0);
+    TAKE(unpacked,
+         plan->packed ? padded(RAPT_PACKED_ROWS * rapt_max(p->head_dim, p->value_dim) / 2 + 1) : 0);
 #undef TAKE
     s->floats = used > plan->second.floats ? used : plan->second.floats;
 }
@@ -264,8 +303,11 @@ static double unevenness(const struct rapt_plan *plan, int64_t panels_per_task, 
  */
 static int64_t choose_panels(const struct rapt_plan *plan, int64_t panels, int64_t most,
                              int threads) {
-    const int64_t usual =
-        rapt_max(1, rapt_min(panels / ((int64_t)threads * TASKS_PER_THREAD), most));
+    /* Each task packs its keys and values again. */
+    const int64_t tasks = !plan->packed ? TASKS_PER_THREAD
+                          : threads > 1 ? TASKS_PER_THREAD_LEAST
+                                        : 1;
+    const int64_t usual = rapt_max(1, rapt_min(panels / (threads * tasks), most));
     if (usual == 1 || threads == 1)
         return usual;
     int64_t best = usual;
@@ -283,9 +325,11 @@ static int64_t choose_panels(const struct rapt_plan *plan, int64_t panels, int64
 
 rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     const struct rapt_problem *p = &plan->problem;
-    const int64_t width = plan->kernels->panel_rows;
-    plan->key_block = rapt_key_block(p->head_dim, p->value_dim);
-    plan->chunk = rapt_chunk(p->head_dim, p->value_dim);
+    plan->packed = plan->kernels->pack_keys && p->query.dtype == RAPT_BF16 &&
+                   p->key.dtype == RAPT_BF16 && p->value.dtype == RAPT_BF16;
+    plan->panel_rows = plan->packed ? RAPT_PACKED_ROWS : plan->kernels->panel_rows;
+    plan->key_block = plan->packed ? RAPT_PACKED_BLOCK : rapt_key_block(p->head_dim, p->value_dim);
+    plan->chunk = plan->packed ? packed_chunk(p) : rapt_chunk(p->head_dim, p->value_dim);
     const struct totals all = sum_up(plan);
     if (!all.counted)
         return too_large(p);
@@ -295,7 +339,9 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     const int64_t row_bytes = row_floats * (int64_t)sizeof(float);
     plan->panels_per_task =
         choose_panels(plan, all.panels,
-                      rapt_min(RAPT_PANELS_MAX, PANEL_BYTES_MAX / (row_bytes * width)), threads);
+                      rapt_min(plan->packed ? PACKED_PANELS_MOST : PANELS_MOST,
+                               PANEL_BYTES_MAX / (row_bytes * plan->panel_rows)),
+                      threads);
     /* The weights need the softmax's result, which a split has at the end only, and the largest of
      * them go by the order of all keys. */
     const bool splits = threads > 1 && p->weights.dtype == RAPT_NONE && p->top_count == 0;

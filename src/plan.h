@@ -14,7 +14,7 @@
 #include "kernels.h"
 #include "problem.h"
 
-enum { RAPT_PANELS_MAX = 8 }; /* of a task: they share a chunk; more would fill the cache */
+enum { RAPT_PANELS_MAX = 16 }; /* of a task */
 
 /*
  * Some panels of one sequence and key head, over some chunks of their keys. Tasks can run in any
@@ -48,7 +48,8 @@ struct rapt_scratch {
     size_t rows; /* panel_rows of row_floats: what isn't f32, widened or yet to be narrowed */
     int64_t row_floats;
     size_t staged_key, staged_value;
-    size_t floats; /* all of a thread's */
+    size_t unpacked; /* rows that aren't dense, before they are packed */
+    size_t floats;   /* all of a thread's */
 };
 
 /* The pass that finds what keys receive, after all tasks; nothing if that isn't asked for. */
@@ -66,10 +67,12 @@ struct rapt_plan {
     const struct rapt_kernels *kernels;
     int threads;
 
-    int key_block; /* keys between two rescalings: blocks start at its multiples */
-    int64_t chunk; /* keys after which the softmax starts anew; the panels of a task share them
-                      while they lie in the cache */
-    bool joins;    /* some sequence has keys of more than one chunk */
+    int panel_rows; /* of queries, at most */
+    int key_block;  /* keys between two rescalings: blocks start at its multiples */
+    int64_t chunk;  /* keys after which the softmax starts anew; the panels of a task share them
+                       while they lie in the cache */
+    bool joins;     /* some sequence has keys of more than one chunk */
+    bool packed;    /* keys and values go to a matrix unit: groups of them are staged instead */
     bool stage_key, stage_value; /* rows are copied first: of a chunk if panels share it, or else of
                                     a block */
     bool has_few;
@@ -100,6 +103,15 @@ int rapt_threads_for(double flops, int most);
 bool rapt_is_few(const struct rapt_plan *plan, int64_t b);
 int64_t rapt_panels(const struct rapt_plan *plan, int64_t b);
 struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64_t panel);
+
+/* Rows of [width] floats that a panel's queries take. */
+int64_t rapt_query_rows(const struct rapt_plan *plan);
+
+/* Floats that the queries of few rows take. */
+int64_t rapt_few_query_floats(const struct rapt_plan *plan);
+
+/* Floats of a panel's scores of a block, and what else a kernel needs beside them. */
+int64_t rapt_score_floats(const struct rapt_plan *plan);
 
 /* Floats of few rows of so many channels, up to a cache line's end. */
 int64_t rapt_few_floats(const struct rapt_kernels *kernels, int64_t channels);

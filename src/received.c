@@ -25,7 +25,7 @@ struct receiver {
     int64_t batch, head;
     const float *results; /* of the head's queries */
     float *rows;          /* [width][head_dim], keys before they are transposed */
-    float *queries;       /* [key_block][head_dim] */
+    float *queries;       /* [key_block][head_dim], or packed */
     float *scores, *bias, *bounds;
     int count;
     struct key_panel panel[RAPT_PANELS_MAX];
@@ -38,21 +38,28 @@ static size_t lines(int64_t floats) {
 
 /* Floats of a panel: keys, received, scale, max, seen, and its lanes' queries as two int64_t. */
 static size_t panel_floats(const struct rapt_plan *plan) {
-    return lines((plan->problem.head_dim + 4 + 4) * plan->kernels->panel_rows);
+    return lines((rapt_query_rows(plan) + 4 + 4) * plan->panel_rows);
+}
+
+/* Of a block of queries. */
+static int64_t query_floats(const struct rapt_plan *plan) {
+    const int64_t channels = plan->problem.head_dim, groups = plan->key_block / RAPT_PACKED_KEYS;
+    return plan->packed ? groups * rapt_packed_key_bytes(channels) / (int64_t)sizeof(float)
+                        : plan->key_block * channels;
 }
 
 /* What the panels of a task share. */
 static size_t shared_floats(const struct rapt_plan *plan) {
-    const int64_t width = plan->kernels->panel_rows, channels = plan->problem.head_dim;
-    return lines(width * channels) + lines(plan->key_block * channels) +
-           2 * lines(plan->key_block * width) + lines(4 * width);
+    const int64_t width = plan->panel_rows, channels = plan->problem.head_dim;
+    return lines(width * channels) + lines(query_floats(plan)) + lines(rapt_score_floats(plan)) +
+           lines(plan->key_block * width) + lines(4 * width);
 }
 
 bool rapt_received_sizes(struct rapt_plan *plan, int threads) {
     const struct rapt_problem *p = &plan->problem;
     struct rapt_second *s = &plan->second;
     const int64_t columns = p->received.shape[3], heads = p->batch * p->q_heads;
-    const int64_t panels = rapt_divide_up(columns, plan->kernels->panel_rows);
+    const int64_t panels = rapt_divide_up(columns, plan->panel_rows);
     const int64_t share = heads * panels / ((int64_t)threads * 4);
     s->panels = rapt_max(1, rapt_min(share, RAPT_PANELS_MAX));
     s->tasks_per_head = rapt_divide_up(panels, s->panels);
@@ -67,22 +74,37 @@ int64_t rapt_received_result(const struct rapt_problem *p, int64_t b, int64_t he
     return 2 * (row + rapt_q_first(p, b) + query);
 }
 
+/* Elements from the data of keys to one of a panel's. */
+static int64_t key_row(const struct receiver *r, const struct key_panel *panel, int lane) {
+    int64_t last;
+    return rapt_key_row(&r->plan->problem, &r->plan->problem.key, r->batch,
+                        r->head / r->plan->problem.group, panel->first_key + lane, &last);
+}
+
 /* The keys of a panel in its lanes; the last one stands for those that it could still have. */
 static void read_keys(struct receiver *r, struct key_panel *panel) {
     const struct rapt_problem *p = &r->plan->problem;
-    const int64_t channels = p->head_dim, kv_head = r->head / p->group;
+    const int64_t channels = p->head_dim;
     const float *rows[RAPT_PANEL_ROWS_MAX];
     for (int lane = 0; lane < panel->kernel.width; lane++) {
         rows[lane] = r->rows + rapt_min(lane, panel->keys - 1) * channels;
-        if (lane >= panel->keys)
-            continue;
-        const int64_t key = panel->first_key + lane;
-        int64_t last;
-        const int64_t at = rapt_key_row(p, &p->key, r->batch, kv_head, key, &last);
-        rapt_read_row(r->plan->kernels, r->rows + lane * channels, &p->key, r->data->key, at,
-                      rapt_key_factor(p), channels);
+        if (lane < panel->keys)
+            rapt_read_row(r->plan->kernels, r->rows + lane * channels, &p->key, r->data->key,
+                          key_row(r, panel, lane), rapt_key_factor(p), channels);
     }
     r->plan->kernels->gather(panel->kernel.query, panel->kernel.width, rows, 1, channels);
+}
+
+static void pack_keys(struct receiver *r, struct key_panel *panel) {
+    const struct rapt_problem *p = &r->plan->problem;
+    const uint16_t *rows[RAPT_PANEL_ROWS_MAX];
+    for (int lane = 0; lane < panel->kernel.width; lane++)
+        rows[lane] = lane < panel->keys
+                         ? rapt_dense_row(&p->key, r->data->key, key_row(r, panel, lane),
+                                          (uint16_t *)(void *)r->rows + lane * p->head_dim)
+                         : rows[lane - 1];
+    r->plan->kernels->pack_lanes(panel->kernel.query, panel->kernel.width, rows, p->head_dim,
+                                 false);
 }
 
 /* The scales of int8 keys, in the same way. */
@@ -121,7 +143,7 @@ static void open_panel(struct receiver *r, struct key_panel *panel, int64_t firs
     panel->last = panel->first + width;
     panel->kernel = (struct rapt_panel){.width = width, .head_dim = plan->problem.head_dim};
     panel->kernel.query = (float *)(void *)(panel->last + width);
-    panel->kernel.max = panel->kernel.query + plan->problem.head_dim * width;
+    panel->kernel.max = panel->kernel.query + rapt_query_rows(plan) * width;
     panel->kernel.seen = panel->kernel.max + width;
     panel->received = panel->kernel.seen + width;
     panel->scale = panel->received + width;
@@ -129,10 +151,35 @@ static void open_panel(struct receiver *r, struct key_panel *panel, int64_t firs
         panel->kernel.max[lane] = -FLT_MAX;
         panel->kernel.seen[lane] = panel->received[lane] = 0;
     }
-    read_keys(r, panel);
+    if (plan->packed)
+        pack_keys(r, panel);
+    else
+        read_keys(r, panel);
     if (plan->problem.key.dtype == RAPT_I8)
         read_scales(r, panel);
     find_queries(r, panel);
+}
+
+/* Queries as rows of packed keys; infinite ones are the largest number, as in the first pass. */
+static void pack_queries(const struct receiver *r, int64_t first, int64_t count) {
+    const struct rapt_problem *p = &r->plan->problem;
+    const int64_t channels = p->head_dim;
+    char *group = (char *)r->queries;
+    for (int64_t i = 0; i < count; i += RAPT_PACKED_KEYS) {
+        const uint16_t *rows[RAPT_PACKED_KEYS];
+        const int some = (int)rapt_min(RAPT_PACKED_KEYS, count - i);
+        for (int k = 0; k < some; k++) {
+            uint16_t *copy = (uint16_t *)(void *)r->rows + k * channels;
+            const uint16_t *row =
+                rapt_dense_row(&p->query, r->data->query,
+                               rapt_row_offset(&p->query, r->batch, r->head, first + i + k), copy);
+            for (int64_t c = 0; c < channels; c++)
+                copy[c] = row[c] - ((row[c] & 0x7fff) == 0x7f80);
+            rows[k] = copy;
+        }
+        r->plan->kernels->pack_keys(group, rows, some, channels);
+        group += rapt_packed_key_bytes(channels);
+    }
 }
 
 /* The queries of a block as the first pass has them. */
@@ -140,6 +187,10 @@ static void read_queries(const struct receiver *r, struct rapt_range block) {
     const struct rapt_problem *p = &r->plan->problem;
     const int64_t channels = p->head_dim, first = rapt_q_first(p, r->batch);
     const int64_t count = block.last - block.first;
+    if (r->plan->packed) {
+        pack_queries(r, first + block.first, count);
+        return;
+    }
     for (int64_t i = 0; i < count; i++)
         rapt_read_row(r->plan->kernels, r->queries + i * channels, &p->query, r->data->query,
                       rapt_row_offset(&p->query, r->batch, r->head, first + block.first + i), 1,
@@ -188,6 +239,11 @@ static void receive(const struct receiver *r, struct key_panel *panel, struct ra
     struct rapt_block block = rapt_new_block(p, queries);
     block.key = r->queries;
     block.key_row = p->head_dim;
+    if (r->plan->packed) {
+        block.packed = true;
+        block.packed_key = r->queries;
+        block.packed_scale = rapt_query_factor(p);
+    }
     if (p->key.dtype == RAPT_I8)
         block.key_scale = panel->scale;
     if (queries.first < panel->whole.first || queries.last > panel->whole.last) {
@@ -226,14 +282,14 @@ static void write_received(const struct receiver *r, int64_t first, int64_t last
 static struct receiver make_receiver(const struct rapt_plan *plan, const rapt_attention_data *data,
                                      int64_t task, float *scratch, const float *results) {
     const struct rapt_problem *p = &plan->problem;
-    const int64_t width = plan->kernels->panel_rows, head = task / plan->second.tasks_per_head;
+    const int64_t width = plan->panel_rows, head = task / plan->second.tasks_per_head;
     struct receiver r = {
         .plan = plan, .data = data, .batch = head / p->q_heads, .head = head % p->q_heads};
     r.results = results + rapt_received_result(p, r.batch, r.head, 0);
     r.rows = scratch;
     r.queries = r.rows + lines(width * p->head_dim);
-    r.scores = r.queries + lines(plan->key_block * p->head_dim);
-    r.bias = r.scores + lines(plan->key_block * width);
+    r.scores = r.queries + lines(query_floats(plan));
+    r.bias = r.scores + lines(rapt_score_floats(plan));
     r.bounds = r.bias + lines(plan->key_block * width);
     return r;
 }
@@ -242,7 +298,7 @@ void rapt_received_run(const struct rapt_plan *plan, const rapt_attention_data *
                        float *scratch, const float *results) {
     const struct rapt_problem *p = &plan->problem;
     struct receiver r = make_receiver(plan, data, task, scratch, results);
-    const int64_t width = plan->kernels->panel_rows, each = plan->second.panels * width;
+    const int64_t width = plan->panel_rows, each = plan->second.panels * width;
     const int64_t first = task % plan->second.tasks_per_head * each;
     const int64_t last = rapt_min(first + each, p->received.shape[3]);
     const int64_t keys = rapt_min(last, rapt_kv_len(p, r.batch));
@@ -254,6 +310,8 @@ void rapt_received_run(const struct rapt_plan *plan, const rapt_attention_data *
         all = rapt_join(all, panel->queries);
     }
     const int64_t step = plan->key_block;
+    if (plan->packed)
+        plan->kernels->open(false);
     for (int64_t i = all.first / step * step; i < all.last; i += step) {
         const struct rapt_range block = {i, rapt_min(i + step, rapt_q_len(p, r.batch))};
         read_queries(&r, block);
@@ -261,5 +319,7 @@ void rapt_received_run(const struct rapt_plan *plan, const rapt_attention_data *
             if (block.first < r.panel[k].queries.last && block.last > r.panel[k].queries.first)
                 receive(&r, &r.panel[k], block);
     }
+    if (plan->packed)
+        plan->kernels->close();
     write_received(&r, first, last);
 }

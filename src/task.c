@@ -31,8 +31,8 @@ static void find_keys(const struct worker *w, struct work_panel *panel) {
     panel->keys = any;
     if (any.first >= any.last)
         panel->keys.first = any.last;
-    else
-        panel->keys.first -= any.first % RAPT_SUMMED_KEYS; /* masked, but for the order of sums */
+    else /* masked, but for the order of sums */
+        panel->keys.first -= any.first % (w->plan->packed ? RAPT_PACKED_KEYS : RAPT_SUMMED_KEYS);
 }
 
 static void find_slopes(const struct worker *w, struct work_panel *panel) {
@@ -97,7 +97,7 @@ static void place_panel(struct worker *w, int index, float *scratch) {
         .value_dim = p->value_dim,
         .query = panel->slope + width,
     };
-    float *state = panel->kernel.query + p->head_dim * width;
+    float *state = panel->kernel.query + rapt_query_rows(plan) * width;
     place_state(p, &panel->kernel, state);
     place_top(p, &panel->kernel, state + rapt_state_floats(p) * width);
     panel->total = panel->kernel;
@@ -127,17 +127,35 @@ static void read_few(struct worker *w, const struct work_panel *panel) {
     }
 }
 
+/* Lanes beyond the last row repeat it. */
+static void pack_queries(struct worker *w, const struct work_panel *panel) {
+    const rapt_tensor *query = &w->plan->problem.query;
+    const int width = w->is_few ? w->plan->kernels->lanes : panel->kernel.width;
+    const uint16_t *rows[RAPT_PANEL_ROWS_MAX];
+    int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    rapt_lane_offsets(w, panel, query, panel->lanes, offsets);
+    for (int lane = 0; lane < width; lane++)
+        rows[lane] = lane < panel->lanes
+                         ? rapt_dense_row(query, w->data->query, offsets[lane],
+                                          w->unpacked + lane * w->plan->problem.head_dim)
+                         : rows[lane - 1];
+    w->plan->kernels->pack_lanes(w->is_few ? w->few.query : panel->kernel.query, width, rows,
+                                 w->plan->problem.head_dim, true);
+}
+
 static void read_queries(struct worker *w, struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
     const struct rapt_kernels *kernels = w->plan->kernels;
     const int64_t channels = p->head_dim;
-    if (!w->is_few) {
+    if (w->plan->packed) {
+        pack_queries(w, panel);
+    } else if (w->is_few) {
+        read_few(w, panel);
+        kernels->scale(w->few.query, rapt_query_factor(p), channels * kernels->few_rows);
+    } else {
         rapt_gather_rows(w, panel, &p->query, w->data->query, 0, channels, panel->kernel.query);
         kernels->scale(panel->kernel.query, rapt_query_factor(p), channels * panel->kernel.width);
-        return;
     }
-    read_few(w, panel);
-    kernels->scale(w->few.query, rapt_query_factor(p), channels * kernels->few_rows);
 }
 
 /* Lets the state of a few rows be what lies at `at`. Returns its end. */
@@ -167,7 +185,7 @@ static void place_few(struct worker *w, float *scratch) {
         .query = scratch,
     };
     w->few_part = w->few;
-    scratch += rapt_few_floats(kernels, p->head_dim);
+    scratch += rapt_few_query_floats(w->plan);
     scratch = place_few_state(kernels, &w->few, scratch);
     place_few_state(kernels, &w->few_part, scratch);
     clear_few(kernels, &w->few);
@@ -179,7 +197,7 @@ static void make_worker(struct worker *w, const struct rapt_plan *plan,
                         const rapt_attention_data *data, const struct rapt_task *task,
                         float *scratch) {
     const struct rapt_scratch *s = &plan->scratch;
-    const int width = plan->kernels->panel_rows;
+    const int width = plan->panel_rows;
     w->plan = plan;
     w->data = data;
     w->task = task;
@@ -194,6 +212,7 @@ static void make_worker(struct worker *w, const struct rapt_plan *plan,
     w->rows = scratch + s->rows;
     w->staged_key = scratch + s->staged_key;
     w->staged_value = scratch + s->staged_value;
+    w->unpacked = (uint16_t *)(void *)(scratch + s->unpacked);
     w->staged_first = 0;
     w->is_few = rapt_is_few(plan, task->batch);
     w->stored_turn = 0;
@@ -410,28 +429,35 @@ static void run_parts(struct worker *w, float *parts) {
     }
 }
 
+static void run_whole(struct worker *w, float *results) {
+    for (int64_t chunk = w->task->chunks.first; chunk < w->task->chunks.last; chunk++)
+        run_chunk(w, chunk, results);
+    if (w->is_few)
+        end_few(w, &w->panel[0].total);
+    for (int i = 0; i < w->task->panels; i++) {
+        struct work_panel *panel = &w->panel[i];
+        if (panel->done)
+            continue;
+        if (!panel->begun && !w->is_few)
+            attend_chunk(w, panel, (struct rapt_range){0, 0});
+        rapt_write_panel(w, panel, results);
+    }
+    if (w->plan->problem.weights.dtype != RAPT_NONE)
+        write_weights(w);
+}
+
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
                    const struct rapt_task *task, float *scratch, float *parts, float *results) {
     struct worker w;
     make_worker(&w, plan, data, task, scratch);
-    if (task->split >= 0) {
+    if (plan->packed)
+        plan->kernels->open(w.is_few);
+    if (task->split >= 0)
         run_parts(&w, parts);
-        return;
-    }
-    for (int64_t chunk = task->chunks.first; chunk < task->chunks.last; chunk++)
-        run_chunk(&w, chunk, results);
-    if (w.is_few)
-        end_few(&w, &w.panel[0].total);
-    for (int i = 0; i < task->panels; i++) {
-        struct work_panel *panel = &w.panel[i];
-        if (panel->done)
-            continue;
-        if (!panel->begun && !w.is_few)
-            attend_chunk(&w, panel, (struct rapt_range){0, 0});
-        rapt_write_panel(&w, panel, results);
-    }
-    if (plan->problem.weights.dtype != RAPT_NONE)
-        write_weights(&w);
+    else
+        run_whole(&w, results);
+    if (plan->packed)
+        plan->kernels->close();
 }
 
 void rapt_task_join(const struct rapt_plan *plan, const rapt_attention_data *data,

@@ -37,6 +37,7 @@ struct worker {
     float *part;                    /* the state of a chunk that isn't a panel's first */
     float *rows;                    /* [width][scratch.row_floats] */
     float *staged_key, *staged_value;
+    uint16_t *unpacked;
     struct rapt_range keys; /* that any panel of the task attends */
     int64_t staged_first;   /* the key that the staged rows begin with */
     bool is_few;            /* then there is one panel, and `few` does its work */
@@ -86,6 +87,10 @@ void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, c
 void rapt_fetch_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
                      const void *data, int64_t first, int64_t last);
 
+/* Packed rows begin with groups of RAPT_PACKED_KEYS. The address of a row's elements of bf16, from
+ * `at` on, if they are dense, or of their copy. */
+const uint16_t *rapt_dense_row(const rapt_tensor *t, const void *data, int64_t at, uint16_t *copy);
+
 /* What int8 keys are multiplied by, whose scales their scores are; queries have the inverse. */
 float rapt_key_factor(const struct rapt_problem *p);
 
@@ -101,7 +106,7 @@ void rapt_write_panel(const struct worker *w, const struct work_panel *panel, fl
 void rapt_look_ahead(const struct worker *w, const struct work_panel *panel, struct rapt_range keys,
                      struct rapt_block *block);
 
-/* Copies rows of keys and values to dense ones of f32, where the plan wants that. */
+/* Copies rows of keys and values to dense ones of f32, or packs them, where the plan wants that. */
 void rapt_stage(struct worker *w, struct rapt_range keys);
 
 /* The kernel's view of some keys of one block, staged if need be, and of what masks them. */

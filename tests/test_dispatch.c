@@ -4,7 +4,7 @@
 #include "dispatch.h"
 #include "helpers.h"
 
-static const char *const known_names[] = {"avx512", "avx2", "neon", "scalar"};
+static const char *const known_names[] = {"avx512", "avx2", "neon", "scalar", "amx"};
 enum { KNOWN = sizeof known_names / sizeof *known_names };
 
 static void forget_environment(void) {
@@ -138,6 +138,16 @@ Test(dispatch, the_best_is_taken_unless_told) {
     setenv("RAPT_ISA", "", 1);
     expect_ok(rapt_isa_choose(NULL, &isa));
     cr_expect_eq(isa, best());
+}
+
+/* For they have bits of their own. */
+Test(dispatch, what_is_taken_by_name_is_never_the_best) {
+    const rapt_isa *list;
+    const size_t count = rapt_isa_list(&list);
+    for (size_t i = 0; i < count; i++) {
+        cr_expect_eq(list[i].by_name, strcmp(list[i].name, "amx") == 0, "%s", list[i].name);
+        cr_expect(!list[i].by_name || (best() != &list[i] && !best()->by_name));
+    }
 }
 
 Test(dispatch, the_environment_chooses) {

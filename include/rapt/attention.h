@@ -11,7 +11,9 @@
  * Same bits: a query's row of the outputs depends on its own query, keys, values and masks alone.
  * The thread count, the other rows, the batch, the layout in memory, pages, the instruction set
  * (among those with a fused multiply-add), and how a sequence is cut into calls (one prefill, some
- * chunks, or token by token against a cache) never change a bit of it.
+ * chunks, or token by token against a cache) never change a bit of it. The instruction set "amx" of
+ * rapt/isa.h, which has to be asked for, has bits of its own where query, key and value are of
+ * bf16.
  */
 #ifndef RAPT_ATTENTION_H
 #define RAPT_ATTENTION_H

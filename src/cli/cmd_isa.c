@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* All variants that a build can have; this one may lack some. */
-static const char *const all_names[] = {"avx512", "avx2", "neon", "scalar"};
+static const char *const all_names[] = {"avx512", "avx2", "neon", "scalar", "amx"};
 
 static const rapt_isa *find(const rapt_isa *list, size_t count, const char *name) {
     for (size_t i = 0; i < count; i++)
@@ -72,7 +72,10 @@ int cmd_isa(int argc, char **argv) {
                  "for, which of them this machine has, and which one is chosen.",
         .notes =
             "Panel: queries that are worked on side by side, at most. Tile: keys x queries of a\n"
-            "register tile. The environment variable RAPT_ISA chooses a variant.\n",
+            "register tile. The environment variable RAPT_ISA chooses a variant. amx is taken "
+            "only\n"
+            "where it is asked for: it is avx512, and faster than that in attention of bf16\n"
+            "queries, keys and values, where its results have bits of their own.\n",
         .examples = "rapt isa\nRAPT_ISA=scalar rapt isa\n",
     };
     const int code = args_parse(&command, argc, argv);

@@ -19,14 +19,25 @@
 
 enum kcheck_level { KCHECK_QUICK, KCHECK_FULL };
 
+/* Same cases, same hash. */
+struct kcheck_hashes {
+    uint64_t all, quick; /* of the quick cases, which each level has */
+};
+
 struct kcheck_report {
     size_t cases, failures;
-    double error;        /* largest of out, where numbers are normal and scale is the default */
-    double bound_share;  /* largest error of anything, as a fraction of its bound */
-    char worst[224];     /* the case it is from */
-    uint64_t hash;       /* of the bits of all outputs, to compare variants with: same cases, */
-    uint64_t quick_hash; /* same hash; this one is of the quick cases, which each level has */
+    double error;       /* largest of out, where numbers are normal and scale is the default */
+    double bound_share; /* largest error of anything, as a fraction of its bound */
+    char worst[224];    /* the case it is from */
+    /* Of the bits of all outputs, to compare variants with: of cases whose query, key and value
+     * aren't all of bf16, and of those whose are, where some variants have bits of their own. */
+    struct kcheck_hashes others, bf16;
 };
+
+/* Whether two reports of the same cases have the same bits, as far as they ought to. isa's may be
+ * of a variant that has its own. */
+bool kcheck_agrees(const char *isa, const struct kcheck_report *report,
+                   const struct kcheck_report *with, enum kcheck_level level);
 
 /* Told before each case. A crash later on is that case's. */
 typedef void (*kcheck_progress)(void *context, const char *name, size_t done, size_t total);

@@ -24,6 +24,13 @@ void trial_fail(struct trial *k, const char *format, ...) {
     va_end(args);
 }
 
+void trial_hash(struct trial *k, uint32_t bits) {
+    const uint64_t prime = 0x100000001b3u; /* FNV-1a */
+    k->hashes->all = (k->hashes->all ^ bits) * prime;
+    if (k->c->quick)
+        k->hashes->quick = (k->hashes->quick ^ bits) * prime;
+}
+
 struct trial_row trial_row_of(const struct attention_case *c, size_t row) {
     int64_t left = (int64_t)row;
     int b = 0;

@@ -12,6 +12,8 @@ struct trial {
     uint64_t seed;
     const struct attention_case *c;
     struct kcheck_report *report;
+    bool own_bits; /* the variant has, and query, key and value are of bf16 */
+    struct kcheck_hashes *hashes;
     bool failed;             /* and has said so */
     struct tensors *tensors; /* of a run of all, which a second one has to write anew; or NULL */
 };
@@ -26,6 +28,9 @@ struct mode {
 
 /* The first failure of a case is counted and printed. */
 __attribute__((format(printf, 2, 3))) void trial_fail(struct trial *k, const char *format, ...);
+
+/* Adds the bits of a number to the case's hashes. */
+void trial_hash(struct trial *k, uint32_t bits);
 
 /* Whose row of the outputs it is. */
 struct trial_row {

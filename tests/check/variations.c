@@ -64,7 +64,11 @@ static void check_copy(struct trial *k, const struct tensors *t, const struct ou
     struct tensors copy;
     struct outputs other = {0};
     c.layout = c.layout == LAYOUT_BHSD ? LAYOUT_BSHD : LAYOUT_BHSD;
-    if (one_type)
+    if (k->own_bits && c.storage != STORAGE_BF16)
+        return; /* there is no storage that says it for other layouts */
+    if (k->own_bits)
+        ;
+    else if (one_type)
         c.storage = STORAGE_F32;
     else if (rounding || c.seed >> 8 & 1)
         c.storage = as_f32(c.storage);

@@ -172,16 +172,6 @@ static void compare_received(struct trial *k, const rapt_attention_args *args,
     }
 }
 
-/* All instruction sets give the same bits. */
-static void add_to_hashes(struct trial *k, const float *received, size_t count) {
-    for (size_t n = 0; n < count; n++) {
-        const uint32_t bits = storage_bits(RAPT_F32, received + n);
-        k->report->hash = (k->report->hash ^ bits) * 0x100000001b3u;
-        if (k->c->quick)
-            k->report->quick_hash = (k->report->quick_hash ^ bits) * 0x100000001b3u;
-    }
-}
-
 void watched_received(struct trial *k, const rapt_attention_args *args,
                       const struct oracle_result *oracle) {
     static const struct mode once = {"received", 1, false, 0};
@@ -199,7 +189,8 @@ void watched_received(struct trial *k, const rapt_attention_args *args,
     memset(received, CANARY_BYTE, 2 * count * sizeof *received);
     if (trial_run(k, a, &once)) {
         compare_received(k, &a, oracle, received);
-        add_to_hashes(k, received, count);
+        for (size_t n = 0; n < count; n++)
+            trial_hash(k, storage_bits(RAPT_F32, received + n));
     }
     a.received.data = again;
     for (size_t i = 0; i < sizeof others / sizeof *others && !k->failed; i++)
