@@ -123,6 +123,7 @@ static const struct bench_case cases[] = {
     D128("-alibi", RAPT_F32, .shape.alibi = true),
     D128("-softcap", RAPT_F32, .shape.softcap = 50),
     D128("-bf16", RAPT_BF16, .use = BENCH_ASKED),
+    D128("-qkv-bf16", RAPT_BF16, .use = BENCH_ASKED, .shape.qkv = true),
     D128("-f16", RAPT_F16, .use = BENCH_ASKED),
     DIM(160, 128),
     DIM(256, 128),

@@ -24,9 +24,10 @@ static bool write_run(FILE *file, const struct bench_result *r) {
             bench_type_name(s->kv_type));
     fprintf(file,
             "%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%d,%" PRId64
-            ",%g,%d,%d,%d,%d,%d,",
+            ",%g,%d,%d,%d,%d,%d,%d,",
             s->batch, s->q_heads, s->kv_heads, s->q_len, s->kv_len, s->head_dim, s->causal,
-            s->window, (double)s->softcap, s->sinks, s->alibi, s->mask, s->bshd, r->correct);
+            s->window, (double)s->softcap, s->sinks, s->alibi, s->mask, s->bshd, s->qkv,
+            r->correct);
     if (r->correct)
         fprintf(file, "%.9g,%.9g,%.6g,%.9g,%s,%.9g,%.6g,%.6g,%d,%.3g,", 1e3 * r->time.median,
                 1e3 * r->time.min, r->time.spread, r->rate, r->of->memory ? "GB/s" : "GFLOP/s",
@@ -39,13 +40,13 @@ static bool write_run(FILE *file, const struct bench_result *r) {
 }
 
 bool bench_csv_write(FILE *file, const struct bench_result *results, size_t count) {
-    bool written =
-        fputs("case,isa,threads,threads_used,dtype,batch,q_heads,kv_heads,q_len,kv_len,"
-              "head_dim,causal,window,softcap,sinks,alibi,mask,bshd,correct,ms,min_ms,spread,rate,"
-              "unit,limit,limit_spread,share,repetitions,max_error,workspace_bytes,"
-              "flop_per_byte,gflops,roof_peak,roof_bandwidth,roof_gflops,roof_share,"
-              "bound\r\n",
-              file) >= 0;
+    bool written = fputs("case,isa,threads,threads_used,dtype,batch,q_heads,kv_heads,q_len,kv_len,"
+                         "head_dim,causal,window,softcap,sinks,alibi,mask,bshd,qkv,correct,ms,min_"
+                         "ms,spread,rate,"
+                         "unit,limit,limit_spread,share,repetitions,max_error,workspace_bytes,"
+                         "flop_per_byte,gflops,roof_peak,roof_bandwidth,roof_gflops,roof_share,"
+                         "bound\r\n",
+                         file) >= 0;
     for (size_t i = 0; written && i < count; i++)
         written = write_run(file, &results[i]);
     return written;

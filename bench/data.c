@@ -78,17 +78,12 @@ static void *create_array(double bytes, size_t alignment) {
 }
 
 /*
- * Fills the cache with normal numbers of bf16, the upper half of which, if two are taken as one
+ * Fills memory with normal numbers of bf16, the upper half of which, if two are taken as one
  * f32, is such a number again; as int8 they are bytes about 64 and any. They repeat after a prime
- * number of elements, so no two rows that a case reads are the same. Huge pages spare what reads
- * the cache from end to end, the probe as well as attention, most misses of the TLB.
+ * number of elements, so no two rows that a case reads are the same.
  */
-static void fill_cache(char *cache, size_t size) {
+static void fill(char *cache, size_t size, uint64_t state) {
     enum { PERIOD = 4194301 };
-#ifdef MADV_HUGEPAGE
-    madvise(cache, size, MADV_HUGEPAGE);
-#endif
-    uint64_t state = 1;
     size_t filled = 0;
     for (; filled < size && filled < PERIOD * sizeof(uint16_t); filled += sizeof(uint16_t)) {
         const float number = next_normal(&state);
@@ -119,13 +114,17 @@ bool bench_data_create(struct bench_data *data, const struct bench_case *cases, 
         return false;
     }
     uint64_t state = 2;
-    for (size_t i = 0; i < (size_t)most.query; i++)
-        data->query[i] = next_normal(&state);
+    fill((char *)data->query, (size_t)most.query * sizeof *data->query, 3);
     for (size_t i = 0; i < (size_t)most.mask; i++)
         data->mask[i] = next_normal(&state);
     for (size_t i = 0; i < (size_t)most.scale; i++)
         data->scale[i] = ldexpf((float)(1 + bench_random(&state) % 64), -12);
-    fill_cache(data->cache, (size_t)most.cache);
+        /* Huge pages spare what reads the cache from end to end, the probe as well as attention,
+         * most misses of the TLB. */
+#ifdef MADV_HUGEPAGE
+    madvise(data->cache, (size_t)most.cache, MADV_HUGEPAGE);
+#endif
+    fill(data->cache, (size_t)most.cache, 1);
     return true;
 }
 

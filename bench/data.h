@@ -12,11 +12,12 @@
 
 /* Large enough for each of the cases, 64-byte aligned. */
 struct bench_data {
-    float *query, *out, *scale; /* scale: of int8 elements */
-    float *mask;                /* additive */
-    char *cache;                /* keys and values: bits that are random numbers in every type */
-    size_t out_size;            /* bytes */
-    size_t cache_size;          /* bytes */
+    float *query;       /* bits that are random numbers also as f16 and bf16 */
+    float *out, *scale; /* scale: of int8 elements */
+    float *mask;        /* additive */
+    char *cache;        /* keys and values: bits that are random numbers in every type */
+    size_t out_size;    /* bytes */
+    size_t cache_size;  /* bytes */
 };
 
 /*

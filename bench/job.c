@@ -127,10 +127,11 @@ static void set_tensors(struct bench_job *job, const struct bench_data *data) {
     rapt_attention_args *a = &job->args;
     const int64_t packed = a->cu_q ? a->cu_q[s->batch] : 0;
     const int64_t keys = a->cu_k ? a->cu_k[s->batch] : 0;
-    a->query = dense_view(s, data->query, RAPT_F32, s->q_heads, s->q_len, s->head_dim);
+    const rapt_dtype query = s->qkv ? s->kv_type : RAPT_F32;
+    a->query = dense_view(s, data->query, query, s->q_heads, s->q_len, s->head_dim);
     a->out = dense_view(s, data->out, RAPT_F32, s->q_heads, s->q_len, s->head_dim);
     if (packed) {
-        a->query = rapt_tensor_bhsd(data->query, RAPT_F32, 1, s->q_heads, packed, s->head_dim);
+        a->query = rapt_tensor_bhsd(data->query, query, 1, s->q_heads, packed, s->head_dim);
         a->out = rapt_tensor_bhsd(data->out, RAPT_F32, 1, s->q_heads, packed, s->head_dim);
     }
     if (s->mask)

@@ -13,6 +13,7 @@ static const char notes[] =
     "  mask                              an additive one, the same for all heads\n"
     "  bshd                              the heads of a position lie together in memory\n"
     "  bf16, f16, int8                   the type of keys and values\n"
+    "  qkv                               queries are of that type, too (bf16 or f16)\n"
     "  top                               also entropy, maximum and the 8 largest weights\n"
     "  received                          also the sum of what each key is given\n"
     "  cold, warm                        GB/s rather than GFLOP/s: of keys that come from memory\n"
@@ -32,7 +33,7 @@ static const char notes[] =
     "  decode-4k-paged-bf16              keys in pages of 16\n"
     "  growth-1k, -2k, -4k, ... -64k     192 queries of 4 heads and ever more keys: the time\n"
     "                                    for each score, and the scratch\n"
-    "  plain-d128, -causal, -mask, -alibi, -softcap, -bf16, -f16; plain-d160, -d256\n"
+    "  plain-d128, -causal, -mask, -alibi, -softcap, -bf16, -qkv-bf16, -f16; plain-d160, -d256\n"
     "  plain-d32, -d40; plain-d64, -d72, -d80, -d96, -d112\n"
     "  plain-h32, -bshd; plain-16k, -window\n"
     "                                    (suite features) what each costs beside the first\n"
@@ -86,7 +87,8 @@ static const struct args_option options[] = {
      .kind = ARGS_STRING,
      .to = &given.isa,
      .metavar = "all|NAME",
-     .help = "Instruction sets (default all that the machine has; scaling and roofline: the best)"},
+     .help = "Instruction sets (default all that the machine has but amx; scaling and roofline: "
+             "the best)"},
     {.name = "case",
      .kind = ARGS_STRING,
      .to = &given.cases,

@@ -71,6 +71,8 @@ static bool parse_flag(const char **text, struct bench_case *c) {
         s->mask = true;
     else if (skip(text, "bshd"))
         s->bshd = true;
+    else if (skip(text, "qkv"))
+        s->qkv = true;
     else if (s->watch == BENCH_NOTHING && skip(text, "top"))
         s->watch = BENCH_TOP;
     else if (s->watch == BENCH_NOTHING && skip(text, "received"))
@@ -99,10 +101,14 @@ static bool parse_shape(const char *text, struct bench_case *c, char *expected, 
         if (*at++ != ',' || !parse_flag(&at, c)) {
             snprintf(expected, size,
                      "%s, flags of causal, window=N, softcap=X, sinks, alibi, mask, bshd, bf16, "
-                     "f16, int8, cold, warm, and top or received",
+                     "f16, int8, qkv, cold, warm, and top or received",
                      form);
             return false;
         }
+    if (s->qkv && s->kv_type != RAPT_BF16 && s->kv_type != RAPT_F16) {
+        snprintf(expected, size, "%s with bf16 or f16 beside qkv", form);
+        return false;
+    }
     if (s->q_heads % s->kv_heads) {
         snprintf(expected, size, "%s with Hq a multiple of Hkv", form);
         return false;

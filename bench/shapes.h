@@ -41,6 +41,7 @@ struct bench_shape {
     bool bshd; /* the heads of a position lie together in memory; for dense shapes */
     enum bench_watch watch;
     rapt_dtype kv_type; /* of keys and values; all else is f32 */
+    bool qkv;           /* but queries, which are of it, too; f16 or bf16 */
     enum bench_form form;
     const struct bench_length *lengths; /* [batch], where q_len and kv_len are only the largest, and
                                            causal aligns the last query with the last key */

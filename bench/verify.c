@@ -23,17 +23,19 @@ struct sample {
     rapt_attention_args args;
     int64_t position;
     float *key, *value;       /* [longest][head_dim] */
+    float *query;             /* [head_dim] */
     double *expected, *bound; /* [head_dim] */
 };
 
 static bool sample_create(struct sample *s, const struct bench_shape *shape) {
     const size_t dim = (size_t)shape->head_dim, tensor = (size_t)shape->kv_len * dim;
     *s = (struct sample){.args = rapt_attention_defaults()};
-    s->key = malloc(2 * tensor * sizeof *s->key);
+    s->key = malloc((2 * tensor + dim) * sizeof *s->key);
     s->expected = malloc(2 * dim * sizeof *s->expected);
     if (!s->key || !s->expected)
         return false;
     s->value = s->key + tensor;
+    s->query = s->value + tensor;
     s->bound = s->expected + dim;
     s->args.causal = shape->causal;
     s->args.window_left = shape->window ? shape->window - 1 : -1;
@@ -47,6 +49,13 @@ static void sample_destroy(struct sample *s) {
     free(s->expected);
 }
 
+/* The elements of a row that begins there, in f32. */
+static void read_elements(const rapt_tensor *t, int64_t at, float *row) {
+    const int64_t size = rapt_dtype_size(t->dtype);
+    for (int64_t c = 0; c < t->shape[3]; c++)
+        row[c] = storage_read(t->dtype, (const char *)t->data + (at + c) * size);
+}
+
 /* A row of keys or values in f32. */
 static void read_row(const struct bench_job *job, const rapt_tensor *t, const rapt_tensor *scale,
                      int64_t b, int64_t h, int64_t j, float *row) {
@@ -57,9 +66,7 @@ static void read_row(const struct bench_job *job, const rapt_tensor *t, const ra
             row[c] = (float)((const int8_t *)t->data)[at + c] * factor;
         return;
     }
-    const int64_t size = rapt_dtype_size(t->dtype);
-    for (int64_t c = 0; c < t->shape[3]; c++)
-        row[c] = storage_read(t->dtype, (const char *)t->data + (at + c) * size);
+    read_elements(t, at, row);
 }
 
 /* Makes the sample that of query i. */
@@ -73,9 +80,9 @@ static void sample_take(struct sample *s, const struct bench_job *job, int64_t b
         read_row(job, &a->key, &a->key_scale, b, kv_head, j, s->key + j * dim);
         read_row(job, &a->value, &a->value_scale, b, kv_head, j, s->value + j * dim);
     }
-    const float *query = (const float *)a->query.data + bench_job_query(job, &a->query, b, h, i);
+    read_elements(&a->query, bench_job_query(job, &a->query, b, h, i), s->query);
     s->position = bench_shape_offset(shape, b) + i;
-    s->args.query = rapt_tensor_bhsd(query, RAPT_F32, 1, 1, 1, dim);
+    s->args.query = rapt_tensor_bhsd(s->query, RAPT_F32, 1, 1, 1, dim);
     s->args.key = rapt_tensor_bhsd(s->key, RAPT_F32, 1, 1, keys, dim);
     s->args.value = rapt_tensor_bhsd(s->value, RAPT_F32, 1, 1, keys, dim);
     s->args.out = rapt_tensor_bhsd(NULL, RAPT_F32, 1, 1, 1, dim);

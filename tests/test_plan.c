@@ -62,7 +62,9 @@ Test(plan, panels_partition_huge_numbers_of_rows) {
     uint64_t seed = 1;
     for (int i = 0; i < VARIANTS * 4 * 5; i++) {
         const struct rapt_problem p = new_shape(1, 1, groups[i % 5], lengths[i / 5 % 4], 10, 1, 1);
-        const struct rapt_plan plan = {.problem = p, .kernels = &variants[i / 20]};
+        const struct rapt_kernels *kernels = &variants[i / 20];
+        const struct rapt_plan plan = {
+            .problem = p, .kernels = kernels, .panel_rows = kernels->panel_rows};
         const int64_t panels = rapt_panels(&plan, 0);
         expect_panel(&plan, 0, 0, 0);
         cr_assert_eq(rapt_panel_rows(&plan, 0, panels - 1).last,

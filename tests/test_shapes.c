@@ -114,7 +114,9 @@ Test(shapes, flags_are_read) {
     cr_expect(warm.memory && warm.warm);
     const struct bench_shape half = parse("1,2,1,3,5,4,mask,f16,bshd").shape;
     cr_expect(half.kv_type == RAPT_F16 && half.mask && half.bshd && !half.causal);
-    cr_expect(!s->mask && !s->bshd);
+    cr_expect(!s->mask && !s->bshd && !s->qkv && !half.qkv);
+    const struct bench_shape all = parse("1,2,1,3,5,4,bf16,qkv").shape;
+    cr_expect(all.kv_type == RAPT_BF16 && all.qkv);
 }
 
 Test(shapes, models_have_their_heads) {
@@ -297,7 +299,7 @@ Test(shapes, features_stand_beside_the_plain_case) {
         cr_expect(!s->window || s->kv_len == 4 * s->window, "%s", list[i].name);
         features++;
     }
-    cr_expect_eq(features, 15);
+    cr_expect_eq(features, 16);
 }
 
 Test(shapes, ragged_shapes_count_each_sequence) {
@@ -350,6 +352,8 @@ Test(shapes, shapes_that_are_none) {
                                  "1,1,1,1,1,x",
                                  "1,1,1,1,1,1.5",
                                  "1,1,1,1,1,0x10",
+                                 "1,1,1,1,1,1,qkv",
+                                 "1,1,1,1,1,1,int8,qkv",
                                  "1,,1,1,1,1",
                                  "1,3,2,1,1,1",
                                  "1,1,2,1,1,1",
