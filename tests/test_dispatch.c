@@ -4,6 +4,8 @@
 #include "dispatch.h"
 #include "helpers.h"
 
+#include <signal.h>
+
 static const char *const known_names[] = {"avx512", "avx2", "neon", "scalar", "amx"};
 enum { KNOWN = sizeof known_names / sizeof *known_names };
 
@@ -195,6 +197,28 @@ Test(dispatch, unknown_and_unavailable_names_are_refused) {
 Test(dispatch, choosing_needs_a_place_for_the_result) {
     cr_expect_eq(rapt_isa_choose("scalar", NULL), RAPT_INVALID_ARGUMENT);
     cr_expect(mentions(rapt_last_error(), "NULL"), "%s", rapt_last_error());
+}
+
+/* Its registers don't fit a thread's signal stack: an error, and no longer one without that stack.
+ */
+Test(dispatch, linux_may_refuse_the_matrix_unit) {
+    static char stack[5000];
+    const stack_t small = {.ss_sp = stack, .ss_size = sizeof stack},
+                  none = {.ss_flags = SS_DISABLE};
+    const rapt_isa *amx = entry("amx");
+    const struct form form = {1, 1, 1, 5, 7, 3, 2, .lse = true};
+    rapt_plan *plan;
+    if (!amx || !amx->available || sigaltstack(&small, NULL) != 0)
+        cr_skip_test("this machine has no AMX, or wants larger stacks without it");
+    rapt_attention_args args = new_problem(&form, 1);
+    args.isa = "amx";
+    cr_expect_eq(rapt_plan_create(&args, &plan), RAPT_ISA_UNAVAILABLE);
+    cr_expect_null(plan);
+    cr_expect(mentions(rapt_last_error(), "amx"), "%s", rapt_last_error());
+    cr_assert_eq(sigaltstack(&none, NULL), 0);
+    expect_ok(rapt_plan_create(&args, &plan));
+    rapt_plan_destroy(plan);
+    free_problem(&args);
 }
 
 Test(dispatch, every_available_name_can_be_planned) {
