@@ -12,4 +12,4 @@
 #define RAPT_PROBE_CHAINS 10
 #include "attention.inc"
 
-RAPT_KERNELS(avx2);
+RAPT_KERNELS(avx2, RAPT_NO_UNIT);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AVX-512: 24 sums, 3 vectors of queries and a broadcast in 32 registers. */
+/* AVX-512: 24 sums, 3 vectors of queries and a broadcast in 32 registers. And the same with AMX. */
 #include "vec_avx512.h"
 
 #define RAPT_PANEL_VECTORS 3
@@ -12,4 +12,7 @@
 #define RAPT_PROBE_CHAINS 12
 #include "attention.inc"
 
-RAPT_KERNELS(avx512);
+RAPT_KERNELS(avx512, RAPT_NO_UNIT);
+#ifdef RAPT_PACKED
+RAPT_KERNELS(amx, RAPT_UNIT);
+#endif

@@ -12,4 +12,4 @@
 #define RAPT_PROBE_CHAINS 20
 #include "attention.inc"
 
-RAPT_KERNELS(neon);
+RAPT_KERNELS(neon, RAPT_NO_UNIT);

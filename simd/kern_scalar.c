@@ -12,4 +12,4 @@
 #define RAPT_PROBE_CHAINS 8
 #include "attention.inc"
 
-RAPT_KERNELS(scalar);
+RAPT_KERNELS(scalar, RAPT_NO_UNIT);

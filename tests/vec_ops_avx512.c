@@ -4,3 +4,6 @@
 #include "vec_ops.inc"
 
 VEC_OPS(avx512);
+#ifdef RAPT_PACKED
+VEC_OPS(amx);
+#endif

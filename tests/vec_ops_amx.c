@@ -1,6 +1,0 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* The functions of vec_avx512.h for test_vec.c. */
-#include "vec_avx512.h"
-#include "vec_ops.inc"
-
-VEC_OPS(amx);
