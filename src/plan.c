@@ -9,9 +9,7 @@
 enum {
     TASKS_PER_THREAD = 4, /* enough for an even load off one counter */
     TASKS_PER_THREAD_LEAST = 3,
-    PANELS_MOST = 8,         /* of a task: they share a chunk; more would fill the cache */
-    PACKED_PANELS_MOST = 16, /* these are smaller, and packing takes time */
-    PANELS_SHARED = 4,       /* keep the same share of the peak as more do */
+    PANELS_SHARED = 4, /* keep the same share of the peak as more do */
     PANEL_BYTES_MAX = 1 << 20,
     CHUNK_BYTES = 1 << 19, /* of keys and values, a quarter of a common L2 cache */
     CHUNK_BLOCKS_MAX = 10,
@@ -29,18 +27,21 @@ int rapt_key_block(int64_t head_dim, int64_t value_dim) {
     return widest <= 64 ? 96 : widest <= 128 ? 48 : 32;
 }
 
+/* Keys of as many blocks of so many keys and bytes as a chunk has. */
+static int64_t chunk_of(int64_t block, int64_t bytes) {
+    return block * rapt_min(CHUNK_BLOCKS_MAX, rapt_max(1, CHUNK_BYTES / bytes));
+}
+
 int64_t rapt_chunk(int64_t head_dim, int64_t value_dim) {
     const int64_t block = rapt_key_block(head_dim, value_dim);
-    const int64_t bytes = block * (head_dim + value_dim) * (int64_t)sizeof(float);
-    return block * rapt_min(CHUNK_BLOCKS_MAX, rapt_max(1, CHUNK_BYTES / bytes));
+    return chunk_of(block, block * (head_dim + value_dim) * (int64_t)sizeof(float));
 }
 
 /* The same for packed keys and values, whose blocks are of one size. */
 static int64_t packed_chunk(const struct rapt_problem *p) {
     const int64_t group =
         rapt_packed_key_bytes(p->head_dim) + rapt_packed_value_bytes(p->value_dim);
-    const int64_t bytes = RAPT_PACKED_BLOCK / RAPT_PACKED_KEYS * group;
-    return RAPT_PACKED_BLOCK * rapt_min(CHUNK_BLOCKS_MAX, rapt_max(1, CHUNK_BYTES / bytes));
+    return chunk_of(RAPT_PACKED_BLOCK, RAPT_PACKED_BLOCK / RAPT_PACKED_KEYS * group);
 }
 
 int rapt_threads_for(double flops, int most) {
@@ -63,6 +64,11 @@ bool rapt_is_few(const struct rapt_plan *plan, int64_t b) {
      * lie. */
     return row_count(plan, b) <= plan->kernels->few_rows && p->weights.dtype == RAPT_NONE &&
            rapt_watched(p) == 0 && p->top_count == 0 && is_dense(&p->key) && is_dense(&p->value);
+}
+
+/* Packed ones are smaller, and packing takes time. */
+int64_t rapt_panels_most(const struct rapt_plan *plan) {
+    return plan->packed ? RAPT_PANELS_MAX : RAPT_PANELS_MAX / 2;
 }
 
 int64_t rapt_query_rows(const struct rapt_plan *plan) {
@@ -337,11 +343,10 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
 
     const int64_t row_floats = p->head_dim + p->value_dim + rapt_watched(p) + 2 * p->top_count;
     const int64_t row_bytes = row_floats * (int64_t)sizeof(float);
-    plan->panels_per_task =
-        choose_panels(plan, all.panels,
-                      rapt_min(plan->packed ? PACKED_PANELS_MOST : PANELS_MOST,
-                               PANEL_BYTES_MAX / (row_bytes * plan->panel_rows)),
-                      threads);
+    plan->panels_per_task = choose_panels(
+        plan, all.panels,
+        rapt_min(rapt_panels_most(plan), PANEL_BYTES_MAX / (row_bytes * plan->panel_rows)),
+        threads);
     /* The weights need the softmax's result, which a split has at the end only, and the largest of
      * them go by the order of all keys. */
     const bool splits = threads > 1 && p->weights.dtype == RAPT_NONE && p->top_count == 0;

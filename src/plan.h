@@ -104,6 +104,9 @@ bool rapt_is_few(const struct rapt_plan *plan, int64_t b);
 int64_t rapt_panels(const struct rapt_plan *plan, int64_t b);
 struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64_t panel);
 
+/* How many panels a task may have: they share a chunk, and more would fill the cache. */
+int64_t rapt_panels_most(const struct rapt_plan *plan);
+
 /* Rows of [width] floats that a panel's queries take. */
 int64_t rapt_query_rows(const struct rapt_plan *plan);
 

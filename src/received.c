@@ -61,7 +61,7 @@ bool rapt_received_sizes(struct rapt_plan *plan, int threads) {
     const int64_t columns = p->received.shape[3], heads = p->batch * p->q_heads;
     const int64_t panels = rapt_divide_up(columns, plan->panel_rows);
     const int64_t share = heads * panels / ((int64_t)threads * 4);
-    s->panels = rapt_max(1, rapt_min(share, RAPT_PANELS_MAX));
+    s->panels = rapt_max(1, rapt_min(share, rapt_panels_most(plan)));
     s->tasks_per_head = rapt_divide_up(panels, s->panels);
     s->tasks = heads * s->tasks_per_head;
     s->floats = shared_floats(plan) + (size_t)s->panels * panel_floats(plan);
