@@ -96,11 +96,8 @@ enum { RAPT_GROUP_ROWS = 16, RAPT_GROUPS_MAX = 8 };
 struct rapt_rows {
     rapt_dtype dtype;
     ptrdiff_t bytes, step;    /* of a row, and from one row of a group to the next */
-    const char *const *group; /* [keys / RAPT_GROUP_ROWS, rounded up]: first rows */
-    /* The same of what is to be read soon and therefore fetched; there may be nothing. */
-    ptrdiff_t next_step;
-    const char *const *next;
-    int next_groups;
+    const char *const *group; /* first rows */
+    int groups;
 };
 
 /* Memory that is read soon. While a kernel scores it asks for a line now and then, so that memory
@@ -121,6 +118,7 @@ struct rapt_block {
     const float *key, *value;                    /* for a panel: row-major, channels dense */
     ptrdiff_t key_row, value_row;                /* floats from one row to the next */
     struct rapt_rows keys_stored, values_stored; /* for a few queries */
+    struct rapt_rows keys_next;                  /* fetched meanwhile; there may be no groups */
     bool packed;                                 /* for a matrix unit, as are the queries */
     const void *packed_key, *packed_value;       /* then, for a panel: groups of them */
     float packed_scale; /* and what scores are multiplied by, which packed queries aren't */

@@ -266,50 +266,44 @@ static void copy_rows(const struct worker *w, const rapt_tensor *t, const void *
     }
 }
 
+static struct rapt_rows view_rows(const struct stored_rows *rows, rapt_dtype dtype, ptrdiff_t bytes,
+                                  ptrdiff_t step, struct rapt_range keys) {
+    return (struct rapt_rows){dtype, bytes, step, rows->group, groups_in(keys)};
+}
+
 /* The kernel's view of some rows: of a copy if it can't read them where they lie. Keys have to come
  * in whole groups. */
-static struct rapt_rows view_rows(const struct worker *w, const rapt_tensor *t, const void *data,
+static struct rapt_rows read_rows(const struct worker *w, const rapt_tensor *t, const void *data,
                                   ptrdiff_t bytes, ptrdiff_t step, struct rapt_range keys,
-                                  bool fill, struct stored_rows *rows,
-                                  const struct stored_rows *next, int next_groups, char *copy) {
-    struct rapt_rows view = {
-        .dtype = t->dtype,
-        .bytes = bytes,
-        .step = step,
-        .group = rows->group,
-        .next_step = step,
-        .next = next->group,
-        .next_groups = next->together ? next_groups : 0,
-    };
-    if (!rows->together || (fill && (keys.last - keys.first) % RAPT_GROUP_ROWS != 0)) {
-        copy_rows(w, t, data, bytes, keys, fill, rows, copy);
-        view.step = bytes;
-    }
-    return view;
+                                  bool fill, struct stored_rows *rows, char *copy) {
+    const bool ragged = fill && (keys.last - keys.first) % RAPT_GROUP_ROWS != 0;
+    if (rows->together && !ragged)
+        return view_rows(rows, t->dtype, bytes, step, keys);
+    copy_rows(w, t, data, bytes, keys, fill, rows, copy);
+    return view_rows(rows, t->dtype, bytes, bytes, keys);
 }
 
 struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
                                       struct rapt_range next) {
     const struct rapt_problem *p = &w->plan->problem;
     const struct rapt_attention_data *data = w->data;
-    const int groups = groups_in(next), turn = w->stored_turn;
-    struct stored_rows *key = &w->stored_key[turn], *next_key = &w->stored_key[1 - turn];
-    struct stored_rows *value = &w->stored_value[turn], *next_value = &w->stored_value[1 - turn];
-    if (w->stored_first != keys.first) {
+    struct stored_rows *key = &w->stored_key[w->stored_turn], *value = &w->stored_value;
+    struct stored_rows *next_key = &w->stored_key[1 - w->stored_turn];
+    if (w->stored_first != keys.first)
         find_stored(w, &p->key, data->key, w->key_step, keys, key);
-        find_stored(w, &p->value, data->value, w->value_step, keys, value);
-    }
+    find_stored(w, &p->value, data->value, w->value_step, keys, value);
     find_stored(w, &p->key, data->key, w->key_step, next, next_key);
-    find_stored(w, &p->value, data->value, w->value_step, next, next_value);
-    w->stored_turn = 1 - turn;
-    w->stored_first = groups > 0 ? next.first : -1;
+    w->stored_turn = 1 - w->stored_turn;
+    w->stored_first = groups_in(next) > 0 ? next.first : -1;
     struct rapt_block block = rapt_new_block(p, keys);
     block.packed = w->plan->packed;
     block.packed_scale = rapt_query_factor(p);
-    block.keys_stored = view_rows(w, &p->key, data->key, w->key_bytes, w->key_step, keys, true, key,
-                                  next_key, groups, w->copied_key);
-    block.values_stored = view_rows(w, &p->value, data->value, w->value_bytes, w->value_step, keys,
-                                    false, value, next_value, groups, w->copied_value);
+    block.keys_stored =
+        read_rows(w, &p->key, data->key, w->key_bytes, w->key_step, keys, true, key, w->copied_key);
+    block.values_stored = read_rows(w, &p->value, data->value, w->value_bytes, w->value_step, keys,
+                                    false, value, w->copied_value);
+    if (next_key->together)
+        block.keys_next = view_rows(next_key, p->key.dtype, w->key_bytes, w->key_step, next);
     scale_block(w, keys, &block);
     mask_block(w, &w->panel[0], keys, &block);
     return block;

@@ -43,7 +43,8 @@ struct worker {
     bool is_few;            /* then there is one panel, and `few` does its work */
     struct rapt_few few;    /* its state is that of all chunks so far */
     struct rapt_few few_part;
-    struct stored_rows stored_key[2], stored_value[2]; /* of its block and the next, in turn */
+    struct stored_rows stored_value;
+    struct stored_rows stored_key[2]; /* of its block and the next, in turn */
     int stored_turn;
     int64_t stored_first; /* the key that those of this turn begin with, or -1 */
     ptrdiff_t key_step, value_step, key_bytes, value_bytes; /* from one row to the next, of one */

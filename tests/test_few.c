@@ -97,20 +97,16 @@ static struct store store_rows(const struct rapt_kernels *k, rapt_dtype dtype, f
 }
 
 /*
- * Rows of a block, and of the one after it if there are any. Each group has memory of its own,
- * which ends with its last row; other bytes lie between rows. Keys fill their groups by the last
- * one.
+ * Rows of a block. Each group has memory of its own, which ends with its last row; other bytes lie
+ * between rows. Keys fill their groups by the last one.
  */
 enum { APART = 4 }; /* which keeps every type aligned */
 static struct rapt_rows rows_of(const struct store *s, rapt_dtype dtype, int first, int last,
                                 bool fill) {
     const int count = last - first, groups = (count + RAPT_GROUP_ROWS - 1) / RAPT_GROUP_ROWS;
-    const int later = s->keys - last < count ? s->keys - last : count;
-    const int next_groups = (later + RAPT_GROUP_ROWS - 1) / RAPT_GROUP_ROWS;
     const size_t step = s->size + APART;
     char **group = malloc((size_t)groups * sizeof *group);
-    const char **next = malloc((size_t)(next_groups + 1) * sizeof *next);
-    cr_assert(group && next);
+    cr_assert_not_null(group);
     for (int g = 0; g < groups; g++) {
         const int rest = count - g * RAPT_GROUP_ROWS;
         const int rows = fill || rest > RAPT_GROUP_ROWS ? RAPT_GROUP_ROWS : rest;
@@ -121,15 +117,18 @@ static struct rapt_rows rows_of(const struct store *s, rapt_dtype dtype, int fir
             memcpy(group[g] + (size_t)i * step, s->rows + (size_t)key * s->size, s->size);
         }
     }
-    for (int g = 0; g < next_groups; g++)
-        next[g] = s->rows + (size_t)(last + g * RAPT_GROUP_ROWS) * s->size;
-    return (struct rapt_rows){.dtype = dtype,
-                              .bytes = (ptrdiff_t)s->size,
-                              .step = (ptrdiff_t)step,
-                              .group = (const char *const *)group,
-                              .next_step = (ptrdiff_t)s->size,
-                              .next = next,
-                              .next_groups = next_groups};
+    return (struct rapt_rows){dtype, (ptrdiff_t)s->size, (ptrdiff_t)step,
+                              (const char *const *)group, groups};
+}
+
+/* The keys after a block's, if there are any, where they lie: nothing reads them. */
+static struct rapt_rows rows_after(const struct store *s, rapt_dtype dtype, int first, int last,
+                                   const char **group) {
+    const int count = s->keys - last < last - first ? s->keys - last : last - first;
+    const int groups = (count + RAPT_GROUP_ROWS - 1) / RAPT_GROUP_ROWS;
+    for (int g = 0; g < groups; g++)
+        group[g] = s->rows + (size_t)(last + g * RAPT_GROUP_ROWS) * s->size;
+    return (struct rapt_rows){dtype, (ptrdiff_t)s->size, (ptrdiff_t)s->size, group, groups};
 }
 
 /* As many as the rows of whole groups. */
@@ -146,7 +145,6 @@ static void free_rows(struct rapt_rows *rows, int count) {
     for (int g = 0; g * RAPT_GROUP_ROWS < count; g++)
         free((void *)(uintptr_t)rows->group[g]);
     free((void *)(uintptr_t)rows->group);
-    free((void *)(uintptr_t)rows->next);
 }
 
 static void free_store(struct store *s) {
@@ -204,6 +202,7 @@ static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, c
                      const struct cache *cache, int first, int last, float start) {
     struct rapt_rows key = rows_of(&cache->key, cache->types.key, first, last, true);
     struct rapt_rows value = rows_of(&cache->value, cache->types.value, first, last, false);
+    const char *next[RAPT_GROUPS_MAX];
     const int keys = last - first, bias_row = keys + 3;
     const int width = (keys + k->lanes - 1) / k->lanes * k->lanes;
     float *bounds = exactly(4 * h->rows), *scores = exactly((int64_t)k->few_rows * width);
@@ -221,6 +220,7 @@ static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, c
         .keys = keys,
         .keys_stored = key,
         .values_stored = value,
+        .keys_next = rows_after(&cache->key, cache->types.key, first, last, next),
         .key_scale = scales_of(&cache->key, cache->types.key, first, last),
         .value_scale = scales_of(&cache->value, cache->types.value, first, last),
         .first = h->first ? bounds : NULL,
