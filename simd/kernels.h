@@ -100,8 +100,9 @@ struct rapt_rows {
     int groups;
 };
 
-/* Memory that is read soon. While a kernel scores it asks for a line now and then, so that memory
- * and multiply-adds are at work at the same time. */
+/* Memory that is touched soon. While a kernel scores it asks for a line of each now and then, so
+ * that memory and multiply-adds are at work at the same time. */
+enum { RAPT_SOON = 2 };
 struct rapt_soon {
     const void *first;
     int64_t bytes; /* may be 0 */
@@ -137,7 +138,7 @@ struct rapt_block {
     const float *position;     /* [width]: of the queries, from that of key 0 of the block; for
                                   ALiBi, distances and diagonals */
     float start;               /* keys before `key`, in the same block */
-    struct rapt_soon next_keys, next_values; /* for a panel */
+    struct rapt_soon soon[RAPT_SOON]; /* for a panel */
 };
 
 struct rapt_kernels {
