@@ -37,11 +37,13 @@ static void stage_rows(const struct worker *w, float *dst, const rapt_tensor *t,
                        float factor, struct rapt_range keys) {
     const struct rapt_problem *p = &w->plan->problem;
     const int64_t channels = t->shape[3];
+    const bool dense = t->stride[2] == channels && t->stride[3] == 1;
     for (int64_t i = keys.first, last; i < keys.last; i = last) {
         int64_t at = rapt_key_row(p, t, w->task->batch, w->task->kv_head, i, &last);
         last = rapt_min(last, keys.last);
-        for (int64_t k = i; k < last; k++, dst += channels, at += t->stride[2])
-            rapt_read_row(w->plan->kernels, dst, t, data, at, factor, channels);
+        const int64_t rows = dense ? last - i : 1; /* read as one */
+        for (int64_t k = i; k < last; k += rows, dst += rows * channels, at += rows * t->stride[2])
+            rapt_read_row(w->plan->kernels, dst, t, data, at, factor, rows * channels);
     }
 }
 

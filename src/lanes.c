@@ -14,6 +14,15 @@ void rapt_lane_offsets(const struct worker *w, const struct work_panel *panel, c
     }
 }
 
+/* How many rows from a lane's on follow each other without a gap: these are read or written as one.
+ */
+static int rows_together(const rapt_tensor *t, const int64_t *offsets, int lanes, int64_t n) {
+    int count = 1;
+    while (t->stride[3] == 1 && count < lanes && offsets[count] == offsets[count - 1] + n)
+        count++;
+    return count;
+}
+
 void rapt_gather_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
                       const void *data, int64_t at, int64_t n, float *lanes) {
     const bool direct = t->dtype == RAPT_F32;
@@ -21,12 +30,14 @@ void rapt_gather_rows(const struct worker *w, const struct work_panel *panel, co
     const float *rows[RAPT_PANEL_ROWS_MAX];
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, t, width, offsets);
-    for (int lane = 0; lane < width; lane++) {
-        const int64_t from = offsets[lane] + at;
+    for (int lane = 0; direct && lane < width; lane++)
+        rows[lane] = (const float *)data + offsets[lane] + at;
+    for (int lane = 0, count; !direct && lane < width; lane += count) {
         float *row = w->rows + lane * w->plan->scratch.row_floats;
-        rows[lane] = direct ? (const float *)data + from : row;
-        if (!direct)
-            rapt_read_row(w->plan->kernels, row, t, data, from, 1, n);
+        count = rows_together(t, offsets + lane, width - lane, n);
+        for (int i = 0; i < count; i++)
+            rows[lane + i] = row + i * n;
+        rapt_read_row(w->plan->kernels, row, t, data, offsets[lane] + at, 1, count * n);
     }
     w->plan->kernels->gather(lanes, width, rows, direct ? t->stride[3] : 1, n);
 }
@@ -56,11 +67,16 @@ void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, c
     float *rows[RAPT_PANEL_ROWS_MAX];
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, t, count, offsets);
-    for (int lane = 0; lane < count; lane++)
-        rows[lane] = direct ? (float *)data + offsets[lane] + at
-                            : w->rows + lane * w->plan->scratch.row_floats;
+    for (int lane = 0, together; lane < count; lane += together) {
+        float *row = w->rows + lane * w->plan->scratch.row_floats;
+        together = direct ? 1 : rows_together(t, offsets + lane, count - lane, n);
+        for (int i = 0; i < together; i++)
+            rows[lane + i] = direct ? (float *)data + offsets[lane] + at : row + i * n;
+    }
     w->plan->kernels->scatter(rows, direct ? t->stride[3] : 1, count, lanes, panel->kernel.width,
                               n);
-    for (int lane = 0; !direct && lane < count; lane++)
-        rapt_write_row(w->plan->kernels, rows[lane], t, data, offsets[lane] + at, n);
+    for (int lane = 0, together; !direct && lane < count; lane += together) {
+        together = rows_together(t, offsets + lane, count - lane, n);
+        rapt_write_row(w->plan->kernels, rows[lane], t, data, offsets[lane] + at, together * n);
+    }
 }

@@ -107,15 +107,19 @@ static void place_panel(struct worker *w, int index, float *scratch) {
         find_slopes(w, panel);
 }
 
-/* A channel of all rows after the other, some channels at a time. */
+/* A channel of all rows after the other, some channels at a time. There is code for 1, 2, 4 ...
+ * rows, so the last one is repeated up to there. */
 static void read_few(struct worker *w, const struct work_panel *panel) {
     const rapt_tensor *query = &w->plan->problem.query;
     const int most = w->plan->kernels->few_rows;
     const int64_t channels = w->plan->problem.head_dim;
     float some[64];
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    int rows = 1;
+    while (rows < panel->lanes)
+        rows *= 2;
     rapt_lane_offsets(w, panel, query, panel->lanes, offsets);
-    for (int r = 0; r < most; r++) {
+    for (int r = 0; r < rows; r++) {
         const int64_t row = offsets[r < panel->lanes ? r : panel->lanes - 1];
         for (int64_t c = 0, n; c < channels; c += n) {
             n = rapt_min(channels - c, (int64_t)(sizeof some / sizeof *some));

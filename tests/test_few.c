@@ -179,6 +179,7 @@ static void free_cache(struct cache *cache) {
 
 static struct rapt_few open_few(const struct rapt_kernels *k, const struct head *h) {
     struct rapt_few few = {h->rows, h->head_dim, h->value_dim, NULL, NULL, NULL, NULL, NULL};
+    const int power = h->rows > 4 ? 8 : h->rows > 2 ? 4 : h->rows;
     few.query = exactly(k->few_rows * h->head_dim);
     few.out = exactly(h->rows * h->value_dim);
     few.max = exactly(k->lanes);
@@ -187,7 +188,7 @@ static struct rapt_few open_few(const struct rapt_kernels *k, const struct head 
     for (int64_t c = 0; c < h->head_dim; c++)
         for (int r = 0; r < k->few_rows; r++)
             few.query[c * k->few_rows + r] =
-                h->query[(r < h->rows ? r : h->rows - 1) * h->head_dim + c];
+                r < power ? h->query[(r < h->rows ? r : h->rows - 1) * h->head_dim + c] : NAN;
     k->scale(few.query, query_factor(h), k->few_rows * h->head_dim);
     memset(few.out, 0, (size_t)(h->rows * h->value_dim) * sizeof(float));
     for (int r = 0; r < h->rows; r++) {
