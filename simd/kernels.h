@@ -82,9 +82,8 @@ struct rapt_panel {
 struct rapt_few {
     int rows;
     int64_t head_dim, value_dim;
-    float
-        *query; /* [head_dim][few_rows]; beyond the rows the last is repeated until a power of 2 */
-    float *out; /* [rows][value_dim] */
+    float *query;            /* [head_dim][few_rows], the last repeated up to a power of 2 */
+    float *out;              /* [rows][value_dim] */
     float *max, *sum, *seen; /* [lanes], those beyond the rows are any numbers */
 };
 
