@@ -13,6 +13,16 @@
 static const double unit = ORACLE_UNIT, smallest = ORACLE_SMALLEST;
 static const double exp_error = 7; /* 3.5 ULP, in roundings of a unit */
 
+/* The results of one query before they are stored, and their bounds. Arrays are as long as a row of
+ * the tensor that they are for; without weights that is the longest length. */
+struct oracle_row {
+    double *out, *out_bound;       /* [Dv] */
+    double *weight, *weight_bound; /* [columns], or scores, if weights_kind says so */
+    double lse, lse_bound;
+    double max, max_bound;
+    double sink, sink_bound; /* the weight that a sink takes */
+};
+
 /* The scores of a query, relative to the largest one later on. Keys that are not attended have -inf
  * in all three; attended ones are finite or NaN. */
 struct scores {
@@ -114,14 +124,8 @@ static double find_weights(const struct scores *scores, double top, int64_t keys
     return sum_error;
 }
 
-static void read_value(const struct scored_query *q, int64_t j, double *v) {
-    int64_t at[4] = {0, scores_key_head(q->args, q->head), 0, 0};
-    places_key(q->args, q->sequence, j, at);
-    scores_read_row(&q->args->value, &q->args->value_scale, at, v);
-}
-
 /* Pass 4: the weighted sum of the values. Adds to the weights' bounds what concerns no output. */
-static void find_out(const struct scored_query *q, int64_t keys, double *v,
+static void find_out(const struct scored_query *q, int64_t keys, double *room,
                      const struct scores *scores, double sum_error, struct oracle_row *row) {
     const int64_t channels = q->args->value.shape[3];
     /* A weight times a subnormal scale rounds before an int8 multiplies it. */
@@ -131,7 +135,7 @@ static void find_out(const struct scored_query *q, int64_t keys, double *v,
         if (scores->value[j] == -INFINITY)
             continue;
         const double weight = row->weight[j];
-        read_value(q, j, v);
+        const double *v = scores_value(q, j, room);
         for (int64_t c = 0; c < channels; c++) {
             out[c] += weight * v[c];
             bound[c] += unit * (fabs(out[c]) + 16 * weight * fabs(v[c])) +
@@ -142,7 +146,7 @@ static void find_out(const struct scored_query *q, int64_t keys, double *v,
         if (scores->value[j] == -INFINITY)
             continue;
         const double weight_bound = row->weight_bound[j];
-        read_value(q, j, v);
+        const double *v = scores_value(q, j, room);
         for (int64_t c = 0; c < channels; c++)
             bound[c] += weight_bound * fabs(v[c] - out[c]);
         row->weight_bound[j] += sum_error * row->weight[j] + 4 * smallest;
@@ -172,8 +176,9 @@ static void clear(const rapt_attention_args *args, int64_t columns, struct oracl
     row->lse_bound = row->sink = row->sink_bound = 0;
 }
 
-bool oracle_solve(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i,
-                  struct oracle_row *row) {
+/* Computes one query. False if there is no memory. */
+static bool solve(const rapt_attention_args *args, const struct head_rows *head, int64_t b,
+                  int64_t h, int64_t i, struct oracle_row *row) {
     const int64_t columns = places_columns(args), head_dim = args->query.shape[3];
     const size_t score_count = (size_t)columns + 1;
     const size_t row_count = (size_t)(2 * head_dim + args->value.shape[3]);
@@ -182,7 +187,7 @@ bool oracle_solve(const rapt_attention_args *args, int64_t b, int64_t h, int64_t
         return false;
     double *low = rows + row_count;
     const struct scores scores = {low, low + score_count, low + 2 * score_count};
-    const struct scored_query q = {args, b, h, i, rows, rows + head_dim};
+    const struct scored_query q = {args, head, b, h, i, rows, rows + head_dim};
     clear(args, columns, row);
     scores_read_query(&q);
     find_scores(&q, columns, &scores);
@@ -212,7 +217,8 @@ bool oracle_row(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i
                              .out_bound = bound,
                              .weight = weights,
                              .weight_bound = weights ? weights + columns : NULL};
-    const bool solved = weights && oracle_solve(args, b, h, i, &row);
+    const struct head_rows unread = {NULL, NULL};
+    const bool solved = weights && solve(args, &unread, b, h, i, &row);
     for (int64_t c = 0; !solved && c < channels; c++)
         out[c] = bound[c] = NAN;
     store(&args->out, &row);
@@ -241,14 +247,14 @@ static bool allocate(struct oracle_result *result, int64_t rows, int64_t channel
 }
 
 /* Row r of the result is query i of a head and sequence. */
-static bool solve_row(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i, int64_t r,
-                      struct oracle_result *result) {
+static bool solve_row(const rapt_attention_args *args, const struct head_rows *head, int64_t b,
+                      int64_t h, int64_t i, int64_t r, struct oracle_result *result) {
     const int64_t columns = places_columns(args), channels = args->value.shape[3];
     struct oracle_row row = {.out = result->out + r * channels,
                              .out_bound = result->out_bound + r * channels,
                              .weight = result->weights + r * columns,
                              .weight_bound = result->weights_bound + r * columns};
-    if (!oracle_solve(args, b, h, i, &row))
+    if (!solve(args, head, b, h, i, &row))
         return false;
     store(&args->out, &row);
     result->lse[r] = row.lse;
@@ -260,16 +266,41 @@ static bool solve_row(const rapt_attention_args *args, int64_t b, int64_t h, int
     return true;
 }
 
+/* Rows are read once for all queries of their heads. */
+static bool read_head(const rapt_attention_args *args, int64_t b, int64_t key_head,
+                      struct head_rows *rows) {
+    const int64_t room = places_room(args, b);
+    const int64_t key_dim = args->key.shape[3], value_dim = args->value.shape[3];
+    double *memory = malloc((size_t)(room * (key_dim + value_dim) + 1) * sizeof *memory);
+    *rows = (struct head_rows){memory, memory ? memory + room * key_dim : NULL};
+    for (int64_t j = 0; memory && j < room; j++) {
+        int64_t at[4] = {0, key_head, 0, 0};
+        places_key(args, b, j, at);
+        scores_read_row(&args->key, &args->key_scale, at, rows->key + j * key_dim);
+        scores_read_row(&args->value, &args->value_scale, at, rows->value + j * value_dim);
+    }
+    return memory;
+}
+
 bool oracle_attention(const rapt_attention_args *args, struct oracle_result *result) {
     const int64_t heads = args->query.shape[1], sequences = places_sequences(args);
     int64_t rows = 0, r = 0;
     for (int64_t b = 0; b < sequences; b++)
         rows += heads * places_queries(args, b);
     bool done = allocate(result, rows, args->value.shape[3], places_columns(args));
-    for (int64_t b = 0; b < sequences; b++)
-        for (int64_t h = 0; h < heads; h++)
+    struct head_rows head = {NULL, NULL};
+    for (int64_t b = 0; b < sequences; b++) {
+        for (int64_t h = 0; h < heads; h++) {
+            const int64_t key_head = scores_key_head(args, h);
+            if (h == 0 || key_head != scores_key_head(args, h - 1)) {
+                free(head.key); /* the start of both */
+                done = read_head(args, b, key_head, &head) && done;
+            }
             for (int64_t i = 0; i < places_queries(args, b); i++)
-                done = done && solve_row(args, b, h, i, r++, result);
+                done = done && solve_row(args, &head, b, h, i, r++, result);
+        }
+    }
+    free(head.key);
     if (!done)
         oracle_free(result);
     return done;

@@ -33,22 +33,8 @@
 
 #include <rapt/attention.h>
 
-/* The results of one query before they are stored, and their bounds. The caller brings the arrays,
- * as long as a row of the tensor that they are for; without weights that is the longest length. */
-struct oracle_row {
-    double *out, *out_bound;       /* [Dv] */
-    double *weight, *weight_bound; /* [columns], or scores, if weights_kind says so */
-    double lse, lse_bound;
-    double max, max_bound;
-    double sink, sink_bound; /* the weight that a sink takes */
-};
-
 /* Whether query i of head h and sequence b attends key j: masks alone decide. */
 bool oracle_attends(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i, int64_t j);
-
-/* Computes one query. False if there is no memory. */
-bool oracle_solve(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i,
-                  struct oracle_row *row);
 
 /* The output only, [Dv], as it is stored, to check samples of a large problem. Without memory it
  * returns false, and all is NaN. */

@@ -38,6 +38,24 @@ void scores_read_query(const struct scored_query *q) {
     scores_read_row(&q->args->query, NULL, at, q->row);
 }
 
+const double *scores_key(const struct scored_query *q, int64_t j, double *row) {
+    int64_t at[4] = {0, scores_key_head(q->args, q->head), 0, 0};
+    if (q->rows->key)
+        return q->rows->key + j * q->args->key.shape[3];
+    places_key(q->args, q->sequence, j, at);
+    scores_read_row(&q->args->key, &q->args->key_scale, at, row);
+    return row;
+}
+
+const double *scores_value(const struct scored_query *q, int64_t j, double *row) {
+    int64_t at[4] = {0, scores_key_head(q->args, q->head), 0, 0};
+    if (q->rows->value)
+        return q->rows->value + j * q->args->value.shape[3];
+    places_key(q->args, q->sequence, j, at);
+    scores_read_row(&q->args->value, &q->args->value_scale, at, row);
+    return row;
+}
+
 /* The mask's column for a key: -1 for keys that it lets pass, its number of columns for those that
  * it doesn't reach. */
 static int64_t mask_column(const rapt_attention_args *args, int64_t b, int64_t j) {
@@ -146,10 +164,7 @@ struct interval scores_at(const struct scored_query *q, int64_t j, rapt_weights_
     const bool last = step == RAPT_WEIGHTS_MASKED || step == RAPT_WEIGHTS_SOFTMAX;
     if (last && !oracle_attends(args, q->sequence, q->head, q->query, j))
         return hidden;
-    int64_t at[4] = {0, scores_key_head(args, q->head), 0, 0};
-    places_key(args, q->sequence, j, at);
-    scores_read_row(&args->key, &args->key_scale, at, q->key);
-    struct interval s = scaled_product(args, q->row, q->key);
+    struct interval s = scaled_product(args, q->row, scores_key(q, j, q->key));
     if (args->softcap > 0 && step != RAPT_WEIGHTS_SCALED)
         s = capped(s, args->softcap);
     if (args->alibi.dtype != RAPT_NONE && last)

@@ -15,9 +15,15 @@ struct interval {
     double low, value, high;
 };
 
+/* Rows of a sequence's keys and values, of one head; or NULL where each is read when it's used. */
+struct head_rows {
+    double *key, *value; /* [places_room][D] */
+};
+
 /* A query of a sequence and head, and room for a key. */
 struct scored_query {
     const rapt_attention_args *args;
+    const struct head_rows *rows;
     int64_t sequence, head, query;
     double *row, *key; /* [D] each */
 };
@@ -31,6 +37,10 @@ int64_t scores_key_head(const rapt_attention_args *args, int64_t head);
 
 /* Reads the query into its row. */
 void scores_read_query(const struct scored_query *q);
+
+/* The row of key j, or of its value: that of `rows`, or read to `row`. */
+const double *scores_key(const struct scored_query *q, int64_t j, double *row);
+const double *scores_value(const struct scored_query *q, int64_t j, double *row);
 
 /* The score of key j after one of the steps, the last of which the softmax is of. It's -inf from
  * there on if the key isn't attended, and else finite or NaN. */
