@@ -38,22 +38,23 @@ void scores_read_query(const struct scored_query *q) {
     scores_read_row(&q->args->query, NULL, at, q->row);
 }
 
-const double *scores_key(const struct scored_query *q, int64_t j, double *row) {
+/* Row j of the head's: of `rows` if they are read, or read to `row`. */
+static const double *row_of(const struct scored_query *q, const rapt_tensor *t,
+                            const rapt_tensor *scales, const double *rows, int64_t j, double *row) {
     int64_t at[4] = {0, scores_key_head(q->args, q->head), 0, 0};
-    if (q->rows->key)
-        return q->rows->key + j * q->args->key.shape[3];
+    if (rows)
+        return rows + j * t->shape[3];
     places_key(q->args, q->sequence, j, at);
-    scores_read_row(&q->args->key, &q->args->key_scale, at, row);
+    scores_read_row(t, scales, at, row);
     return row;
 }
 
+const double *scores_key(const struct scored_query *q, int64_t j, double *row) {
+    return row_of(q, &q->args->key, &q->args->key_scale, q->rows->key, j, row);
+}
+
 const double *scores_value(const struct scored_query *q, int64_t j, double *row) {
-    int64_t at[4] = {0, scores_key_head(q->args, q->head), 0, 0};
-    if (q->rows->value)
-        return q->rows->value + j * q->args->value.shape[3];
-    places_key(q->args, q->sequence, j, at);
-    scores_read_row(&q->args->value, &q->args->value_scale, at, row);
-    return row;
+    return row_of(q, &q->args->value, &q->args->value_scale, q->rows->value, j, row);
 }
 
 /* The mask's column for a key: -1 for keys that it lets pass, its number of columns for those that
