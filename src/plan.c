@@ -66,9 +66,24 @@ bool rapt_is_few(const struct rapt_plan *plan, int64_t b) {
            rapt_watched(p) == 0 && p->top_count == 0 && is_dense(&p->key) && is_dense(&p->value);
 }
 
-/* Packed ones are smaller, and packing takes time. */
+/* Whether rows of this view would be read badly where they are, if panels share them. */
+static bool are_copied(const struct rapt_plan *plan, const rapt_tensor *t, bool shared) {
+    if (t->dtype != RAPT_F32)
+        return true; /* widened once for all panels */
+    if (plan->problem.page_size % plan->key_block != 0)
+        return true; /* a block may lie in several pages */
+    /* Rows a multiple of a page apart share their place in the L1 cache. */
+    const bool aliased =
+        t->stride[2] != 0 && t->stride[2] * (int64_t)sizeof(float) % PAGE_BYTES == 0;
+    return !is_dense(t) || (aliased && shared);
+}
+
+/* Each task copies or packs its keys and values again. */
 int64_t rapt_panels_most(const struct rapt_plan *plan) {
-    return plan->packed ? RAPT_PANELS_MAX : RAPT_PANELS_MAX / 2;
+    const struct rapt_problem *p = &plan->problem;
+    const bool copies =
+        plan->packed || are_copied(plan, &p->key, true) || are_copied(plan, &p->value, true);
+    return copies ? RAPT_PANELS_MAX : RAPT_PANELS_MAX / 2;
 }
 
 int64_t rapt_query_rows(const struct rapt_plan *plan) {
@@ -103,18 +118,6 @@ int64_t rapt_few_query_floats(const struct rapt_plan *plan) {
     const int64_t channels = plan->problem.head_dim;
     return plan->packed ? rapt_packed_query_rows(channels) * plan->kernels->lanes
                         : rapt_few_floats(plan->kernels, channels);
-}
-
-/* Whether rows of this view would be read badly where they are. */
-static bool wants_staging(const struct rapt_plan *plan, const rapt_tensor *t) {
-    if (t->dtype != RAPT_F32)
-        return true; /* widened once for all panels */
-    if (plan->problem.page_size % plan->key_block != 0)
-        return true; /* a block may lie in several pages */
-    /* Rows a multiple of a page apart share their place in the L1 cache. */
-    const bool aliased =
-        t->stride[2] != 0 && t->stride[2] * (int64_t)sizeof(float) % PAGE_BYTES == 0;
-    return !is_dense(t) || (aliased && plan->panels_per_task > 1);
 }
 
 /* Floats rounded up to whole cache lines, and one line more against aliasing of neighbours. */
@@ -304,15 +307,15 @@ static double unevenness(const struct rapt_plan *plan, int64_t panels_per_task, 
 }
 
 /*
- * Panels of a task: as many as leave each thread TASKS_PER_THREAD, or about as many, if that makes
- * the last round of tasks fuller. Fewer than PANELS_SHARED would read keys and values too often.
+ * Panels of a task: as many as leave each of several threads TASKS_PER_THREAD, or about as many, if
+ * that makes the last round of tasks fuller. Fewer than PANELS_SHARED would read keys and values
+ * too often.
  */
 static int64_t choose_panels(const struct rapt_plan *plan, int64_t panels, int64_t most,
                              int threads) {
-    /* Each task packs its keys and values again. */
-    const int64_t tasks = !plan->packed ? TASKS_PER_THREAD
-                          : threads > 1 ? TASKS_PER_THREAD_LEAST
-                                        : 1;
+    const int64_t tasks = threads == 1   ? 1
+                          : plan->packed ? TASKS_PER_THREAD_LEAST
+                                         : TASKS_PER_THREAD;
     const int64_t usual = rapt_max(1, rapt_min(panels / (threads * tasks), most));
     if (usual == 1 || threads == 1)
         return usual;
@@ -358,8 +361,8 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     plan->threads =
         (int)rapt_max(1, rapt_min(threads, rapt_max(plan->task_count, plan->second.tasks)));
 
-    plan->stage_key = wants_staging(plan, &p->key);
-    plan->stage_value = wants_staging(plan, &p->value);
+    plan->stage_key = are_copied(plan, &p->key, plan->panels_per_task > 1);
+    plan->stage_value = are_copied(plan, &p->value, plan->panels_per_task > 1);
     lay_out_scratch(plan);
     size_t scratch, parts, results, bytes;
     if (__builtin_mul_overflow(plan->scratch.floats * sizeof(float), plan->threads, &scratch) ||

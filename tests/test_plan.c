@@ -164,6 +164,24 @@ Test(plan, joins) {
     }
 }
 
+/* Who copies keys and values does it for more queries at a time, and one thread goes through them
+ * as seldom as it can. */
+Test(plan, tasks_share_keys) {
+    struct rapt_problem p = new_shape(1, 32, 1, 48 * 64, 2000, 64, 64);
+    cr_expect_eq(sized_plan(&p, &variants[3], 1).panels_per_task, RAPT_PANELS_MAX / 2);
+    p.value.stride[2] = (int64_t)32 * 64;
+    cr_expect_eq(sized_plan(&p, &variants[3], 1).panels_per_task, RAPT_PANELS_MAX);
+    p.value.stride[2] = (int64_t)31 * 64; /* not a multiple of a page */
+    cr_expect_eq(sized_plan(&p, &variants[3], 1).panels_per_task, RAPT_PANELS_MAX / 2);
+    p.key.dtype = RAPT_BF16;
+    cr_expect_eq(sized_plan(&p, &variants[3], 1).panels_per_task, RAPT_PANELS_MAX);
+
+    for (int panels = 1; panels <= RAPT_PANELS_MAX / 2; panels++) {
+        p = new_shape(1, 1, 1, (int64_t)48 * panels, 2000, 64, 64);
+        cr_expect_eq(sized_plan(&p, &variants[3], 1).task_count, 1);
+    }
+}
+
 Test(plan, threads_are_at_most_those_asked_for) {
     for (int threads = 1; threads < 70; threads++) {
         const struct rapt_problem small = new_shape(1, 1, 1, 3, 5, 4, 4);
