@@ -100,9 +100,9 @@ struct rapt_rows {
     int groups;
 };
 
-/* Memory that is touched soon. While a kernel scores it asks for a line of each now and then, so
- * that memory and multiply-adds are at work at the same time. */
-enum { RAPT_SOON = 2 };
+/* Memory that is touched soon. While a kernel scores it asks for some lines of each now and then,
+ * so that memory and multiply-adds are at work at the same time. */
+enum { RAPT_SOON = 3 };
 struct rapt_soon {
     const void *first;
     int64_t bytes; /* may be 0 */

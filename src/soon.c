@@ -27,36 +27,38 @@ static struct rapt_range share_of(struct rapt_range all, int64_t i, int64_t coun
 }
 
 /*
- * The panels of a task go through the same chunk, so each asks for a share of the next one. The
- * first chunk comes as it is first gone through, a block ahead; and where one panel goes through
- * all chunks, each block does.
+ * The panels of a task go through the same chunk, so each asks for a share of the next one. Rows
+ * that nobody has touched come as they are first gone through: keys a block ahead, values while
+ * their own block's keys are scored. That is the first chunk for its first panel, unless it was
+ * copied; and where one panel goes through all chunks, each block.
  */
-static struct rapt_range next_keys(const struct worker *w, int64_t index, struct rapt_range keys) {
+static struct rapt_range next_rows(const struct worker *w, int64_t index, struct rapt_range keys,
+                                   bool copied, bool value) {
     const struct rapt_plan *plan = w->plan;
     const int64_t block = plan->key_block, start = keys.first / block * block;
     const int64_t end = rapt_min(w->keys.last, w->task->chunks.last * plan->chunk);
-    const bool ahead =
-        w->task->panels == 1 || (index == 0 && start < (w->task->chunks.first + 1) * plan->chunk);
-    const int64_t first = start + (ahead ? block : plan->chunk);
-    const struct rapt_range next = {first, rapt_min(first + block, end)};
-    return ahead || first >= end ? next : share_of(next, index, w->task->panels);
+    const bool first_chunk = start < (w->task->chunks.first + 1) * plan->chunk;
+    const int64_t busy = first_chunk && !copied ? 1 : 0; /* panels that have no share */
+    if (w->task->panels > 1 && index >= busy) {
+        const int64_t first = start + plan->chunk;
+        return share_of((struct rapt_range){first, rapt_min(first + block, end)}, index - busy,
+                        w->task->panels - busy);
+    }
+    if (value && !copied)
+        return keys;
+    return (struct rapt_range){start + block, rapt_min(start + 2 * block, end)};
 }
 
-/*
- * Where no keys come any more, the block's share of a panel's queries or outputs. Those of a group
- * of heads don't lie together.
- */
-static struct rapt_soon find_lanes(const struct worker *w, const struct work_panel *panel,
-                                   const rapt_tensor *t, const void *data, struct rapt_range keys) {
+/* The share of one of a panel's blocks, from one to another, in the rows of its or another panel's
+ * lanes. Those of a group of heads don't lie together. */
+static struct rapt_soon find_lanes(const struct worker *w, struct rapt_range rows,
+                                   const rapt_tensor *t, const void *data, int64_t n,
+                                   int64_t blocks) {
     const struct rapt_problem *p = &w->plan->problem;
-    const int64_t b = w->task->batch, block = w->plan->key_block;
-    const int64_t last_keys = rapt_max(0, w->keys.last - w->plan->chunk);
-    const int64_t from = rapt_max(panel->keys.first / block, rapt_divide_up(last_keys, block));
-    const int64_t blocks = rapt_divide_up(panel->keys.last, block) - from;
-    const int64_t n = keys.first / block - from;
+    const int64_t b = w->task->batch;
     if (p->group > 1 || t->stride[2] != t->shape[3] || t->stride[3] != 1 || n < 0 || n >= blocks)
         return (struct rapt_soon){NULL, 0};
-    const struct rapt_range rows = share_of(panel->rows, n, blocks);
+    rows = share_of(rows, n, blocks);
     const int64_t at = rapt_row_offset(t, b, w->task->kv_head, rapt_q_first(p, b) + rows.first);
     return (struct rapt_soon){
         rapt_element(t, data, at),
@@ -64,17 +66,43 @@ static struct rapt_soon find_lanes(const struct worker *w, const struct work_pan
     };
 }
 
+/* The next panel's queries, while a panel goes through the chunk with which that one begins. */
+static struct rapt_soon find_queries(const struct worker *w, const struct work_panel *panel,
+                                     struct rapt_range keys) {
+    const int64_t block = w->plan->key_block, chunk = w->plan->chunk;
+    const int64_t start = keys.first / chunk * chunk;
+    const int64_t from = rapt_max(panel->keys.first, start) / block;
+    const int64_t to = rapt_divide_up(rapt_min(panel->keys.last, start + chunk), block);
+    return find_lanes(w, panel[1].rows, &w->plan->problem.query, w->data->query,
+                      keys.first / block - from, to - from);
+}
+
+/* A panel's outputs, while it goes through as many keys as a chunk has for the last time. */
+static struct rapt_soon find_outs(const struct worker *w, const struct work_panel *panel,
+                                  struct rapt_range keys) {
+    const int64_t block = w->plan->key_block;
+    const int64_t last_keys = rapt_max(0, w->keys.last - w->plan->chunk);
+    const int64_t from = rapt_max(panel->keys.first / block, rapt_divide_up(last_keys, block));
+    const int64_t to = rapt_divide_up(panel->keys.last, block);
+    return find_lanes(w, panel->rows, &w->plan->problem.out, w->data->out,
+                      keys.first / block - from, to - from);
+}
+
 void rapt_look_ahead(const struct worker *w, const struct work_panel *panel, struct rapt_range keys,
                      struct rapt_block *block) {
-    const struct rapt_problem *p = &w->plan->problem;
+    const struct rapt_plan *plan = w->plan;
     const int64_t index = panel - w->panel;
-    const struct rapt_range next = next_keys(w, index, keys);
-    if (next.first < next.last) {
-        block->soon[0] = find_rows(w, &p->key, w->data->key, next);
-        block->soon[1] = find_rows(w, &p->value, w->data->value, next);
-        return;
-    }
+    const struct rapt_range next_keys =
+        next_rows(w, index, keys, plan->packed || plan->stage_key, false);
+    const struct rapt_range next_values =
+        next_rows(w, index, keys, plan->packed || plan->stage_value, true);
+    struct rapt_soon *soon = block->soon;
+    if (next_keys.first < next_keys.last)
+        *soon++ = find_rows(w, &plan->problem.key, w->data->key, next_keys);
+    if (next_values.first < next_values.last)
+        *soon++ = find_rows(w, &plan->problem.value, w->data->value, next_values);
     if (index + 1 < w->task->panels && !panel[1].begun)
-        block->soon[0] = find_lanes(w, panel + 1, &p->query, w->data->query, keys);
-    block->soon[1] = find_lanes(w, panel, &p->out, w->data->out, keys);
+        *soon++ = find_queries(w, panel, keys);
+    if (soon < block->soon + RAPT_SOON)
+        *soon = find_outs(w, panel, keys);
 }

@@ -5,114 +5,119 @@
 
 enum { KEYS = 2100, DIM = 64 };
 
-/* A tensor without memory: only addresses are looked at. */
-static const char *const memory = (const char *)(1 << 20);
-static const char *const query_memory = (const char *)(1 << 28);
-static const char *const output_memory = (const char *)(1 << 29);
+/* Tensors without memory: only addresses are looked at. */
+enum { MEGABYTE = 1 << 20 };
+static const char *const key_memory = (const char *)MEGABYTE;
+static const char *const value_memory = (const char *)(64 * (uintptr_t)MEGABYTE);
+static const char *const query_memory = (const char *)(128 * (uintptr_t)MEGABYTE);
+static const char *const output_memory = (const char *)(256 * (uintptr_t)MEGABYTE);
+static const rapt_attention_data memory = {
+    .query = (const void *)(128 * (uintptr_t)MEGABYTE),
+    .key = (const void *)MEGABYTE,
+    .value = (const void *)(64 * (uintptr_t)MEGABYTE),
+    .out = (void *)(256 * (uintptr_t)MEGABYTE),
+};
 
-/* How often each row is asked for while a task goes through all of its blocks. */
-static void count_rows(const struct rapt_plan *plan, int panels, int times[KEYS]) {
-    const struct rapt_task task = {.panels = panels, .split = -1, .chunks = {0, 3}};
-    const rapt_attention_data data = {.key = memory, .value = memory};
-    struct worker w = {.plan = plan, .data = &data, .task = &task, .keys = {0, KEYS}};
-    memset(times, 0, KEYS * sizeof *times);
-    for (int64_t k = 0; k < KEYS; k += plan->key_block) {
-        for (int i = 0; i < panels; i++) {
-            const struct rapt_range keys = {k, rapt_min(k + plan->key_block, KEYS)};
-            struct rapt_block block = {0};
-            rapt_look_ahead(&w, &w.panel[i], keys, &block);
-            cr_assert_eq(block.soon[0].bytes, block.soon[1].bytes);
-            cr_assert_eq(block.soon[0].first, block.soon[1].first);
-            if (block.soon[0].bytes == 0)
-                continue;
-            const int64_t row = DIM * sizeof(float);
-            const int64_t at = (const char *)block.soon[0].first - memory;
-            cr_assert(at % row == 0 && block.soon[0].bytes % row == 0);
-            cr_assert(at >= 0 && at + block.soon[0].bytes <= KEYS * row);
-            for (int64_t r = 0; r < block.soon[0].bytes / row; r++)
-                times[at / row + r]++;
+/* How often each row of two heads is asked for. */
+struct counts {
+    int keys[2 * KEYS], values[2 * KEYS], queries[2 * KEYS], outs[2 * KEYS];
+};
+
+static void count_rows(const struct rapt_soon *soon, const char *base, int *times) {
+    const int64_t row = DIM * sizeof(float), at = (const char *)soon->first - base;
+    if (soon->bytes == 0 || at < 0 || at >= 32 * MEGABYTE)
+        return;
+    cr_assert(at % row == 0 && soon->bytes % row == 0 && at + soon->bytes <= 2 * KEYS * row);
+    for (int64_t r = 0; r < soon->bytes / row; r++)
+        times[at / row + r]++;
+}
+
+/* Goes through all blocks of a task as its worker does. */
+static void run_task(struct worker *w, struct counts *counts) {
+    const struct rapt_plan *plan = w->plan;
+    memset(counts, 0, sizeof *counts);
+    for (int64_t c = 0; c < KEYS; c += plan->chunk) {
+        for (int64_t i = 0; i < w->task->panels; i++) {
+            for (int64_t k = c; k < rapt_min(c + plan->chunk, KEYS); k += plan->key_block) {
+                const struct rapt_range keys = {k, rapt_min(k + plan->key_block, KEYS)};
+                struct rapt_block block = {0};
+                w->panel[i].begun = true;
+                rapt_look_ahead(w, &w->panel[i], keys, &block);
+                for (int n = 0; n < RAPT_SOON; n++) {
+                    count_rows(&block.soon[n], key_memory, counts->keys);
+                    count_rows(&block.soon[n], value_memory, counts->values);
+                    count_rows(&block.soon[n], query_memory, counts->queries);
+                    count_rows(&block.soon[n], output_memory, counts->outs);
+                }
+            }
         }
+    }
+}
+
+static void set_panels(struct worker *w, int64_t panels) {
+    for (int64_t i = 0; i < panels; i++) {
+        w->panel[i].rows = (struct rapt_range){i * 48, i * 48 + 48};
+        w->panel[i].keys = (struct rapt_range){0, KEYS};
     }
 }
 
 Test(ahead, asks_for_every_row_that_comes) {
-    static int times[KEYS];
+    static struct counts counts;
     const struct rapt_problem p = new_shape(1, 1, 1, 48 * 8, KEYS, DIM, DIM);
-    const struct rapt_plan plan = sized_plan(&p, &variants[3], 1);
+    struct rapt_plan plan = sized_plan(&p, &variants[3], 1);
     const int64_t block = plan.key_block, chunk = plan.chunk;
     cr_assert(block < chunk && 2 * chunk < KEYS);
-    for (int panels = 1; panels <= RAPT_PANELS_MAX; panels++) {
-        count_rows(&plan, panels, times);
+    for (int i = 2; i <= 2 * RAPT_PANELS_MAX + 1; i++) {
+        const int panels = i / 2;
+        const struct rapt_task task = {.panels = panels, .split = -1, .chunks = {0, 3}};
+        struct worker w = {.plan = &plan, .data = &memory, .task = &task, .keys = {0, KEYS}};
+        plan.stage_key = plan.stage_value = i % 2;
+        set_panels(&w, panels);
+        run_task(&w, &counts);
         for (int64_t key = 0; key < KEYS; key++) {
-            /* The first panel goes through the first chunk a block ahead, and so has no share of
-             * the second but what its last block brings. */
-            const int64_t at = key % block, share = block / panels;
-            const bool second = panels > 1 && key >= chunk && key < 2 * chunk;
-            if (key < block)
-                cr_assert_eq(times[key], 0);
-            else if (second && key < chunk + block)
-                cr_assert_eq(times[key], at < share ? 1 : 2);
-            else
-                cr_assert_eq(times[key], second && at < share ? 0 : 1, "%d panels, key %lld: %d",
-                             panels, (long long)key, times[key]);
+            /* Copied before they are asked for: the first block, and if panels share it the first
+             * chunk. Else the first panel's last block of that asks for what shares of the others
+             * are, too. */
+            const bool copied = plan.stage_key && key < (panels > 1 ? chunk : block);
+            const bool twice = !plan.stage_key && panels > 1 && key >= chunk && key < chunk + block;
+            cr_assert_eq(counts.keys[key],
+                         key < block || copied ? 0
+                         : twice               ? 2
+                                               : 1,
+                         "%d panels, key %lld: %d", panels, (long long)key, counts.keys[key]);
+            cr_assert_eq(counts.values[key], !copied, "%d panels, value %lld: %d", panels,
+                         (long long)key, counts.values[key]);
         }
     }
 }
 
-/* How often each row of the output, and of the queries, is asked for once no keys come. */
-static void count_lanes(const struct rapt_plan *plan, struct worker *w, int *outs, int *queries) {
-    const int64_t row = DIM * sizeof(float);
-    for (int64_t k = 0; k < KEYS; k += plan->key_block) {
-        for (int64_t i = 0; i < w->task->panels; i++) {
-            const struct rapt_range keys = {k, rapt_min(k + plan->key_block, KEYS)};
-            struct rapt_block block = {0};
-            w->panel[i].begun = keys.first >= plan->chunk;
-            rapt_look_ahead(w, &w->panel[i], keys, &block);
-            const char *out = block.soon[1].first, *query = block.soon[0].first;
-            for (int64_t r = 0; out >= output_memory && r < block.soon[1].bytes / row; r++)
-                outs[(out - output_memory) / row + r]++;
-            for (int64_t r = 0; query >= query_memory && r < block.soon[0].bytes / row; r++)
-                queries[(query - query_memory) / row + r]++;
-        }
-    }
-}
-
-Test(ahead, asks_for_queries_and_outputs_where_no_keys_come) {
+Test(ahead, asks_for_queries_and_outputs) {
     enum { PANELS = 5, ROWS = PANELS * 48 };
+    static struct counts counts;
     const struct rapt_problem p = new_shape(1, 2, 1, ROWS, KEYS, DIM, DIM);
     struct rapt_plan plan = sized_plan(&p, &variants[3], 1);
     const int64_t chunks[] = {plan.chunk, (KEYS / plan.key_block + 1) * plan.key_block};
-    for (int one = 0; one < 2; one++) {
-        plan.chunk = chunks[one];
+    for (int only = 0; only < 2; only++) {
+        plan.chunk = chunks[only];
         const struct rapt_task task = {
             .panels = PANELS, .split = -1, .kv_head = 1, .chunks = {0, KEYS / plan.chunk + 1}};
-        const rapt_attention_data data = {.query = query_memory,
-                                          .key = memory,
-                                          .value = memory,
-                                          .out = (void *)(uintptr_t)output_memory};
-        struct worker w = {.plan = &plan, .data = &data, .task = &task, .keys = {0, KEYS}};
-        int outs[2 * ROWS] = {0}, queries[2 * ROWS] = {0};
-        for (int64_t i = 0; i < PANELS; i++) {
-            w.panel[i].rows = (struct rapt_range){i * 48, i * 48 + 48};
-            w.panel[i].keys = (struct rapt_range){0, KEYS};
-        }
-        count_lanes(&plan, &w, outs, queries);
-        /* The first panel goes through a chunk that is the only one a block ahead. The queries of
-         * the second panel are its to ask for, and those of the first nobody's. */
+        struct worker w = {.plan = &plan, .data = &memory, .task = &task, .keys = {0, KEYS}};
+        set_panels(&w, PANELS);
+        run_task(&w, &counts);
+        /* The first panel has no place for outputs where it goes through a chunk that is the only
+         * one. The queries of the second panel are its to ask for, and those of the first
+         * nobody's. */
         for (int r = 0; r < 2 * ROWS; r++) {
-            const bool here = r >= ROWS, only = one == 1, begins = r < ROWS + 48;
+            const bool here = r >= ROWS, begins = r < ROWS + 48;
             if (!only || !begins)
-                cr_assert_eq(outs[r], here, "out %d of %d: %d", r, ROWS, outs[r]);
-            cr_assert(!(only && begins) || outs[r] <= here);
-            if (r < ROWS + 48 || !only)
-                cr_assert_eq(queries[r], 0, "query %d: %d", r, queries[r]);
-            else if (r >= ROWS + 96)
-                cr_assert_eq(queries[r], 1, "query %d: %d", r, queries[r]);
+                cr_assert_eq(counts.outs[r], here, "out %d of %d: %d", r, ROWS, counts.outs[r]);
+            cr_assert(!(only && begins) || counts.outs[r] <= here);
+            cr_assert_eq(counts.queries[r], !begins, "query %d: %d", r, counts.queries[r]);
         }
-        struct rapt_block block = {0};
         plan.problem.group = 2; /* whose rows don't lie together */
-        rapt_look_ahead(&w, &w.panel[1], (struct rapt_range){KEYS - 12, KEYS}, &block);
-        cr_expect(block.soon[0].bytes == 0 && block.soon[1].bytes == 0);
+        run_task(&w, &counts);
+        for (int r = 0; r < 2 * ROWS; r++)
+            cr_assert(counts.outs[r] == 0 && counts.queries[r] == 0);
         plan.problem.group = 1;
     }
 }
@@ -124,8 +129,7 @@ Test(ahead, knows_how_rows_lie) {
     p.value.stride[3] = 2;
     struct rapt_plan plan = sized_plan(&p, &variants[3], 1);
     const struct rapt_task task = {.panels = 1, .split = -1, .chunks = {0, 3}};
-    const rapt_attention_data data = {.key = memory, .value = memory};
-    struct worker w = {.plan = &plan, .data = &data, .task = &task, .keys = {0, KEYS}};
+    struct worker w = {.plan = &plan, .data = &memory, .task = &task, .keys = {0, KEYS}};
     struct rapt_block block = {0};
     rapt_look_ahead(&w, &w.panel[0], (struct rapt_range){0, plan.key_block}, &block);
     cr_expect(block.soon[0].bytes == 0 && block.soon[1].bytes == 0);
@@ -142,6 +146,6 @@ Test(ahead, knows_how_rows_lie) {
     const int64_t first = plan.key_block, page = first / 20;
     rapt_look_ahead(&w, &w.panel[0], (struct rapt_range){0, first}, &block);
     cr_expect_eq(block.soon[0].first,
-                 memory + ((table[page] * 20 + first % 20) * DIM) * (int64_t)sizeof(float));
+                 key_memory + ((table[page] * 20 + first % 20) * DIM) * (int64_t)sizeof(float));
     cr_expect_eq(block.soon[0].bytes, (20 - first % 20) * DIM * (int64_t)sizeof(float));
 }
