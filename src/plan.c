@@ -66,23 +66,27 @@ bool rapt_is_few(const struct rapt_plan *plan, int64_t b) {
            rapt_watched(p) == 0 && p->top_count == 0 && is_dense(&p->key) && is_dense(&p->value);
 }
 
-/* Whether rows of this view would be read badly where they are, if panels share them. */
-static bool are_copied(const struct rapt_plan *plan, const rapt_tensor *t, bool shared) {
+/* Whether rows of this view would be read badly where they are by so many panels. */
+static bool are_copied(const struct rapt_plan *plan, const rapt_tensor *t, int64_t panels) {
     if (t->dtype != RAPT_F32)
         return true; /* widened once for all panels */
     if (plan->problem.page_size % plan->key_block != 0)
         return true; /* a block may lie in several pages */
-    /* Rows a multiple of a page apart share their place in the L1 cache. */
-    const bool aliased =
-        t->stride[2] != 0 && t->stride[2] * (int64_t)sizeof(float) % PAGE_BYTES == 0;
-    return !is_dense(t) || (aliased && shared);
+    if (!is_dense(t))
+        return true;
+    if (t->stride[2] == 0 || t->stride[2] == t->shape[3])
+        return false;
+    /* With gaps the hardware doesn't follow them, and they fill some sets of the L1 cache more than
+     * others: all the same ones, where they are a multiple of a page apart. */
+    const bool aliased = t->stride[2] * (int64_t)sizeof(float) % PAGE_BYTES == 0;
+    return panels >= (aliased ? 2 : PANELS_SHARED);
 }
 
 /* Each task copies or packs its keys and values again. */
 int64_t rapt_panels_most(const struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
-    const bool copies =
-        plan->packed || are_copied(plan, &p->key, true) || are_copied(plan, &p->value, true);
+    const bool copies = plan->packed || are_copied(plan, &p->key, RAPT_PANELS_MAX) ||
+                        are_copied(plan, &p->value, RAPT_PANELS_MAX);
     return copies ? RAPT_PANELS_MAX : RAPT_PANELS_MAX / 2;
 }
 
@@ -219,8 +223,8 @@ static struct rapt_range panel_keys(const struct rapt_plan *plan, int64_t b, int
 /* What is known of the whole problem before it is divided. */
 struct totals {
     double flops, cost;
-    int64_t panels;
-    bool counted; /* there aren't too many */
+    int64_t panels, longest; /* of all, and of a sequence and key head at most */
+    bool counted;            /* there aren't too many */
 };
 
 static struct totals sum_up(struct rapt_plan *plan) {
@@ -228,6 +232,7 @@ static struct totals sum_up(struct rapt_plan *plan) {
     struct totals t = {.counted = true};
     for (int64_t b = 0; b < p->batch; b++) {
         const int64_t panels = rapt_panels(plan, b);
+        t.longest = rapt_max(t.longest, panels);
         int64_t heads_panels;
         if (__builtin_mul_overflow(panels, p->kv_heads, &heads_panels) ||
             __builtin_add_overflow(t.panels, heads_panels, &t.panels) || t.panels > PANELS_MAX) {
@@ -346,10 +351,9 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
 
     const int64_t row_floats = p->head_dim + p->value_dim + rapt_watched(p) + 2 * p->top_count;
     const int64_t row_bytes = row_floats * (int64_t)sizeof(float);
-    plan->panels_per_task = choose_panels(
-        plan, all.panels,
-        rapt_min(rapt_panels_most(plan), PANEL_BYTES_MAX / (row_bytes * plan->panel_rows)),
-        threads);
+    const int64_t fit = PANEL_BYTES_MAX / (row_bytes * plan->panel_rows);
+    const int64_t most = rapt_min(rapt_min(rapt_panels_most(plan), fit), all.longest);
+    plan->panels_per_task = choose_panels(plan, all.panels, most, threads);
     /* The weights need the softmax's result, which a split has at the end only, and the largest of
      * them go by the order of all keys. */
     const bool splits = threads > 1 && p->weights.dtype == RAPT_NONE && p->top_count == 0;
@@ -361,8 +365,8 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     plan->threads =
         (int)rapt_max(1, rapt_min(threads, rapt_max(plan->task_count, plan->second.tasks)));
 
-    plan->stage_key = are_copied(plan, &p->key, plan->panels_per_task > 1);
-    plan->stage_value = are_copied(plan, &p->value, plan->panels_per_task > 1);
+    plan->stage_key = are_copied(plan, &p->key, plan->panels_per_task);
+    plan->stage_value = are_copied(plan, &p->value, plan->panels_per_task);
     lay_out_scratch(plan);
     size_t scratch, parts, results, bytes;
     if (__builtin_mul_overflow(plan->scratch.floats * sizeof(float), plan->threads, &scratch) ||
