@@ -49,20 +49,25 @@ static struct rapt_range next_rows(const struct worker *w, int64_t index, struct
     return (struct rapt_range){start + block, rapt_min(start + 2 * block, end)};
 }
 
-/* The share of one of a panel's blocks, from one to another, in the rows of its or another panel's
- * lanes. Those of a group of heads don't lie together. */
+/* Rows of a tensor that a panel's lanes stand for: the share of the nth of so many blocks. Those of
+ * a group's heads lie apart, so each head has some blocks of its own. */
 static struct rapt_soon find_lanes(const struct worker *w, struct rapt_range rows,
                                    const rapt_tensor *t, const void *data, int64_t n,
                                    int64_t blocks) {
     const struct rapt_problem *p = &w->plan->problem;
-    const int64_t b = w->task->batch;
-    if (p->group > 1 || t->stride[2] != t->shape[3] || t->stride[3] != 1 || n < 0 || n >= blocks)
+    const int64_t b = w->task->batch, group = p->group;
+    if (t->stride[2] != t->shape[3] || t->stride[3] != 1 || n < 0 || n >= blocks)
         return (struct rapt_soon){NULL, 0};
-    rows = share_of(rows, n, blocks);
-    const int64_t at = rapt_row_offset(t, b, w->task->kv_head, rapt_q_first(p, b) + rows.first);
+    const int64_t head = n * group / blocks;
+    const int64_t first = rapt_divide_up(head * blocks, group);
+    const int64_t last = rapt_divide_up((head + 1) * blocks, group);
+    const struct rapt_range all = {rows.first / group, rapt_divide_up(rows.last, group)};
+    const struct rapt_range queries = share_of(all, n - first, last - first);
+    const int64_t at =
+        rapt_row_offset(t, b, w->task->kv_head * group + head, rapt_q_first(p, b) + queries.first);
     return (struct rapt_soon){
         rapt_element(t, data, at),
-        (rows.last - rows.first) * rapt_bytes(t, t->shape[3]),
+        (queries.last - queries.first) * rapt_bytes(t, t->shape[3]),
     };
 }
 
