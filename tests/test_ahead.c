@@ -6,16 +6,12 @@
 enum { KEYS = 2100, DIM = 64 };
 
 /* Tensors without memory: only addresses are looked at. */
-enum { MEGABYTE = 1 << 20 };
-static const char *const key_memory = (const char *)MEGABYTE;
-static const char *const value_memory = (const char *)(64 * (uintptr_t)MEGABYTE);
-static const char *const query_memory = (const char *)(128 * (uintptr_t)MEGABYTE);
-static const char *const output_memory = (const char *)(256 * (uintptr_t)MEGABYTE);
+#define AT_MEGABYTE(n) ((void *)((uintptr_t)(n) << 20))
 static const rapt_attention_data memory = {
-    .query = (const void *)(128 * (uintptr_t)MEGABYTE),
-    .key = (const void *)MEGABYTE,
-    .value = (const void *)(64 * (uintptr_t)MEGABYTE),
-    .out = (void *)(256 * (uintptr_t)MEGABYTE),
+    .key = AT_MEGABYTE(1),
+    .value = AT_MEGABYTE(64),
+    .query = AT_MEGABYTE(128),
+    .out = AT_MEGABYTE(256),
 };
 
 /* How often each row of two heads is asked for. */
@@ -23,9 +19,9 @@ struct counts {
     int keys[2 * KEYS], values[2 * KEYS], queries[2 * KEYS], outs[2 * KEYS];
 };
 
-static void count_rows(const struct rapt_soon *soon, const char *base, int *times) {
-    const int64_t row = DIM * sizeof(float), at = (const char *)soon->first - base;
-    if (soon->bytes == 0 || at < 0 || at >= 32 * MEGABYTE)
+static void count_rows(const struct rapt_soon *soon, const void *base, int *times) {
+    const int64_t row = DIM * sizeof(float), at = (const char *)soon->first - (const char *)base;
+    if (soon->bytes == 0 || at < 0 || at >= 32 << 20)
         return;
     cr_assert(at % row == 0 && soon->bytes % row == 0 && at + soon->bytes <= 2 * KEYS * row);
     for (int64_t r = 0; r < soon->bytes / row; r++)
@@ -44,10 +40,10 @@ static void run_task(struct worker *w, struct counts *counts) {
                 w->panel[i].begun = true;
                 rapt_look_ahead(w, &w->panel[i], keys, &block);
                 for (int n = 0; n < RAPT_SOON; n++) {
-                    count_rows(&block.soon[n], key_memory, counts->keys);
-                    count_rows(&block.soon[n], value_memory, counts->values);
-                    count_rows(&block.soon[n], query_memory, counts->queries);
-                    count_rows(&block.soon[n], output_memory, counts->outs);
+                    count_rows(&block.soon[n], memory.key, counts->keys);
+                    count_rows(&block.soon[n], memory.value, counts->values);
+                    count_rows(&block.soon[n], memory.query, counts->queries);
+                    count_rows(&block.soon[n], memory.out, counts->outs);
                 }
             }
         }
@@ -143,6 +139,7 @@ Test(ahead, knows_how_rows_lie) {
     const int64_t first = plan.key_block, page = first / 20;
     rapt_look_ahead(&w, &w.panel[0], (struct rapt_range){0, first}, &block);
     cr_expect_eq(block.soon[0].first,
-                 key_memory + ((table[page] * 20 + first % 20) * DIM) * (int64_t)sizeof(float));
+                 (const char *)memory.key +
+                     ((table[page] * 20 + first % 20) * DIM) * (int64_t)sizeof(float));
     cr_expect_eq(block.soon[0].bytes, (20 - first % 20) * DIM * (int64_t)sizeof(float));
 }
