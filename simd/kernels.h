@@ -84,6 +84,7 @@ struct rapt_few {
     int64_t head_dim, value_dim;
     float *query;            /* [head_dim][few_rows], the last repeated up to a power of 2 */
     float *out;              /* [rows][value_dim] */
+    float *sums;             /* [rows][value_dim rounded up to lanes]: scratch */
     float *max, *sum, *seen; /* [lanes], those beyond the rows are any numbers */
 };
 
@@ -92,7 +93,7 @@ struct rapt_few {
  * at one distance from each other within groups. Keys' groups have all their rows: the last key is
  * repeated.
  */
-enum { RAPT_GROUP_ROWS = 16, RAPT_GROUPS_MAX = 8 };
+enum { RAPT_GROUP_ROWS = 16, RAPT_GROUPS_MAX = 12 };
 struct rapt_rows {
     rapt_dtype dtype;
     ptrdiff_t bytes, step;    /* of a row, and from one row of a group to the next */
@@ -119,7 +120,9 @@ struct rapt_block {
     const float *key, *value;                    /* for a panel: row-major, channels dense */
     ptrdiff_t key_row, value_row;                /* floats from one row to the next */
     struct rapt_rows keys_stored, values_stored; /* for a few queries */
-    struct rapt_rows keys_next;                  /* fetched meanwhile; there may be no groups */
+    struct rapt_rows keys_next;                  /* come after; there may be no groups */
+    int stretch;                                 /* of keys, whole groups: asked for while as many
+                                                    are at work */
     bool packed;                                 /* for a matrix unit, as are the queries */
     const void *packed_key, *packed_value;       /* then, for a panel: groups of them */
     float packed_scale; /* and what scores are multiplied by, which packed queries aren't */

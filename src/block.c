@@ -304,6 +304,7 @@ struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
         read_rows(w, &p->key, data->key, w->key_bytes, w->key_step, keys, true, key, w->copied_key);
     block.values_stored = read_rows(w, &p->value, data->value, w->value_bytes, w->value_step, keys,
                                     false, value, w->copied_value);
+    block.stretch = w->plan->key_block / 2;
     if (next_key->together)
         block.keys_next = view_rows(next_key, p->key.dtype, w->key_bytes, w->key_step, next);
     scale_block(w, keys, &block);

@@ -12,7 +12,7 @@ enum {
     PANELS_SHARED = 4, /* keep the same share of the peak as more do */
     PANEL_BYTES_MAX = 1 << 20,
     CHUNK_BYTES = 1 << 19, /* of keys and values, a quarter of a common L2 cache */
-    CHUNK_BLOCKS_MAX = 10,
+    CHUNK_KEYS_MAX = 1280,
     PAGE_BYTES = 4096,
     THREADS_MAX = 4096,
     PANELS_MAX = 1 << 28, /* what takes seconds to count takes years to compute */
@@ -24,12 +24,12 @@ static const double flops_per_thread = 2e6;
 
 int rapt_key_block(int64_t head_dim, int64_t value_dim) {
     const int64_t widest = rapt_max(head_dim, value_dim);
-    return widest <= 64 ? 96 : widest <= 128 ? 48 : 32;
+    return widest <= 64 ? 192 : widest <= 128 ? 96 : 64;
 }
 
 /* Keys of as many blocks of so many keys and bytes as a chunk has. */
 static int64_t chunk_of(int64_t block, int64_t bytes) {
-    return block * rapt_min(CHUNK_BLOCKS_MAX, rapt_max(1, CHUNK_BYTES / bytes));
+    return block * rapt_max(1, rapt_min(CHUNK_KEYS_MAX / block, CHUNK_BYTES / bytes));
 }
 
 int64_t rapt_chunk(int64_t head_dim, int64_t value_dim) {
@@ -165,10 +165,12 @@ static void lay_out_scratch(struct rapt_plan *plan) {
         used += (n);                                                                               \
     } while (0)
     TAKE(panels, s->panel_floats * (size_t)plan->panels_per_task);
-    /* query; out and three numbers of each, twice */
+    /* query; out and three numbers of each, twice; sums */
+    const int64_t out = rapt_few_floats(kernels, p->value_dim);
+    const int64_t vectors = rapt_divide_up(p->value_dim, kernels->lanes);
+    const int64_t sums = rapt_few_floats(kernels, vectors * kernels->lanes);
     TAKE(few, plan->has_few
-                  ? padded(rapt_few_query_floats(plan) +
-                           2 * rapt_few_floats(kernels, p->value_dim) + 2 * 3 * kernels->lanes)
+                  ? padded(rapt_few_query_floats(plan) + 2 * (out + 3 * kernels->lanes) + sums)
                   : 0);
     TAKE(copied_key, plan->has_few ? copied(plan, p->head_dim) : 0);
     TAKE(copied_value, plan->has_few && p->page_size ? copied(plan, p->value_dim) : 0);

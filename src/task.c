@@ -191,7 +191,7 @@ static void place_few(struct worker *w, float *scratch) {
     w->few_part = w->few;
     scratch += rapt_few_query_floats(w->plan);
     scratch = place_few_state(kernels, &w->few, scratch);
-    place_few_state(kernels, &w->few_part, scratch);
+    w->few.sums = w->few_part.sums = place_few_state(kernels, &w->few_part, scratch);
     clear_few(kernels, &w->few);
 }
 

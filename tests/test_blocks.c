@@ -85,7 +85,7 @@ Test(blocks, match_a_naive_softmax) {
     FOR_EACH_VARIANT(k) {
         for (int i = 0; i < HEADS * OPTIONS; i += 5) {
             struct head h = sample_head(i / OPTIONS, i % OPTIONS);
-            for (int block = 1; block <= 96; block += block < 7 ? 6 : 41) {
+            for (int block = 1; block <= 192; block += block < 7 ? 6 : 37) {
                 struct result r = run_head(k, &h, (struct division){k->panel_rows, block, false});
                 expect_naive(k->name, &h, &r);
                 free_result(&r);

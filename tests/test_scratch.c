@@ -176,7 +176,7 @@ Test(scratch, sizes_beyond_all_counting) {
     const int64_t most = INT32_MAX;
     const struct rapt_problem shapes[] = {
         new_shape(1, most, 1, 1 << 16, most, 1, 1), /* panels */
-        new_shape(1, 1, 1, 1, most, most, most),    /* parts of a split */
+        new_shape(1, 4, 1, 1, most, most, most),    /* parts of a split */
     };
     const int threads[] = {1, 64};
     for (int i = 0; i < 2; i++) {

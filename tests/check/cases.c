@@ -121,7 +121,7 @@ static void add_sizes(struct maker *m) {
         c.storage = other_storage(n);
         add(m, c, false);
     }
-    static const int block_dims[] = {8, 72, 160}; /* blocks of 96, 48 and 32 keys */
+    static const int block_dims[] = {8, 72, 160}; /* blocks of 192, 96 and 64 keys */
     for (int n = 0; n < COUNT(kv_lens); n++) {
         for (int d = 0; d < COUNT(block_dims); d++) {
             struct attention_case c = features_base;
