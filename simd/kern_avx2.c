@@ -7,8 +7,10 @@
 #define RAPT_TILE_STEPS 4
 #define RAPT_FEW_ROWS 4
 #define RAPT_FEW_VECTORS 2
+#define RAPT_FEW_STEPS 4
 #define RAPT_FEW_KEYS 2
-#define RAPT_FEW_SUMS 4
+#define RAPT_FEW_SUMS 8
+#define RAPT_FEW_TOGETHER 4
 #define RAPT_PROBE_CHAINS 10
 #include "attention.inc"
 

@@ -7,8 +7,10 @@
 #define RAPT_TILE_STEPS 4
 #define RAPT_FEW_ROWS 8
 #define RAPT_FEW_VECTORS 4
+#define RAPT_FEW_STEPS 1
 #define RAPT_FEW_KEYS 3
 #define RAPT_FEW_SUMS 16
+#define RAPT_FEW_TOGETHER 16
 #define RAPT_PROBE_CHAINS 12
 #include "attention.inc"
 

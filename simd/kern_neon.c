@@ -7,8 +7,10 @@
 #define RAPT_TILE_STEPS 2
 #define RAPT_FEW_ROWS 2
 #define RAPT_FEW_VECTORS 4
+#define RAPT_FEW_STEPS 1
 #define RAPT_FEW_KEYS 3
 #define RAPT_FEW_SUMS 4
+#define RAPT_FEW_TOGETHER 4
 #define RAPT_PROBE_CHAINS 20
 #include "attention.inc"
 

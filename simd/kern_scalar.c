@@ -7,8 +7,10 @@
 #define RAPT_TILE_STEPS 1
 #define RAPT_FEW_ROWS 1
 #define RAPT_FEW_VECTORS 4
+#define RAPT_FEW_STEPS 1
 #define RAPT_FEW_KEYS 4
 #define RAPT_FEW_SUMS 4
+#define RAPT_FEW_TOGETHER 4
 #define RAPT_PROBE_CHAINS 8
 #include "attention.inc"
 

@@ -30,6 +30,10 @@ static inline void v_store(float *p, vf a) {
 static inline void v_storeu(float *p, vf a) {
     _mm256_storeu_ps(p, a);
 }
+/* What comes after is loaded once this has been computed. */
+RAPT_INLINE void v_pin(vf *a) {
+    __asm__ volatile("" : "+x"(*a) : : "memory");
+}
 static inline vf v_set1(float a) {
     return _mm256_set1_ps(a);
 }
