@@ -68,9 +68,11 @@ static void expect_scratch(const struct rapt_plan *plan) {
     const size_t starts[] = {s->panels, s->few,        s->copied_key,   s->copied_value,
                              s->scores, s->bias,       s->bounds,       s->part,
                              s->rows,   s->staged_key, s->staged_value, s->floats};
+    const size_t lanes = (size_t)plan->kernels->lanes;
+    /* query; out and three numbers of each, twice; sums of whole vectors */
     const size_t few = (few_rows * q + line - 1) / line * line +
-                       2 * ((few_rows * v + line - 1) / line * line) +
-                       6 * (size_t)plan->kernels->lanes;
+                       2 * ((few_rows * v + line - 1) / line * line) + 6 * lanes +
+                       few_rows * ((v + lanes - 1) / lanes * lanes);
     const size_t needed[] = {
         s->panel_floats * (size_t)plan->panels_per_task,
         plan->has_few ? few : 0,
@@ -91,7 +93,7 @@ static void expect_scratch(const struct rapt_plan *plan) {
     cr_assert(plan->part_count == 0 ||
               plan->part_floats >= (v + 3) * (size_t)(rows.last - rows.first));
     cr_assert_eq(plan->part_floats % line, 0u);
-    for (int k = 0; k < 9; k++) {
+    for (int k = 0; k < 11; k++) {
         cr_assert_eq(starts[k] % line, 0u, "part %d", k);
         cr_assert_geq(starts[k + 1], starts[k] + needed[k], "part %d", k);
     }
