@@ -143,3 +143,28 @@ Test(ahead, knows_how_rows_lie) {
                      ((table[page] * 20 + first % 20) * DIM) * (int64_t)sizeof(float));
     cr_expect_eq(block.soon[0].bytes, (20 - first % 20) * DIM * (int64_t)sizeof(float));
 }
+
+/* For a few queries the kernel asks for rows in halves of a block, and at its end for the next
+ * keys' first half. */
+Test(ahead, a_few_queries_are_told_what_comes) {
+    const int64_t dims[] = {DIM, 128, 160}, lasts[] = {0, 20, 1000};
+    for (int i = 0; i < 9; i++) {
+        const int64_t dim = dims[i / 3], row = dim * (int64_t)sizeof(float);
+        const struct rapt_problem p = new_shape(1, 1, 1, 1, KEYS, dim, dim);
+        struct rapt_plan plan = sized_plan(&p, &variants[3], 1);
+        const struct rapt_task task = {.panels = 1, .split = -1, .chunks = {0, 1}};
+        struct worker w = {.plan = &plan, .data = &memory, .task = &task, .is_few = true};
+        w.stored_first = -1;
+        w.key_step = w.key_bytes = w.value_step = w.value_bytes = row;
+        w.panel[0].whole = (struct rapt_range){0, KEYS};
+        const int64_t block = plan.key_block, last = rapt_min(block + lasts[i % 3], 2 * block);
+        const struct rapt_block made = rapt_make_few_block(&w, (struct rapt_range){0, block},
+                                                           (struct rapt_range){block, last});
+        cr_expect(made.stretch == block / 2 && made.stretch % RAPT_GROUP_ROWS == 0);
+        cr_expect_eq(made.keys_stored.groups, block / RAPT_GROUP_ROWS);
+        cr_assert_eq(made.keys_next.groups, rapt_divide_up(last - block, RAPT_GROUP_ROWS));
+        for (int g = 0; g < made.keys_next.groups; g++)
+            cr_expect_eq(made.keys_next.group[g],
+                         (const char *)memory.key + (block + g * RAPT_GROUP_ROWS) * row);
+    }
+}
