@@ -6,7 +6,8 @@
 #include "cache.h"
 #include "check_tensor.h"
 #include "mha.h"
-#include "run.h"
+#include "run/cpus.h"
+#include "run/run.h"
 
 /* A workspace's parts are laid out one after the other, each at a multiple of a cache line. */
 struct layout {
@@ -57,7 +58,7 @@ static void make_projections(struct mha_run *run) {
     const rapt_tensor context = crosses ? args->context : args->input;
     float *panels = crosses ? run->context_panels : run->input_panels;
     const int64_t b = run->batch, s = run->tokens, n = run->new_keys;
-    const int threads = rapt_run_threads(a->threads);
+    const int threads = rapt_threads(a->threads);
     const rapt_tensor query = rows_of(run->query, b, s, a->q_heads * a->head_dim);
     const rapt_tensor key = rows_of(run->key, b, n, a->kv_heads * a->head_dim);
     const rapt_tensor value = rows_of(run->value, b, n, a->kv_heads * a->value_dim);
