@@ -74,6 +74,8 @@ static rapt_status fill_plan(struct rapt_plan *plan, const rapt_attention_args *
         plan->number = atomic_fetch_add_explicit(&plans, 1, memory_order_relaxed);
     while (plan->number == 0);
     plan->data = rapt_attention_data_of(args);
+    plan->interrupted = args->interrupted;
+    plan->interrupted_context = args->interrupted_context;
     if (!keep_numbers(plan))
         return rapt_fail(RAPT_OUT_OF_MEMORY, "plan: no memory for the numbers of %lld sequences",
                          (long long)plan->problem.batch);
@@ -153,9 +155,9 @@ rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data
     void *allocated = workspace ? NULL : malloc(needed);
     if (!workspace && !allocated)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);
-    rapt_run(plan, data, workspace ? workspace : allocated);
+    const bool done = rapt_run(plan, data, workspace ? workspace : allocated);
     free(allocated);
-    return RAPT_OK;
+    return done ? RAPT_OK : rapt_fail(RAPT_INTERRUPTED, "interrupted before all was computed");
 }
 
 size_t rapt_plan_slices_workspace_size(const rapt_plan *plan, int slices) {

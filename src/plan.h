@@ -69,7 +69,9 @@ struct rapt_plan {
     rapt_attention_data data; /* for runs that don't bring their own */
     const struct rapt_kernels *kernels;
     int threads;
-    uint32_t number; /* of the plans that callers have made, from 1 on */
+    uint32_t number;                    /* of the plans that callers have made, from 1 on */
+    bool (*interrupted)(void *context); /* see rapt_attention_args */
+    void *interrupted_context;
 
     int panel_rows; /* of queries, at most */
     int key_block;  /* keys between two rescalings: blocks start at its multiples */

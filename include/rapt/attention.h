@@ -161,6 +161,14 @@ typedef struct rapt_attention_args {
 
     int threads;     /* at most this many; 0: rapt_default_threads() */
     const char *isa; /* a name of rapt/isa.h; NULL means RAPT_ISA if it is set, or else the best */
+
+    /*
+     * Whether to end a run before it is done; NULL: never. It is called on the thread that called
+     * rapt_attention() or rapt_plan_run(), ten times a second at most, between parts of the work.
+     * When it returns true the call returns RAPT_INTERRUPTED, and has written some of its outputs.
+     */
+    bool (*interrupted)(void *context);
+    void *interrupted_context;
 } rapt_attention_args;
 
 /*

@@ -7,7 +7,10 @@
 
 #include "parallel.h"
 #include "received.h"
+#include "spin.h"
 #include "task.h"
+
+enum { ASK_EACH = 100 * 1000 * 1000 }; /* ns */
 
 /*
  * What the threads of one run share. It lies at the start of the workspace, zero between runs, and
@@ -17,6 +20,7 @@ struct shared {
     atomic_uint_fast64_t owner; /* the run that has the workspace: see owner_of() */
     atomic_int_fast64_t next_task, tasks_done, next_second;
     atomic_int finished;              /* slices */
+    atomic_bool interrupted;          /* what isn't begun is left */
     atomic_int done[RAPT_SPLITS_MAX]; /* tasks of each split */
     _Alignas(RAPT_ALIGN) float scratch[];
 };
@@ -27,6 +31,7 @@ struct run {
     const rapt_attention_data *data;
     struct shared *shared;
     float *parts, *results; /* behind the scratch of all threads */
+    int64_t ask;            /* when the caller is to be asked whether to go on, in ns */
 };
 
 size_t rapt_run_workspace(const struct rapt_plan *plan, int slices) {
@@ -52,18 +57,29 @@ static struct run new_run(const struct rapt_plan *plan, const rapt_attention_dat
         (void *)(((uintptr_t)workspace + RAPT_ALIGN - 1) & ~(uintptr_t)(RAPT_ALIGN - 1));
     float *parts = shared->scratch + (size_t)slices * plan->scratch.floats;
     float *results = parts + (size_t)plan->part_count * plan->part_floats;
-    return (struct run){plan, data, shared, parts, results};
+    return (struct run){plan, data, shared, parts, results, rapt_spin_clock() + ASK_EACH};
 }
 
 static float *scratch_of(const struct run *run, int slice) {
     return run->shared->scratch + (size_t)slice * run->plan->scratch.floats;
 }
 
+/* Whether to leave what isn't begun; `asks` on the thread whose caller has a say in it. */
+static bool is_interrupted(struct run *run, bool asks) {
+    const struct rapt_plan *plan = run->plan;
+    if (asks && plan->interrupted && rapt_spin_clock() >= run->ask) {
+        if (plan->interrupted(plan->interrupted_context))
+            atomic_store_explicit(&run->shared->interrupted, true, memory_order_relaxed);
+        run->ask = rapt_spin_clock() + ASK_EACH;
+    }
+    return atomic_load_explicit(&run->shared->interrupted, memory_order_relaxed);
+}
+
 /* Tasks of the first pass, off a counter. */
-static void run_first(const struct run *run, float *scratch) {
+static void run_first(struct run *run, float *scratch, bool asks) {
     const struct rapt_plan *plan = run->plan;
     struct shared *shared = run->shared;
-    for (;;) {
+    while (!is_interrupted(run, asks)) {
         const int64_t i = atomic_fetch_add_explicit(&shared->next_task, 1, memory_order_relaxed);
         if (i >= plan->task_count)
             return;
@@ -81,8 +97,8 @@ static void run_first(const struct run *run, float *scratch) {
 }
 
 /* Tasks of the second pass, after all of the first. */
-static void run_second(const struct run *run, float *scratch) {
-    for (;;) {
+static void run_second(struct run *run, float *scratch, bool asks) {
+    while (!is_interrupted(run, asks)) {
         const int64_t i =
             atomic_fetch_add_explicit(&run->shared->next_second, 1, memory_order_relaxed);
         if (i >= run->plan->second.tasks)
@@ -98,7 +114,7 @@ static uint_fast64_t owner_of(const struct rapt_plan *plan, int slices) {
 
 bool rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int slice,
                     int slices, void *workspace) {
-    const struct run run = new_run(plan, data, slices, workspace);
+    struct run run = new_run(plan, data, slices, workspace);
     struct shared *shared = run.shared;
     uint_fast64_t owner = 0;
     if (!atomic_compare_exchange_strong(&shared->owner, &owner, owner_of(plan, slices)) &&
@@ -106,11 +122,11 @@ bool rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *dat
         return false;
     fenv_t callers;
     rapt_enter_environment(&callers);
-    run_first(&run, scratch_of(&run, slice));
+    run_first(&run, scratch_of(&run, slice), false);
     /* Those that aren't done are run by others who wait for nothing, so they will be. */
     while (plan->second.tasks > 0 && atomic_load(&shared->tasks_done) < plan->task_count)
         sched_yield();
-    run_second(&run, scratch_of(&run, slice));
+    run_second(&run, scratch_of(&run, slice), false);
     fesetenv(&callers);
     /* The last one leaves the workspace as it was found. */
     if (atomic_fetch_add(&shared->finished, 1) == slices - 1) {
@@ -123,11 +139,11 @@ bool rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *dat
     return true;
 }
 
-static void run_thread(const struct run *run, int thread,
-                       void (*pass)(const struct run *run, float *scratch)) {
+static void run_thread(struct run *run, int thread,
+                       void (*pass)(struct run *run, float *scratch, bool asks)) {
     fenv_t callers;
     rapt_enter_environment(&callers);
-    pass(run, scratch_of(run, thread));
+    pass(run, scratch_of(run, thread), thread == 0);
     fesetenv(&callers);
 }
 static void first_thread(void *run, int thread) {
@@ -137,13 +153,14 @@ static void second_thread(void *run, int thread) {
     run_thread(run, thread, run_second);
 }
 
-void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace) {
+bool rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace) {
     struct run run = new_run(plan, data, plan->threads, workspace);
     const size_t splits = (size_t)plan->split_count * sizeof run.shared->done[0];
     memset(run.shared, 0, offsetof(struct shared, done) + splits);
     rapt_parallel(plan->threads, first_thread, &run);
     if (plan->second.tasks > 0)
         rapt_parallel(plan->threads, second_thread, &run);
+    return !atomic_load(&run.shared->interrupted);
 }
 
 /* What the threads of rapt_run_each() share. */

@@ -19,9 +19,9 @@ size_t rapt_run_workspace(const struct rapt_plan *plan, int slices);
 
 /*
  * Runs all tasks on plan->threads threads at most, in a workspace for as many slices. Everything
- * has been checked; nothing can fail.
+ * has been checked; nothing can fail. False if the plan's caller interrupted it.
  */
-void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace);
+bool rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace);
 
 /*
  * Calls task(context, i, scratch) for each i < count, on so many threads at most, each with
