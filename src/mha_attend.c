@@ -165,7 +165,7 @@ static rapt_status check_step(struct mha_run *run, const rapt_attention_args *ar
     struct rapt_problem problem;
     const rapt_attention_data data = rapt_attention_data_of(args);
     TRY(rapt_check_args(args, &problem));
-    return rapt_check_data(&problem, &data);
+    return rapt_check_data(&problem, problem.block_table_stride, &data);
 }
 
 static rapt_status run_step(struct mha_run *run, const rapt_attention_args *args) {
