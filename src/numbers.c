@@ -29,13 +29,17 @@ bool rapt_task_of_run(const struct rapt_plan *plan, const struct rapt_task *plan
         *split = plan->splits[planned->split];
     if (!plan->is_of_run)
         return true;
+    if (plan->threads == 1)
+        task->split = -1;
+    if (task->split < 0 && planned->piece > 0)
+        return false;
     task->chunks = rapt_task_chunks(plan, planned);
-    if (planned->split < 0)
+    if (task->split < 0)
         return true;
     split->chunks = task->chunks;
     const int64_t first = task->chunks.first, chunks = task->chunks.last - first;
     /* An offset beyond the plan's may want more parts than there is room for. */
-    if (chunks < 2 || chunks > split->parts || plan->threads == 1) {
+    if (chunks < 2 || chunks > split->parts) {
         task->split = -1;
         return planned->piece == 0;
     }
