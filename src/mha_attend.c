@@ -31,9 +31,9 @@ static rapt_status make_args(const struct mha_run *run, rapt_attention_args *arg
     args->window_left = a->window_left;
     args->window_right = a->window_right;
     args->threads = a->threads;
-    if (!run->args->cache)
+    if (!run->cache)
         return RAPT_OK;
-    TRY(rapt_cache_view(run->args->cache, run->args->first_sequence, b, args));
+    TRY(rapt_cache_view(run->cache, run->args->first_sequence, b, args));
     rapt_tensor *stored[] = {&args->key, &args->value, &args->key_scale, &args->value_scale};
     for (int i = 0; i < 4 && !args->block_table; i++)
         if (stored[i]->dtype != RAPT_NONE)
@@ -132,7 +132,7 @@ static rapt_status make_plan(const struct mha_run *run, const rapt_attention_arg
                              struct rapt_plan *plan) {
     *plan = (struct rapt_plan){.kernels = run->layer->kernels};
     TRY(rapt_check_args(args, &plan->problem));
-    if (run->args->cache)
+    if (run->cache)
         plan->problem.kv_lens = run->after;
     return rapt_plan_sizes(plan, rapt_run_threads(args->threads));
 }
