@@ -69,31 +69,30 @@ static void set_pages(struct numbered *n, const struct form *f, uint64_t *seed) 
 }
 
 /* Outputs of its own, the numbers of the problem that the plan is made of. */
-static struct numbered new_numbered(uint64_t *seed) {
+static void make_numbered(struct numbered *n, uint64_t *seed) {
     const struct form f = random_form(seed);
-    struct numbered n = {.plan = new_problem(&f, next_random(seed))};
+    *n = (struct numbered){.plan = new_problem(&f, next_random(seed))};
     const bool limited = next_bool(seed);
     for (int64_t b = 0; b < f.batch; b++) {
-        n.capacity[b] = limited ? 1 + next_below(seed, f.kv_len) : f.kv_len;
-        n.planned_offsets[b] = next_below(seed, f.kv_len + 3);
-        n.planned_starts[b] = next_below(seed, f.kv_len);
+        n->capacity[b] = limited ? 1 + next_below(seed, f.kv_len) : f.kv_len;
+        n->planned_offsets[b] = next_below(seed, f.kv_len + 3);
+        n->planned_starts[b] = next_below(seed, f.kv_len);
     }
     if (limited)
-        n.plan.kv_len = n.capacity;
+        n->plan.kv_len = n->capacity;
     if (next_bool(seed))
-        n.plan.q_offset = n.planned_offsets;
+        n->plan.q_offset = n->planned_offsets;
     if (f.mask != RAPT_NONE && next_below(seed, 3) == 0)
-        n.plan.mask_start = n.planned_starts;
+        n->plan.mask_start = n->planned_starts;
     if (next_below(seed, 3) == 0)
-        set_pages(&n, &f, seed);
-    n.run = new_problem(&f, 1);
+        set_pages(n, &f, seed);
+    n->run = new_problem(&f, 1);
     for (int i = 0; i < OUTPUTS; i++) {
-        rapt_tensor *own = output_of(&n.run, i), *planned = output_of(&n.plan, i);
+        rapt_tensor *own = output_of(&n->run, i), *planned = output_of(&n->plan, i);
         rapt_tensor kept = *planned;
         *planned = *own;
         *own = kept;
     }
-    return n;
 }
 
 /* The numbers of one run, and the problem that has them from the start. */
@@ -197,7 +196,8 @@ Test(numbers, a_run_has_the_bits_of_a_fresh_plan) {
     struct seen seen = {0};
     for (uint64_t i = 1; i <= 250; i++) {
         uint64_t seed = i;
-        struct numbered n = new_numbered(&seed);
+        struct numbered n; /* which points into itself */
+        make_numbered(&n, &seed);
         for (int threads = 1; threads <= 6; threads += 5)
             expect_same(&n, threads, &seed, &seen);
         free_problem(&n.plan);
