@@ -45,6 +45,8 @@ struct mha_run {
     struct rapt_projections into, out_of; /* the heads */
     void *scratch;                        /* for projections and for attention, in turn */
     size_t attention_bytes;
+    int64_t plans;         /* of all heads at once, or also of single ones */
+    struct rapt_plan plan; /* the last of them, without tasks */
 };
 
 /* Checks all but data, and finds the sizes. */

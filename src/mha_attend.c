@@ -148,10 +148,11 @@ static size_t split_bytes(const struct rapt_plan *plan) {
 }
 
 static rapt_status size_step(struct mha_run *run, const rapt_attention_args *args) {
-    struct rapt_plan plan;
-    TRY(make_plan(run, args, &plan));
-    const size_t run_bytes = rapt_run_workspace(&plan, plan.threads);
-    size_t bytes = task_bytes(&plan) + split_bytes(&plan);
+    struct rapt_plan *plan = &run->plan;
+    TRY(make_plan(run, args, plan));
+    run->plans++;
+    const size_t run_bytes = rapt_run_workspace(plan, plan->threads);
+    size_t bytes = task_bytes(plan) + split_bytes(plan);
     if (__builtin_add_overflow(bytes, run_bytes, &bytes))
         return INVALID("input: its attention needs a workspace larger than the address space, "
                        "expected fewer tokens");
@@ -169,19 +170,21 @@ static rapt_status check_step(struct mha_run *run, const rapt_attention_args *ar
 }
 
 static rapt_status run_step(struct mha_run *run, const rapt_attention_args *args) {
-    struct rapt_plan plan;
+    struct rapt_plan *plan = &run->plan;
     const rapt_attention_data data = rapt_attention_data_of(args);
-    TRY(make_plan(run, args, &plan));
+    if (run->plans > 1)
+        TRY(make_plan(run, args, plan));
     char *at = run->scratch;
-    plan.tasks = (struct rapt_task *)(void *)at;
-    plan.splits = (struct rapt_split *)(void *)(at + task_bytes(&plan));
-    rapt_plan_tasks(&plan);
-    rapt_run(&plan, &data, at + task_bytes(&plan) + split_bytes(&plan));
+    plan->tasks = (struct rapt_task *)(void *)at;
+    plan->splits = (struct rapt_split *)(void *)(at + task_bytes(plan));
+    rapt_plan_tasks(plan);
+    rapt_run(plan, &data, at + task_bytes(plan) + split_bytes(plan));
     return RAPT_OK;
 }
 
 rapt_status rapt_mha_attend_size(struct mha_run *run) {
     run->attention_bytes = 0;
+    run->plans = 0;
     return each_plan(run, size_step, false);
 }
 

@@ -104,7 +104,8 @@ static rapt_status lay_out(struct mha_run *run, struct layout *layout) {
     run->positions = take(layout, turns ? b : 0, s, 1, sizeof *run->positions);
     if (!layout->too_large) {
         make_projections(run);
-        TRY(rapt_mha_attend_size(run));
+        if (!layout->memory) /* comes first */
+            TRY(rapt_mha_attend_size(run));
         const size_t projections = most(run->into.scratch_bytes * (size_t)run->into.threads,
                                         run->out_of.scratch_bytes * (size_t)run->out_of.threads);
         run->scratch = take(layout, 1, 1, 1, most(projections, run->attention_bytes));
