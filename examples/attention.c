@@ -50,7 +50,8 @@ int main(void) {
         return fail();
     const size_t size = rapt_plan_workspace_size(plan);
     void *workspace = malloc(size);
-    /* A decoder would run the plan for every layer here, each time with other pointers. */
+    /* A decoder would run the plan for every layer and token here, each time with other pointers
+     * and lengths: see decode.c. */
     const rapt_status status =
         workspace ? rapt_plan_run(plan, NULL, workspace, size) : RAPT_OUT_OF_MEMORY;
     printf("isa %s, %zu bytes of workspace\n", rapt_plan_isa(plan), size);

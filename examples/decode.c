@@ -2,7 +2,8 @@
 /*
  * The attention of a decoder: a small model of random weights reads a prompt, its sequence is
  * forked, and two continuations are decoded side by side. Four query heads share two key heads,
- * keys and queries are rotated by their positions, and each layer has a paged cache.
+ * keys and queries are rotated by their positions, and each layer has a paged cache. One plan
+ * serves all steps and layers: a run brings the lengths and pages that its cache has by then.
  *
  *     cc decode.c $(pkg-config --cflags --libs rapt) -lm -o decode
  */
@@ -22,6 +23,8 @@ static struct layer {
     rapt_cache *cache;
 } layers[LAYERS];
 static rapt_rope *rope;
+static rapt_plan *plan; /* of a step: one token of each sequence */
+static void *workspace;
 
 /* The tokens of one step, those of a sequence side by side. */
 static float hidden[PROMPT][WIDTH], query[PROMPT][WIDTH], mixed[PROMPT][WIDTH];
@@ -65,6 +68,33 @@ static void make_model(void) {
     }
 }
 
+/* The form of a layer's attention to n new tokens in each of the first sequences. */
+static rapt_attention_args new_args(const struct layer *layer, int sequences, int n) {
+    rapt_attention_args args = rapt_attention_defaults();
+    args.query = rapt_tensor_bshd(query, RAPT_F32, sequences, Q_HEADS, n, HEAD_DIM);
+    args.out = rapt_tensor_bshd(mixed, RAPT_F32, sequences, Q_HEADS, n, HEAD_DIM);
+    args.causal = true;
+    check(rapt_cache_view(layer->cache, 0, sequences, &args));
+    return args;
+}
+
+/* For as many keys as a sequence may get; what pages they have, each run says. */
+static void make_plan(void) {
+    int64_t lengths[SEQUENCES], last[SEQUENCES];
+    for (int s = 0; s < SEQUENCES; s++) {
+        lengths[s] = CAPACITY;
+        last[s] = CAPACITY - 1;
+    }
+    rapt_attention_args args = new_args(&layers[0], SEQUENCES, 1);
+    args.kv_len = lengths;
+    args.q_offset = last;
+    args.block_table = NULL;
+    check(rapt_plan_create(&args, &plan));
+    workspace = malloc(rapt_plan_workspace_size(plan));
+    if (!workspace)
+        exit(EXIT_FAILURE);
+}
+
 /* y = x * weights, for some rows of x. */
 static void project(float *y, const float *x, const float *weights, int rows, int columns) {
     for (int i = 0; i < rows * columns; i++) {
@@ -89,14 +119,18 @@ static void attend(const struct layer *layer, int sequences, int n) {
         const rapt_tensor v = rapt_tensor_bshd(value[s * n], RAPT_F32, 1, KV_HEADS, n, HEAD_DIM);
         check(rapt_cache_append(layer->cache, s, &k, &v, NULL));
     }
-    rapt_attention_args args = rapt_attention_defaults();
-    args.query = rapt_tensor_bshd(query, RAPT_F32, sequences, Q_HEADS, n, HEAD_DIM);
-    args.out = rapt_tensor_bshd(mixed, RAPT_F32, sequences, Q_HEADS, n, HEAD_DIM);
-    args.causal = true;
+    rapt_attention_args args = new_args(layer, sequences, n);
     args.q_offset = past;
     check(rapt_rope_apply(rope, &args.query, positions, n, &args.query));
-    check(rapt_cache_view(layer->cache, 0, sequences, &args));
-    check(rapt_attention(&args));
+    if (sequences == SEQUENCES && n == 1) {
+        rapt_attention_data data = rapt_attention_data_of(&args);
+        data.kv_len = args.kv_len;
+        data.q_offset = args.q_offset;
+        data.block_table = args.block_table;
+        check(rapt_plan_run(plan, &data, workspace, rapt_plan_workspace_size(plan)));
+    } else {
+        check(rapt_attention(&args));
+    }
 
     project(&change[0][0], &mixed[0][0], &layer->out[0][0], sequences * n, WIDTH);
     for (int i = 0; i < sequences * n * WIDTH; i++)
@@ -128,6 +162,7 @@ int main(void) {
     const int prompt[PROMPT] = {3, 14, 15, 9, 26, 5, 35, 8, 9, 7};
     int tokens[SEQUENCES];
     make_model();
+    make_plan();
     step(prompt, 1, PROMPT, tokens);
     for (int l = 0; l < LAYERS; l++)
         check(rapt_cache_fork(layers[l].cache, 0, 1));
@@ -141,5 +176,7 @@ int main(void) {
     for (int l = 0; l < LAYERS; l++)
         rapt_cache_destroy(layers[l].cache);
     rapt_rope_destroy(rope);
+    rapt_plan_destroy(plan);
+    free(workspace);
     return EXIT_SUCCESS;
 }

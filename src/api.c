@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "isa.h"
+#include "numbers.h"
 #include "run/cpus.h"
 #include "run/run.h"
 #include "status.h"
@@ -27,7 +28,8 @@ static int64_t most_pages(const struct rapt_problem *p) {
     return (most + p->page_size - 1) / p->page_size;
 }
 
-/* Copies the numbers of a checked problem; of a block table, the columns in use. */
+/* Copies the numbers of a checked problem; of a block table, if there is one, the columns in use.
+ */
 static bool keep_numbers(struct rapt_plan *plan) {
     struct rapt_problem *p = &plan->problem;
     const struct numbers all[] = {
@@ -39,7 +41,7 @@ static bool keep_numbers(struct rapt_plan *plan) {
         {&p->segment_bounds, p->segment_count + 1},
         {&p->diagonal_offsets, p->diagonal_count},
     };
-    const int64_t columns = p->page_size ? most_pages(p) : 0;
+    const int64_t columns = p->block_table ? most_pages(p) : 0;
     size_t bytes = (size_t)p->batch * (size_t)columns * sizeof *p->block_table;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         bytes += *all[i].array ? (size_t)all[i].count * sizeof **all[i].array : 0;
@@ -53,8 +55,9 @@ static bool keep_numbers(struct rapt_plan *plan) {
         *all[i].array = memcpy(at, *all[i].array, size);
         at += size;
     }
+    plan->table_stride = p->block_table_stride;
     const int32_t *table = p->block_table;
-    p->block_table = (int32_t *)(void *)at;
+    p->block_table = table ? (int32_t *)(void *)at : NULL;
     for (int64_t b = 0; b < p->batch && columns > 0; b++) {
         memcpy(at, table + b * p->block_table_stride, (size_t)columns * sizeof *table);
         at += (size_t)columns * sizeof *table;
@@ -146,8 +149,9 @@ rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data
     if (!plan)
         return no_plan();
     const size_t needed = rapt_plan_workspace_size(plan);
+    struct rapt_plan room;
     data = data ? data : &plan->data;
-    rapt_status status = rapt_check_data(&plan->problem, data);
+    rapt_status status = rapt_check_data(&plan->problem, plan->table_stride, data);
     if (status == RAPT_OK && workspace)
         status = check_workspace(workspace_size, needed);
     if (status != RAPT_OK)
@@ -155,7 +159,8 @@ rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data
     void *allocated = workspace ? NULL : malloc(needed);
     if (!workspace && !allocated)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);
-    const bool done = rapt_run(plan, data, workspace ? workspace : allocated);
+    const bool done =
+        rapt_run(rapt_plan_of_run(plan, data, &room), data, workspace ? workspace : allocated);
     free(allocated);
     return done ? RAPT_OK : rapt_fail(RAPT_INTERRUPTED, "interrupted before all was computed");
 }
@@ -174,11 +179,13 @@ rapt_status rapt_plan_run_slice(const rapt_plan *plan, const rapt_attention_data
     if (!workspace)
         return rapt_fail(RAPT_INVALID_ARGUMENT,
                          "workspace: found NULL, expected memory that the slices share");
+    struct rapt_plan room;
     data = data ? data : &plan->data;
-    rapt_status status = rapt_check_data(&plan->problem, data);
+    rapt_status status = rapt_check_data(&plan->problem, plan->table_stride, data);
     if (status == RAPT_OK)
         status = check_workspace(workspace_size, rapt_run_workspace(plan, slices));
-    if (status == RAPT_OK && !rapt_run_slice(plan, data, slice, slices, workspace))
+    if (status == RAPT_OK &&
+        !rapt_run_slice(rapt_plan_of_run(plan, data, &room), data, slice, slices, workspace))
         return rapt_fail(RAPT_INVALID_ARGUMENT,
                          "workspace: found one that is neither zero nor left by a run that ended, "
                          "or another run's, expected one that no other run uses");

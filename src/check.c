@@ -91,15 +91,6 @@ static rapt_status check_window(const char *name, int64_t given, int64_t *window
     return RAPT_OK;
 }
 
-static rapt_status check_numbers(const char *name, const int64_t *numbers, int64_t count,
-                                 int64_t least, int64_t most) {
-    for (int64_t i = 0; numbers && i < count; i++)
-        if (numbers[i] < least || numbers[i] > most)
-            return INVALID("%s[%" PRId64 "]: found %" PRId64 ", expected %" PRId64 " to %" PRId64,
-                           name, i, numbers[i], least, most);
-    return RAPT_OK;
-}
-
 static rapt_status check_batch(const char *name, const rapt_tensor *t, int64_t batch,
                                const char *why) {
     if (t->shape[0] == batch)
@@ -125,25 +116,19 @@ static rapt_status check_ragged(const char *name, const int64_t *cu, int64_t bat
 /* The pages of every sequence, as far as its keys go. */
 static rapt_status check_pages(const rapt_attention_args *args, struct rapt_problem *p) {
     p->page_size = args->key.shape[2];
+    p->pages = args->key.shape[0];
     if (args->block_table_stride < 1 || args->block_table_stride > RAPT_DIMENSION_MAX)
         return INVALID("block_table_stride: found %" PRId64 ", expected 1 to %" PRId64,
                        args->block_table_stride, RAPT_DIMENSION_MAX);
     if (!args->kv_len)
         return INVALID("kv_len: found NULL, expected a length per sequence for paged keys");
     p->kv_most = args->block_table_stride * p->page_size;
-    TRY(check_numbers("kv_len", args->kv_len, p->batch, 0,
-                      rapt_min(p->kv_most, RAPT_DIMENSION_MAX)));
-    for (int64_t b = 0; b < p->batch; b++) {
-        const int32_t *row = args->block_table + b * args->block_table_stride;
-        for (int64_t i = 0; i * p->page_size < args->kv_len[b]; i++)
-            if (row[i] < 0 || row[i] >= args->key.shape[0])
-                return INVALID("block_table[%" PRId64 "][%" PRId64 "]: found %" PRId32
-                               ", expected a page of 0 to %" PRId64,
-                               b, i, row[i], args->key.shape[0] - 1);
-    }
+    TRY(rapt_check_numbers("kv_len", args->kv_len, p->batch, 0,
+                           rapt_min(p->kv_most, RAPT_DIMENSION_MAX)));
     p->block_table = args->block_table;
     p->block_table_stride = args->block_table_stride;
-    return RAPT_OK;
+    return p->block_table ? rapt_check_table(p, p->block_table, p->block_table_stride, p->kv_lens)
+                          : RAPT_OK;
 }
 
 /* The longest sequence of keys. */
@@ -169,11 +154,12 @@ static rapt_status check_sequences(const rapt_attention_args *args, struct rapt_
         TRY(check_ragged("cu_q", args->cu_q, p->batch, "query", &args->query));
     else
         TRY(check_batch("query", &args->query, p->batch, ", the number of sequences"));
-    if (args->cu_k && args->block_table)
+    const bool paged = args->block_table || args->block_table_stride;
+    if (args->cu_k && paged)
         return INVALID("cu_k: found with a block_table, expected keys of one form");
     if (args->cu_k && args->kv_len)
         return INVALID("kv_len: found with cu_k, expected NULL, for lengths follow from it");
-    if (args->block_table)
+    if (paged)
         return check_pages(args, p);
     if (args->cu_k) {
         TRY(check_ragged("cu_k", args->cu_k, p->batch, "key", &args->key));
@@ -181,7 +167,7 @@ static rapt_status check_sequences(const rapt_attention_args *args, struct rapt_
         return RAPT_OK;
     }
     TRY(check_batch("key", &args->key, p->batch, ", the number of sequences"));
-    return check_numbers("kv_len", args->kv_len, p->batch, 0, p->kv_most);
+    return rapt_check_numbers("kv_len", args->kv_len, p->batch, 0, p->kv_most);
 }
 
 /* Scales belong to int8, and only to it. */
@@ -203,7 +189,7 @@ static rapt_status check_scale_of(const char *name, const rapt_tensor *t, const 
 /* The mask's columns: those of all keys, or with a start, any number. */
 static rapt_status check_mask(const rapt_attention_args *args, struct rapt_problem *p) {
     const rapt_tensor *mask = &args->mask;
-    const bool fixed = !args->cu_k && !args->block_table && !args->mask_start;
+    const bool fixed = !args->cu_k && !p->page_size && !args->mask_start;
     int64_t columns = p->kv_most;
     if (mask->dtype == RAPT_NONE && args->mask_start)
         return INVALID("mask_start: found without a mask, expected NULL");
@@ -222,13 +208,13 @@ static rapt_status check_mask(const rapt_attention_args *args, struct rapt_probl
     const int64_t shape[4] = {q[0], q[1], q[2], columns};
     TRY(check_optional("mask", mask, RAPT_FLOATS_OR_BOOL, shape, broadcast, &p->mask));
     p->mask_start = args->mask_start;
-    return check_numbers("mask_start", p->mask_start, p->batch, 0, RAPT_POSITION_MAX);
+    return rapt_check_numbers("mask_start", p->mask_start, p->batch, 0, RAPT_POSITION_MAX);
 }
 
 /* The columns that an output with one per key must have: as it has them, if it may. */
 static int64_t key_columns(const rapt_attention_args *args, const struct rapt_problem *p,
                            const rapt_tensor *t) {
-    const bool fixed = !args->cu_k && !args->block_table;
+    const bool fixed = !args->cu_k && !p->page_size;
     const int64_t least = fixed ? p->kv_most : rapt_max(1, longest(p));
     const bool wider = !fixed && t->shape[3] > least && t->shape[3] <= RAPT_DIMENSION_MAX;
     return wider ? t->shape[3] : least;
@@ -287,8 +273,8 @@ static rapt_status check_segments(const rapt_attention_args *args, const int64_t
     if (!wanted)
         return RAPT_OK;
     p->segment_count = args->segments.shape[3];
-    TRY(check_numbers("segment_bounds", p->segment_bounds, p->segment_count + 1, 0,
-                      RAPT_POSITION_MAX));
+    TRY(rapt_check_numbers("segment_bounds", p->segment_bounds, p->segment_count + 1, 0,
+                           RAPT_POSITION_MAX));
     for (int64_t s = 0; s < p->segment_count; s++)
         if (p->segment_bounds[s + 1] < p->segment_bounds[s])
             return INVALID("segment_bounds[%" PRId64 "]: found %" PRId64 ", expected %" PRId64
@@ -306,8 +292,8 @@ static rapt_status check_diagonals(const rapt_attention_args *args, const int64_
         return INVALID("diagonal_offsets: found %s, expected them with the output diagonals alone",
                        wanted ? "NULL" : "offsets");
     p->diagonal_count = wanted ? args->diagonals.shape[3] : 0;
-    return check_numbers("diagonal_offsets", p->diagonal_offsets, p->diagonal_count,
-                         -RAPT_DIAGONAL_MAX, RAPT_DIAGONAL_MAX);
+    return rapt_check_numbers("diagonal_offsets", p->diagonal_offsets, p->diagonal_count,
+                              -RAPT_DIAGONAL_MAX, RAPT_DIAGONAL_MAX);
 }
 
 /* What tells of the weights. `rows` is the shape of an output of one number per query. */
@@ -350,7 +336,8 @@ rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem
     p->causal = args->causal;
     TRY(check_window("window_left", args->window_left, &p->window_left));
     TRY(check_window("window_right", args->window_right, &p->window_right));
-    TRY(check_numbers("q_offset", args->q_offset, p->batch, -RAPT_POSITION_MAX, RAPT_POSITION_MAX));
+    TRY(rapt_check_numbers("q_offset", args->q_offset, p->batch, -RAPT_POSITION_MAX,
+                           RAPT_POSITION_MAX));
     p->q_offset = args->q_offset;
     if (args->threads < 0)
         return INVALID("threads: found %d, expected 0 (OpenMP's number) or more", args->threads);

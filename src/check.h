@@ -9,8 +9,20 @@
 /* Checks all but the tensors' pointers. The problem points to the args' arrays of numbers. */
 rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem *problem);
 
-/* Checks the pointers of one run: there, aligned, and no output over another tensor. */
-rapt_status rapt_check_data(const struct rapt_problem *problem, const rapt_attention_data *data);
+/* Checks so many numbers of an array that may be NULL. */
+rapt_status rapt_check_numbers(const char *name, const int64_t *numbers, int64_t count,
+                               int64_t least, int64_t most);
+
+/* Checks the pages of every sequence, as far as its keys go. */
+rapt_status rapt_check_table(const struct rapt_problem *problem, const int32_t *table,
+                             int64_t stride, const int64_t *kv_lens);
+
+/*
+ * Checks what one run brings: pointers that are there, aligned, and no output over another tensor;
+ * and numbers that the plan's problem, whose block tables have this stride, has room for.
+ */
+rapt_status rapt_check_data(const struct rapt_problem *problem, int64_t table_stride,
+                            const rapt_attention_data *data);
 
 /* Checks all that rapt_merge() is given. */
 rapt_status rapt_check_merge(int count, const rapt_tensor *outs, const rapt_tensor *lses,

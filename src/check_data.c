@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tensors in memory: those of a run, and those of a merge. */
+/* What a run brings: tensors in memory, and numbers. And the tensors of a merge. */
 #include "check.h"
 
 #include <inttypes.h>
@@ -41,7 +41,60 @@ static rapt_status check_apart(const struct placed *output, const struct placed 
     return RAPT_OK;
 }
 
-rapt_status rapt_check_data(const struct rapt_problem *p, const rapt_attention_data *data) {
+rapt_status rapt_check_numbers(const char *name, const int64_t *numbers, int64_t count,
+                               int64_t least, int64_t most) {
+    for (int64_t i = 0; numbers && i < count; i++)
+        if (numbers[i] < least || numbers[i] > most)
+            return INVALID("%s[%" PRId64 "]: found %" PRId64 ", expected %" PRId64 " to %" PRId64,
+                           name, i, numbers[i], least, most);
+    return RAPT_OK;
+}
+
+rapt_status rapt_check_table(const struct rapt_problem *p, const int32_t *table, int64_t stride,
+                             const int64_t *kv_lens) {
+    for (int64_t b = 0; b < p->batch; b++) {
+        const int32_t *row = table + b * stride;
+        const int64_t pages = rapt_divide_up(kv_lens[b], p->page_size);
+        for (int64_t i = 0; i < pages; i++)
+            if (row[i] < 0 || row[i] >= p->pages)
+                return INVALID("block_table[%" PRId64 "][%" PRId64 "]: found %" PRId32
+                               ", expected a page of 0 to %" PRId64,
+                               b, i, row[i], p->pages - 1);
+    }
+    return RAPT_OK;
+}
+
+/* Lengths of a run, up to those that its plan has room for. */
+static rapt_status check_lengths(const struct rapt_problem *p, const int64_t *kv_lens) {
+    if (kv_lens && p->cu_k)
+        return INVALID("kv_len: found with cu_k, expected NULL, for lengths follow from it");
+    for (int64_t b = 0; kv_lens && b < p->batch; b++)
+        if (kv_lens[b] < 0 || kv_lens[b] > rapt_kv_len(p, b))
+            return INVALID("kv_len[%" PRId64 "]: found %" PRId64 ", expected 0 to %" PRId64
+                           ", the plan's",
+                           b, kv_lens[b], rapt_kv_len(p, b));
+    return RAPT_OK;
+}
+
+static rapt_status check_run_numbers(const struct rapt_problem *p, int64_t table_stride,
+                                     const rapt_attention_data *data) {
+    TRY(check_lengths(p, data->kv_len));
+    TRY(rapt_check_numbers("q_offset", data->q_offset, p->batch, -RAPT_POSITION_MAX,
+                           RAPT_POSITION_MAX));
+    if (data->mask_start && !p->mask_start)
+        return INVALID("mask_start: found, but the plan has none, expected NULL");
+    TRY(rapt_check_numbers("mask_start", data->mask_start, p->batch, 0, RAPT_POSITION_MAX));
+    if (data->block_table && !p->page_size)
+        return INVALID("block_table: found, but the plan's keys have no pages, expected NULL");
+    if (p->page_size && !data->block_table && !p->block_table)
+        return INVALID("block_table: found NULL, expected a table, as the plan has none");
+    return data->block_table ? rapt_check_table(p, data->block_table, table_stride,
+                                                data->kv_len ? data->kv_len : p->kv_lens)
+                             : RAPT_OK;
+}
+
+rapt_status rapt_check_data(const struct rapt_problem *p, int64_t table_stride,
+                            const rapt_attention_data *data) {
     struct placed tensors[] = {
         {"query", data->query, false, {&p->query, 0, 0}},
         {"key", data->key, false, {&p->key, 0, 0}},
@@ -70,7 +123,7 @@ rapt_status rapt_check_data(const struct rapt_problem *p, const rapt_attention_d
     for (int i = 0; i < count; i++)
         for (int j = 0; tensors[i].output && j < i; j++)
             TRY(check_apart(&tensors[i], &tensors[j]));
-    return RAPT_OK;
+    return check_run_numbers(p, table_stride, data);
 }
 
 /* A tensor of a merge: f32, of the shape of `out` up to its channels, with memory of its own. */

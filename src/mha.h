@@ -26,6 +26,7 @@ extern const char *const rapt_mha_bias_names[MHA_MATRICES];
 struct mha_run {
     const struct rapt_mha *layer;
     const rapt_mha_run_args *args;
+    const rapt_cache *cache; /* whose keys are attended, or NULL */
     int64_t batch, tokens;
     int64_t new_keys;    /* that the run projects, of a sequence */
     int64_t keys;        /* that are attended: with a cache, those of the longest sequence */
@@ -40,14 +41,23 @@ struct mha_run {
     float *head_weights; /* (batch, 1, tokens, keys), for an average */
     int64_t *positions;  /* [batch][tokens], where queries turn by a cache's lengths */
     float *input_panels, *context_panels, *mixed_panels; /* tokens in lanes, for projections */
-    struct rapt_projection in[3], out;
+    struct rapt_projection in[3], out;    /* query, key, value; or what of them is projected */
     struct rapt_projections into, out_of; /* the heads */
     void *scratch;                        /* for projections and for attention, in turn */
     size_t attention_bytes;
+    int64_t plans;         /* of all heads at once, or also of single ones */
+    struct rapt_plan plan; /* the last of them, without tasks */
 };
 
 /* Checks all but data, and finds the sizes. */
 rapt_status rapt_mha_check_run(struct mha_run *run);
+
+/* Checks a context that is to be appended, but its data, and finds the sizes. */
+rapt_status rapt_mha_check_context(struct mha_run *run, const rapt_tensor *context);
+
+/* Whether a cache has so many sequences, in the layer's form. */
+rapt_status rapt_mha_check_cache(const struct mha_run *run, const char *name,
+                                 const rapt_cache *cache, int64_t first_sequence);
 
 /* Checks the data of all tensors but the mask. */
 rapt_status rapt_mha_check_data(const struct mha_run *run);

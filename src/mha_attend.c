@@ -32,9 +32,9 @@ static rapt_status make_args(const struct mha_run *run, rapt_attention_args *arg
     args->window_left = a->window_left;
     args->window_right = a->window_right;
     args->threads = a->threads;
-    if (!run->args->cache)
+    if (!run->cache)
         return RAPT_OK;
-    TRY(rapt_cache_view(run->args->cache, run->args->first_sequence, b, args));
+    TRY(rapt_cache_view(run->cache, run->args->first_sequence, b, args));
     rapt_tensor *stored[] = {&args->key, &args->value, &args->key_scale, &args->value_scale};
     for (int i = 0; i < 4 && !args->block_table; i++)
         if (stored[i]->dtype != RAPT_NONE)
@@ -133,7 +133,7 @@ static rapt_status make_plan(const struct mha_run *run, const rapt_attention_arg
                              struct rapt_plan *plan) {
     *plan = (struct rapt_plan){.kernels = run->layer->kernels};
     TRY(rapt_check_args(args, &plan->problem));
-    if (run->args->cache)
+    if (run->cache)
         plan->problem.kv_lens = run->after;
     return rapt_plan_sizes(plan, rapt_threads(args->threads));
 }
@@ -149,10 +149,11 @@ static size_t split_bytes(const struct rapt_plan *plan) {
 }
 
 static rapt_status size_step(struct mha_run *run, const rapt_attention_args *args) {
-    struct rapt_plan plan;
-    TRY(make_plan(run, args, &plan));
-    const size_t run_bytes = rapt_run_workspace(&plan, plan.threads);
-    size_t bytes = task_bytes(&plan) + split_bytes(&plan);
+    struct rapt_plan *plan = &run->plan;
+    TRY(make_plan(run, args, plan));
+    run->plans++;
+    const size_t run_bytes = rapt_run_workspace(plan, plan->threads);
+    size_t bytes = task_bytes(plan) + split_bytes(plan);
     if (__builtin_add_overflow(bytes, run_bytes, &bytes))
         return INVALID("input: its attention needs a workspace larger than the address space, "
                        "expected fewer tokens");
@@ -166,23 +167,25 @@ static rapt_status check_step(struct mha_run *run, const rapt_attention_args *ar
     struct rapt_problem problem;
     const rapt_attention_data data = rapt_attention_data_of(args);
     TRY(rapt_check_args(args, &problem));
-    return rapt_check_data(&problem, &data);
+    return rapt_check_data(&problem, problem.block_table_stride, &data);
 }
 
 static rapt_status run_step(struct mha_run *run, const rapt_attention_args *args) {
-    struct rapt_plan plan;
+    struct rapt_plan *plan = &run->plan;
     const rapt_attention_data data = rapt_attention_data_of(args);
-    TRY(make_plan(run, args, &plan));
+    if (run->plans > 1)
+        TRY(make_plan(run, args, plan));
     char *at = run->scratch;
-    plan.tasks = (struct rapt_task *)(void *)at;
-    plan.splits = (struct rapt_split *)(void *)(at + task_bytes(&plan));
-    rapt_plan_tasks(&plan);
-    rapt_run(&plan, &data, at + task_bytes(&plan) + split_bytes(&plan));
+    plan->tasks = (struct rapt_task *)(void *)at;
+    plan->splits = (struct rapt_split *)(void *)(at + task_bytes(plan));
+    rapt_plan_tasks(plan);
+    rapt_run(plan, &data, at + task_bytes(plan) + split_bytes(plan));
     return RAPT_OK;
 }
 
 rapt_status rapt_mha_attend_size(struct mha_run *run) {
     run->attention_bytes = 0;
+    run->plans = 0;
     return each_plan(run, size_step, false);
 }
 

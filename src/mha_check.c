@@ -31,9 +31,14 @@ static rapt_status check_tokens(struct mha_run *run) {
     TRY(check_view("out", &args->out, input, true));
     run->batch = in[0];
     run->tokens = run->new_keys = in[2];
+    if (args->context_cache && (args->cache || args->context.dtype != RAPT_NONE))
+        return INVALID("context_cache: found with a %s, expected one of them",
+                       args->cache ? "cache" : "context");
+    if (args->context_cache)
+        run->new_keys = 0;
     if (args->context.dtype == RAPT_NONE) {
         TRY(check_absent("context", &args->context));
-        if (layer->context_dim != layer->model_dim)
+        if (!args->context_cache && layer->context_dim != layer->model_dim)
             return INVALID("context: found none, expected a tensor of %" PRId64
                            " channels, as the layer's context_dim isn't its model_dim",
                            layer->context_dim);
@@ -46,29 +51,46 @@ static rapt_status check_tokens(struct mha_run *run) {
                       (const int64_t[4]){run->batch, 1, context[2], layer->context_dim}, false);
 }
 
-static rapt_status check_cache(struct mha_run *run) {
+rapt_status rapt_mha_check_context(struct mha_run *run, const rapt_tensor *context) {
+    const int64_t *n = context->shape;
+    run->batch = n[0];
+    run->tokens = run->new_keys = n[2];
+    return check_view("context", context,
+                      (const int64_t[4]){n[0], 1, n[2], run->layer->args.context_dim}, false);
+}
+
+rapt_status rapt_mha_check_cache(const struct mha_run *run, const char *name,
+                                 const rapt_cache *cache, int64_t first_sequence) {
     const rapt_mha_args *layer = &run->layer->args;
-    const rapt_mha_run_args *args = run->args;
-    if (args->kv_len)
-        return INVALID("kv_len: found with a cache, expected NULL, for it knows its lengths");
-    if (args->first_sequence < 0 || args->first_sequence > RAPT_DIMENSION_MAX ||
-        rapt_cache_length(args->cache, args->first_sequence + run->batch - 1) < 0)
+    if (first_sequence < 0 || first_sequence > RAPT_DIMENSION_MAX ||
+        rapt_cache_length(cache, first_sequence + run->batch - 1) < 0)
         return INVALID("first_sequence: found %" PRId64 " for a batch of %" PRId64
                        ", expected as many sequences of the cache",
-                       args->first_sequence, run->batch);
-    if (rapt_cache_rope(args->cache) != layer->rope)
-        return INVALID("cache: its rope is not the layer's, expected the same");
+                       first_sequence, run->batch);
+    if (rapt_cache_rope(cache) != layer->rope)
+        return INVALID("%s: its rope is not the layer's, expected the same", name);
     rapt_attention_args view = rapt_attention_defaults();
-    TRY(rapt_cache_view(args->cache, args->first_sequence, run->batch, &view));
+    TRY(rapt_cache_view(cache, first_sequence, run->batch, &view));
     const int64_t *k = view.key.shape;
     TRY(rapt_check_shape("cache's keys", &view.key,
                          (const int64_t[4]){k[0], layer->kv_heads, k[2], layer->head_dim}, NULL));
-    TRY(rapt_check_shape("cache's values", &view.value,
-                         (const int64_t[4]){k[0], layer->kv_heads, k[2], layer->value_dim}, NULL));
-    run->keys = 0;
+    return rapt_check_shape("cache's values", &view.value,
+                            (const int64_t[4]){k[0], layer->kv_heads, k[2], layer->value_dim},
+                            NULL);
+}
+
+/* The lengths; the queries of cross-attention stand at 0 and on, as with the context itself. */
+static rapt_status check_cached(struct mha_run *run) {
+    const rapt_mha_run_args *args = run->args;
+    if (args->kv_len)
+        return INVALID("kv_len: found with a cache, expected NULL, for it knows its lengths");
+    TRY(rapt_mha_check_cache(run, args->cache ? "cache" : "context_cache", run->cache,
+                             args->first_sequence));
+    run->keys = 1;
     for (int64_t b = 0; b < run->batch; b++) {
-        run->before[b] = rapt_cache_length(args->cache, args->first_sequence + b);
-        run->after[b] = run->before[b] + run->tokens;
+        const int64_t length = rapt_cache_length(run->cache, args->first_sequence + b);
+        run->before[b] = args->cache ? length : 0;
+        run->after[b] = length + run->new_keys;
         run->keys = rapt_max(run->keys, run->after[b]);
     }
     const rapt_tensor *mask = &args->mask;
@@ -81,7 +103,7 @@ static rapt_status check_cache(struct mha_run *run) {
 /* Sequences end to end; their longest length is what a row of weights has room for. */
 static rapt_status check_ragged(struct mha_run *run) {
     const rapt_mha_run_args *args = run->args;
-    const char *other = args->cache                        ? "cache"
+    const char *other = run->cache                         ? "cache"
                         : args->context.dtype != RAPT_NONE ? "context"
                         : args->kv_len                     ? "kv_len"
                                                            : NULL;
@@ -160,13 +182,13 @@ static rapt_status check_weights(struct mha_run *run) {
 rapt_status rapt_mha_check_run(struct mha_run *run) {
     TRY(check_tokens(run));
     run->keys = run->new_keys;
-    if (run->args->cache)
-        TRY(check_cache(run));
+    if (run->cache)
+        TRY(check_cached(run));
     if (run->args->cu)
         TRY(check_ragged(run));
     TRY(check_weights(run));
     for (int64_t b = 0; run->first_row && b < run->batch; b++) {
-        run->before[b] = run->args->cache ? run->before[b] : 0;
+        run->before[b] = run->cache ? run->before[b] : 0;
         run->first_row[b] = run->before[b] + run->args->first_row;
     }
     return RAPT_OK;

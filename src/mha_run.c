@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cache.h"
+#include "check.h"
 #include "check_tensor.h"
 #include "mha.h"
 #include "run/cpus.h"
@@ -29,9 +30,14 @@ static void *take(struct layout *layout, int64_t a, int64_t b, int64_t c, size_t
     return layout->too_large ? NULL : at;
 }
 
+static struct mha_run new_run(const rapt_mha *layer, const rapt_mha_run_args *args) {
+    return (struct mha_run){
+        .layer = layer, .args = args, .cache = args->cache ? args->cache : args->context_cache};
+}
+
 static void take_numbers(struct mha_run *run, struct layout *layout) {
     const rapt_mha_run_args *args = run->args;
-    if (!args->cache && (args->weights_form != RAPT_MHA_CHOSEN || args->first_row == 0))
+    if (!run->cache && (args->weights_form != RAPT_MHA_CHOSEN || args->first_row == 0))
         return;
     const int64_t batch = args->input.shape[0];
     run->before = take(layout, batch, 1, 1, sizeof *run->before);
@@ -58,6 +64,7 @@ static void make_projections(struct mha_run *run) {
     const rapt_tensor context = crosses ? args->context : args->input;
     float *panels = crosses ? run->context_panels : run->input_panels;
     const int64_t b = run->batch, s = run->tokens, n = run->new_keys;
+    const int inputs = args->context_cache ? 1 : 3;
     const int threads = rapt_threads(a->threads);
     const rapt_tensor query = rows_of(run->query, b, s, a->q_heads * a->head_dim);
     const rapt_tensor key = rows_of(run->key, b, n, a->kv_heads * a->head_dim);
@@ -67,7 +74,7 @@ static void make_projections(struct mha_run *run) {
     run->in[1] = projection(run, MHA_KEY, context, key, panels, crosses);
     run->in[2] = projection(run, MHA_VALUE, context, value, panels, false);
     run->out = projection(run, MHA_OUT, mixed, args->out, run->mixed_panels, true);
-    run->into = rapt_projections_divide(run->layer->kernels, run->in, 3, threads);
+    run->into = rapt_projections_divide(run->layer->kernels, run->in, inputs, threads);
     run->out_of = rapt_projections_divide(run->layer->kernels, &run->out, 1, threads);
 }
 
@@ -98,7 +105,8 @@ static rapt_status lay_out(struct mha_run *run, struct layout *layout) {
     run->positions = take(layout, turns ? b : 0, s, 1, sizeof *run->positions);
     if (!layout->too_large) {
         make_projections(run);
-        TRY(rapt_mha_attend_size(run));
+        if (!layout->memory) /* comes first */
+            TRY(rapt_mha_attend_size(run));
         const size_t projections = most(run->into.scratch_bytes * (size_t)run->into.threads,
                                         run->out_of.scratch_bytes * (size_t)run->out_of.threads);
         run->scratch = take(layout, 1, 1, 1, most(projections, run->attention_bytes));
@@ -128,7 +136,7 @@ rapt_status rapt_mha_workspace_size(const rapt_mha *layer, const rapt_mha_run_ar
         return INVALID("size: found NULL, expected where to put the size");
     *size = 0;
     TRY(check_call(layer, args));
-    struct mha_run run = {.layer = layer, .args = args};
+    struct mha_run run = new_run(layer, args);
     struct layout layout = {0};
     take_numbers(&run, &layout);
     void *numbers = layout.memory = malloc(layout.used + 1);
@@ -165,7 +173,7 @@ static rapt_status rotate(const struct mha_run *run) {
     const rapt_tensor query =
         rapt_tensor_bshd(run->query, RAPT_F32, run->batch, a->q_heads, run->tokens, a->head_dim);
     TRY(rapt_rope_apply(a->rope, &query, positions, run->tokens, &query));
-    if (args->cache)
+    if (run->cache)
         return RAPT_OK;
     const rapt_tensor key =
         rapt_tensor_bshd(run->key, RAPT_F32, run->batch, a->kv_heads, run->new_keys, a->head_dim);
@@ -174,25 +182,26 @@ static rapt_status rotate(const struct mha_run *run) {
 }
 
 /* All sequences get their new tokens, or none does. */
-static rapt_status append(const struct mha_run *run) {
+static rapt_status append(const struct mha_run *run, rapt_cache *cache, int64_t first_sequence,
+                          const int64_t *positions) {
     const rapt_mha_args *a = &run->layer->args;
-    const rapt_mha_run_args *args = run->args;
     const rapt_tensor keys =
         rapt_tensor_bshd(run->key, RAPT_F32, 1, a->kv_heads, run->tokens, a->head_dim);
     const rapt_tensor values =
         rapt_tensor_bshd(run->value, RAPT_F32, 1, a->kv_heads, run->tokens, a->value_dim);
     rapt_status status = RAPT_OK;
     int64_t b = 0;
-    for (; args->cache && status == RAPT_OK && b < run->batch; b++) {
+    for (; cache && status == RAPT_OK && b < run->batch; b++) {
         rapt_tensor key = keys, value = values;
         key.data = run->key + b * run->tokens * a->kv_heads * a->head_dim;
         value.data = run->value + b * run->tokens * a->kv_heads * a->value_dim;
-        status = rapt_cache_append(args->cache, args->first_sequence + b, &key, &value,
-                                   args->positions ? args->positions + b * run->tokens : NULL);
+        status = rapt_cache_append(cache, first_sequence + b, &key, &value,
+                                   positions ? positions + b * run->tokens : NULL);
     }
     if (status != RAPT_OK)
         for (int64_t k = 0; k < b - 1; k++)
-            rapt_cache_truncate(args->cache, args->first_sequence + k, run->before[k]);
+            rapt_cache_truncate(cache, first_sequence + k,
+                                rapt_cache_length(cache, first_sequence + k) - run->tokens);
     return status;
 }
 
@@ -202,7 +211,7 @@ static rapt_status run_steps(struct mha_run *run) {
     TRY(rapt_mha_attend_check(run));
     rapt_projections_run(&run->into, run->scratch);
     TRY(rotate(run));
-    TRY(append(run));
+    TRY(append(run, run->args->cache, run->args->first_sequence, run->args->positions));
     TRY(rapt_mha_attend(run));
     rapt_projections_run(&run->out_of, run->scratch);
     return RAPT_OK;
@@ -210,7 +219,7 @@ static rapt_status run_steps(struct mha_run *run) {
 
 static rapt_status run_in(const rapt_mha *layer, const rapt_mha_run_args *args, void *workspace,
                           size_t size) {
-    struct mha_run run = {.layer = layer, .args = args};
+    struct mha_run run = new_run(layer, args);
     const size_t skip = (size_t)(-(uintptr_t)workspace % RAPT_ALIGN);
     struct layout layout = {0}, numbers = {0};
     take_numbers(&run, &numbers);
@@ -246,6 +255,85 @@ rapt_status rapt_mha_run(const rapt_mha *layer, const rapt_mha_run_args *args, v
     fenv_t callers;
     rapt_enter_environment(&callers);
     const rapt_status status = run_in(layer, args, workspace, workspace_size);
+    fesetenv(&callers);
+    free(allocated);
+    return status;
+}
+
+/* ---- keys and values of a context ---- */
+
+static rapt_status lay_out_append(struct mha_run *run, const rapt_tensor *context,
+                                  struct layout *layout) {
+    const rapt_mha_args *a = &run->layer->args;
+    const struct rapt_kernels *kernels = run->layer->kernels;
+    const int64_t b = run->batch, n = run->new_keys;
+    const int64_t key_width = a->kv_heads * a->head_dim, value_width = a->kv_heads * a->value_dim;
+    run->key = take(layout, b, n, key_width, sizeof(float));
+    run->value = take(layout, b, n, value_width, sizeof(float));
+    run->context_panels = take(layout, rapt_projection_panels(kernels, context),
+                               kernels->panel_rows, a->context_dim, sizeof(float));
+    if (!layout->too_large) {
+        run->in[0] = projection(run, MHA_KEY, *context, rows_of(run->key, b, n, key_width),
+                                run->context_panels, true);
+        run->in[1] = projection(run, MHA_VALUE, *context, rows_of(run->value, b, n, value_width),
+                                run->context_panels, false);
+        run->into = rapt_projections_divide(kernels, run->in, 2, rapt_threads(a->threads));
+        run->scratch =
+            take(layout, (int64_t)run->into.scratch_bytes, run->into.threads, 1, sizeof(char));
+    }
+    if (layout->too_large)
+        return INVALID("context: %" PRId64 " sequences of %" PRId64
+                       " tokens need a workspace larger than the address space, expected fewer",
+                       b, n);
+    return RAPT_OK;
+}
+
+/* Checks what has no memory, and lays it out to learn its size. */
+static rapt_status measure_append(struct mha_run *run, const rapt_tensor *context, size_t *size) {
+    struct layout layout = {0};
+    if (!run->layer)
+        return INVALID("layer: found NULL, expected a layer");
+    if (!context)
+        return INVALID("context: found NULL, expected a pointer to a tensor");
+    TRY(rapt_mha_check_context(run, context));
+    TRY(lay_out_append(run, context, &layout));
+    *size = layout.used + RAPT_ALIGN - 1;
+    return RAPT_OK;
+}
+
+rapt_status rapt_mha_append_workspace_size(const rapt_mha *layer, const rapt_tensor *context,
+                                           size_t *size) {
+    struct mha_run run = {.layer = layer};
+    if (!size)
+        return INVALID("size: found NULL, expected where to put the size");
+    *size = 0;
+    return measure_append(&run, context, size);
+}
+
+rapt_status rapt_mha_append(const rapt_mha *layer, const rapt_tensor *context, rapt_cache *cache,
+                            int64_t first_sequence, void *workspace, size_t workspace_size) {
+    struct mha_run run = {.layer = layer};
+    struct rapt_place unused;
+    size_t needed = 0;
+    TRY(measure_append(&run, context, &needed));
+    if (!cache)
+        return INVALID("cache: found NULL, expected a cache");
+    TRY(rapt_mha_check_cache(&run, "cache", cache, first_sequence));
+    TRY(rapt_check_floats("context", context, NULL, false, &unused));
+    if (workspace && workspace_size < needed)
+        return INVALID("workspace_size: found %zu, expected %zu or more", workspace_size, needed);
+    void *allocated = workspace ? NULL : malloc(needed);
+    workspace = workspace ? workspace : allocated;
+    if (!workspace)
+        return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);
+    struct layout layout = {.memory = (char *)workspace + -(uintptr_t)workspace % RAPT_ALIGN};
+    rapt_status status = lay_out_append(&run, context, &layout);
+    fenv_t callers;
+    rapt_enter_environment(&callers);
+    if (status == RAPT_OK) {
+        rapt_projections_run(&run.into, run.scratch);
+        status = append(&run, cache, first_sequence, NULL);
+    }
     fesetenv(&callers);
     free(allocated);
     return status;

@@ -243,39 +243,50 @@ static struct totals sum_up(struct rapt_plan *plan) {
         }
         for (int64_t panel = 0; panel < panels; panel++) {
             int64_t cost;
-            const struct rapt_range keys = panel_keys(plan, b, panel, panel + 1, &cost);
+            panel_keys(plan, b, panel, panel + 1, &cost);
             t.cost += (double)cost * (double)p->kv_heads;
-            plan->joins = plan->joins || keys.last > plan->chunk;
         }
-        t.flops += 2.0 * (double)(p->head_dim + p->value_dim) * (double)p->q_heads *
-                   (double)rapt_q_len(p, b) * (double)rapt_kv_len(p, b);
+        plan->joins = plan->joins || rapt_kv_len(p, b) > plan->chunk;
+        t.flops += rapt_flops(p, b);
         plan->has_few = plan->has_few || (panels > 0 && rapt_is_few(plan, b));
     }
     return t;
 }
 
+static struct rapt_range chunks_of(const struct rapt_plan *plan, struct rapt_range keys) {
+    return (struct rapt_range){keys.first / plan->chunk, rapt_divide_up(keys.last, plan->chunk)};
+}
+
+struct rapt_range rapt_task_chunks(const struct rapt_plan *plan, const struct rapt_task *task) {
+    int64_t cost;
+    return chunks_of(plan,
+                     panel_keys(plan, task->batch, task->panel, task->panel + task->panels, &cost));
+}
+
 /* One task, or where it would be too heavy, one for each part of its chunks. */
 static void add_tasks(struct rapt_plan *plan, struct rapt_task task, struct rapt_range keys) {
-    task.chunks.first = keys.first / plan->chunk;
-    task.chunks.last = rapt_divide_up(keys.last, plan->chunk);
+    task.chunks = chunks_of(plan, keys);
     const int64_t chunks = task.chunks.last - task.chunks.first;
     int64_t pieces = 1;
     if (task.panels == 1 && task.cost > plan->split_cost)
         pieces = rapt_min(rapt_divide_up(task.cost, plan->split_cost), chunks);
     task.split = -1;
     if (pieces > 1) {
+        /* What a window reaches may begin elsewhere in a chunk when a run brings its numbers. */
+        const int64_t parts = chunks + (task.chunks.first > 0);
         if (plan->splits)
             plan->splits[plan->split_count] =
-                (struct rapt_split){task.chunks, plan->part_count, (int)pieces};
+                (struct rapt_split){task.chunks, plan->part_count, parts, (int)pieces};
         const struct rapt_range rows = rapt_panel_rows(plan, task.batch, task.panel);
         const int64_t lanes = plan->kernels->lanes;
         task.split = (int32_t)plan->split_count++;
-        plan->part_count += chunks;
+        plan->part_count += parts;
         plan->part_width =
             rapt_max(plan->part_width, rapt_divide_up(rows.last - rows.first, lanes) * lanes);
     }
     struct rapt_task piece = task;
     for (int64_t i = 0; i < pieces; i++) {
+        piece.piece = (int32_t)i;
         piece.chunks.first = task.chunks.first + i * chunks / pieces;
         piece.chunks.last = task.chunks.first + (i + 1) * chunks / pieces;
         piece.cost = task.cost / pieces;

@@ -28,6 +28,7 @@ struct rapt_task {
     int64_t panel; /* the first */
     int32_t panels;
     int32_t split; /* the number of its struct rapt_split, or -1 */
+    int32_t piece; /* of it: the first is 0 */
     struct rapt_range chunks;
     int64_t cost; /* scores that its lanes compute */
 };
@@ -36,7 +37,7 @@ struct rapt_task {
  * who is done last joins them in the order of the chunks. */
 struct rapt_split {
     struct rapt_range chunks;
-    int64_t part; /* that of the first chunk */
+    int64_t part, parts; /* that of the first chunk; how many there is room for */
     int tasks;
 };
 
@@ -66,6 +67,8 @@ struct rapt_second {
 struct rapt_plan {
     struct rapt_problem problem;
     void *numbers;            /* the memory of the problem's arrays */
+    int64_t table_stride;     /* of block tables that runs bring */
+    bool is_of_run;           /* the problem's numbers are those of a run, see numbers.h */
     rapt_attention_data data; /* for runs that don't bring their own */
     const struct rapt_kernels *kernels;
     int threads;
@@ -124,6 +127,9 @@ int64_t rapt_score_floats(const struct rapt_plan *plan);
 
 /* Floats of few rows of so many channels, up to a cache line's end. */
 int64_t rapt_few_floats(const struct rapt_kernels *kernels, int64_t channels);
+
+/* The chunks that a task's panels attend, all pieces of it together. */
+struct rapt_range rapt_task_chunks(const struct rapt_plan *plan, const struct rapt_task *task);
 
 /*
  * Fills all but tasks and splits from problem and kernels; threads is how many there may be at

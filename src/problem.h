@@ -13,6 +13,7 @@ struct rapt_problem {
     int64_t head_dim, value_dim;
     int64_t kv_most;   /* keys that a sequence may have, and the mask and weights columns for */
     int64_t page_size; /* 0: keys and values aren't paged */
+    int64_t pages;
 
     rapt_tensor query, key, value, out;
     /* dtype RAPT_NONE: absent; broadcast strides are 0, also that of the batch of ragged tensors */
@@ -30,7 +31,7 @@ struct rapt_problem {
     const int64_t *segment_bounds;   /* [segment_count + 1] */
     const int64_t *diagonal_offsets; /* [diagonal_count] */
     const int64_t *cu_q, *cu_k;      /* [batch + 1] or NULL: not ragged */
-    const int32_t *block_table;      /* [batch][block_table_stride] if paged */
+    const int32_t *block_table;      /* [batch][block_table_stride] if paged; NULL: the runs' */
     int64_t block_table_stride;
 };
 
@@ -79,6 +80,12 @@ static inline int64_t rapt_q_first(const struct rapt_problem *p, int64_t b) {
 
 static inline int64_t rapt_kv_len(const struct rapt_problem *p, int64_t b) {
     return p->cu_k ? p->cu_k[b + 1] - p->cu_k[b] : p->kv_lens ? p->kv_lens[b] : p->key.shape[2];
+}
+
+/* What scores and outputs of a sequence take, whatever is masked. */
+static inline double rapt_flops(const struct rapt_problem *p, int64_t b) {
+    return 2.0 * (double)(p->head_dim + p->value_dim) * (double)p->q_heads *
+           (double)rapt_q_len(p, b) * (double)rapt_kv_len(p, b);
 }
 
 /* Keys that a query of a sequence attends as far as position and length go: none unless first <

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "numbers.h"
 #include "row.h"
 #include "worker.h"
 
@@ -410,18 +411,17 @@ static void write_weights(struct worker *w) {
     }
 }
 
-static float *part_of(const struct rapt_plan *plan, const struct rapt_task *task, int64_t chunk,
+static float *part_of(const struct rapt_plan *plan, const struct rapt_split *split, int64_t chunk,
                       float *parts) {
-    const struct rapt_split *split = &plan->splits[task->split];
     return parts + (size_t)(split->part + chunk - split->chunks.first) * plan->part_floats;
 }
 
 /* Leaves the states of a split's chunks to who joins them. */
-static void run_parts(struct worker *w, float *parts) {
+static void run_parts(struct worker *w, const struct rapt_split *split, float *parts) {
     struct work_panel *panel = &w->panel[0];
     read_queries(w, panel);
     for (int64_t chunk = w->task->chunks.first; chunk < w->task->chunks.last; chunk++) {
-        place_state(&w->plan->problem, &panel->kernel, part_of(w->plan, w->task, chunk, parts));
+        place_state(&w->plan->problem, &panel->kernel, part_of(w->plan, split, chunk, parts));
         const struct rapt_range keys = meet(panel->keys, chunk_keys(w, chunk));
         if (w->is_few) {
             clear_few(w->plan->kernels, &w->few);
@@ -451,13 +451,17 @@ static void run_whole(struct worker *w, float *results) {
 }
 
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
-                   const struct rapt_task *task, float *scratch, float *parts, float *results) {
+                   const struct rapt_task *planned, float *scratch, float *parts, float *results) {
+    struct rapt_task task;
+    struct rapt_split split;
     struct worker w;
-    make_worker(&w, plan, data, task, scratch);
+    if (!rapt_task_of_run(plan, planned, &task, &split))
+        return;
+    make_worker(&w, plan, data, &task, scratch);
     if (plan->packed)
         plan->kernels->open(w.is_few);
-    if (task->split >= 0)
-        run_parts(&w, parts);
+    if (task.split >= 0)
+        run_parts(&w, &split, parts);
     else
         run_whole(&w, results);
     if (plan->packed)
@@ -465,15 +469,19 @@ void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data
 }
 
 void rapt_task_join(const struct rapt_plan *plan, const rapt_attention_data *data,
-                    const struct rapt_task *task, float *scratch, float *parts, float *results) {
+                    const struct rapt_task *planned, float *scratch, float *parts, float *results) {
+    struct rapt_task task;
+    struct rapt_split split;
     struct worker w;
-    make_worker(&w, plan, data, task, scratch);
+    rapt_task_of_run(plan, planned, &task, &split);
+    if (task.split < 0)
+        return;
+    make_worker(&w, plan, data, &task, scratch);
     struct work_panel *panel = &w.panel[0];
-    const struct rapt_range chunks = plan->splits[task->split].chunks;
     plan->kernels->clear(&panel->total);
     clear_out(&panel->total);
-    for (int64_t chunk = chunks.first; chunk < chunks.last; chunk++) {
-        place_state(&plan->problem, &panel->kernel, part_of(plan, task, chunk, parts));
+    for (int64_t chunk = split.chunks.first; chunk < split.chunks.last; chunk++) {
+        place_state(&plan->problem, &panel->kernel, part_of(plan, &split, chunk, parts));
         plan->kernels->join(&panel->total, &panel->kernel);
     }
     rapt_write_panel(&w, panel, results);

@@ -13,7 +13,8 @@
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
                    const struct rapt_task *task, float *scratch, float *parts, float *results);
 
-/* After all tasks of a split: joins its parts and writes the results of its panel. */
+/* After all tasks of a split: joins its parts and writes the results of its panel, unless the run
+ * leaves it undivided. */
 void rapt_task_join(const struct rapt_plan *plan, const rapt_attention_data *data,
                     const struct rapt_task *task, float *scratch, float *parts, float *results);
 

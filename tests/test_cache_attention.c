@@ -133,7 +133,34 @@ Test(cache_attention, some_of_the_sequences) {
     }
 }
 
-/* One prefill, and token by token from a fork on: each row has the same bits. */
+/* A plan for one query of a sequence, for as many keys and pages as that may get. */
+static rapt_plan *plan_tokens(const rapt_cache *cache, int64_t sequence, int64_t most,
+                              const rapt_tensor *query, const rapt_tensor *out) {
+    const int64_t last = most - 1;
+    rapt_attention_args args = view_of(cache, sequence, 1);
+    args.query = *query;
+    args.query.shape[2] = 1;
+    args.out = *out;
+    args.out.shape[2] = 1;
+    args.causal = true;
+    args.kv_len = &most;
+    args.q_offset = &last;
+    args.block_table = NULL;
+    rapt_plan *plan;
+    expect_ok(rapt_plan_create(&args, &plan));
+    return plan;
+}
+
+static void run_token(const rapt_plan *plan, const rapt_attention_args *step) {
+    rapt_attention_data data = rapt_attention_data_of(step);
+    data.kv_len = step->kv_len;
+    data.q_offset = step->q_offset;
+    data.block_table = step->block_table;
+    expect_ok(rapt_plan_run(plan, &data, NULL, 0));
+}
+
+/* One prefill, and token by token from a fork on, with a plan for each or one for all: each row has
+ * the same bits. */
 Test(cache_attention, decoding_is_the_same_as_prefilling) {
     enum { SHARED = 43, LENGTH = 100 };
     for (int form = 0; form < 5; form++) {
@@ -158,24 +185,31 @@ Test(cache_attention, decoding_is_the_same_as_prefilling) {
         /* What sequence 0 holds beyond the shared tokens is another's by then. */
         expect_ok(rapt_cache_fork(cache, 0, 1));
         expect_ok(rapt_cache_truncate(cache, 1, SHARED));
+        rapt_tensor out = new_tensor(RAPT_F32, 1, Q_HEADS, 1, VALUE_DIM);
+        rapt_plan *plan = plan_tokens(cache, 1, LENGTH, &whole.query, &out);
         for (int64_t i = SHARED; i < LENGTH; i++) {
             expect_ok(append_tokens(cache, &args, 1, ids + i, 1, NULL, (int)(i % 3)));
             rapt_attention_args step = view_of(cache, 1, 1);
             step.query = whole.query;
             step.query.shape[2] = 1;
             step.query.data = (float *)whole.query.data + i * whole.query.stride[2];
-            step.out = new_tensor(RAPT_F32, 1, Q_HEADS, 1, VALUE_DIM);
+            step.out = out;
             step.causal = true;
             step.q_offset = &i;
-            expect_ok(rapt_attention(&step));
+            memset(out.data, CANARY, bytes_of(&out));
+            if (i % 2)
+                run_token(plan, &step);
+            else
+                expect_ok(rapt_attention(&step));
             for (int64_t h = 0; h < Q_HEADS; h++)
                 cr_expect_arr_eq((float *)step.out.data + h * VALUE_DIM,
                                  (float *)whole.out.data + h * whole.out.stride[1] +
                                      i * whole.out.stride[2],
                                  VALUE_DIM * sizeof(float), "dtype %d, token %d, head %d",
                                  (int)dtypes[form], (int)i, (int)h);
-            free(step.out.data);
         }
+        rapt_plan_destroy(plan);
+        free(out.data);
         free(whole.query.data);
         free(whole.out.data);
         rapt_cache_destroy(cache);

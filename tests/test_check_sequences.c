@@ -82,7 +82,7 @@ static const struct bad ragged[] = {
 
 static const struct bad paged[] = {
     NONE("kv_len", "NULL", kv_len),
-    NONE("key", "5", block_table),
+    NONE("block_table", "NULL", block_table),
     NUMBERS(kv_len, "13", 13, 8),
     NUMBERS(kv_len, "-1", 12, -1),
     NUMBERS(kv_len, INT64_MAX_TEXT, INT64_MAX, 8),

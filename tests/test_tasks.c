@@ -76,6 +76,7 @@ static void expect_split(const struct rapt_plan *plan, int64_t split, int64_t pa
     const int64_t chunks = s->chunks.last - s->chunks.first;
     cr_assert_eq(s->part, part, "parts overlap or leave a gap");
     cr_assert(s->tasks >= 2 && s->tasks <= chunks);
+    cr_assert_eq(s->parts, chunks + (s->chunks.first > 0));
     int64_t at = s->chunks.first;
     for (int piece = 0; piece < s->tasks; piece++) {
         const struct rapt_task *found = NULL;
@@ -83,6 +84,7 @@ static void expect_split(const struct rapt_plan *plan, int64_t split, int64_t pa
             if (plan->tasks[i].split == split && plan->tasks[i].chunks.first == at)
                 found = &plan->tasks[i];
         cr_assert_not_null(found, "nobody takes chunk %lld", (long long)at);
+        cr_assert_eq(found->piece, piece);
         const int64_t length = found->chunks.last - at;
         cr_assert(length == chunks / s->tasks || length == (chunks + s->tasks - 1) / s->tasks);
         at = found->chunks.last;
@@ -111,7 +113,7 @@ static int64_t expect_tasks(const struct rapt_problem *p, const struct rapt_kern
     int64_t part = 0;
     for (int64_t i = 0; i < plan.split_count; i++) {
         expect_split(&plan, i, part);
-        part += plan.splits[i].chunks.last - plan.splits[i].chunks.first;
+        part += plan.splits[i].parts;
     }
     cr_assert_eq(part, plan.part_count);
     cr_assert(plan.split_count == 0 || (threads > 1 && p->weights.dtype == RAPT_NONE));

@@ -29,6 +29,8 @@ static float few_expected[FEW_COUNT];
 /* Two problems that all threads run in slices, in turn, each in one workspace. */
 static struct shared {
     rapt_plan *plan;
+    rapt_attention_data data; /* with numbers of the run */
+    int64_t length;
     void *workspace;
     size_t size;
     float out[(int)FEW_COUNT > (int)COUNT ? (int)FEW_COUNT : (int)COUNT];
@@ -61,6 +63,9 @@ static const char *make_shared(struct shared *s, rapt_attention_args args, const
     args.out.data = s->out;
     if (rapt_plan_create(&args, &s->plan) != RAPT_OK)
         return rapt_last_error();
+    s->length = args.key.shape[2];
+    s->data = rapt_attention_data_of(&args);
+    s->data.kv_len = &s->length;
     s->size = rapt_plan_slices_workspace_size(s->plan, THREADS);
     s->workspace = calloc(1, s->size);
     s->expected = bits;
@@ -103,7 +108,8 @@ static const char *slices(int slice) {
             memset(received, 0xff, sizeof received);
         }
         pthread_barrier_wait(&slices_start);
-        if (rapt_plan_run_slice(s->plan, NULL, slice, THREADS, s->workspace, s->size) != RAPT_OK)
+        const rapt_attention_data *data = i & 2 ? &s->data : NULL;
+        if (rapt_plan_run_slice(s->plan, data, slice, THREADS, s->workspace, s->size) != RAPT_OK)
             error = rapt_last_error();
         pthread_barrier_wait(&slices_start);
         if (memcmp(s->out, s->expected, s->bytes) != 0 ||

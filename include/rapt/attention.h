@@ -75,7 +75,8 @@ typedef struct rapt_attention_args {
      *
      * Paged keys and values: their shape is (pages, Hkv, page size, D or Dv), key j of sequence b
      * is position j % (page size) of page block_table[b * block_table_stride + j / (page size)].
-     * kv_len is required. Pages may be shared, entries beyond a length are never looked at.
+     * kv_len is required. Pages may be shared, entries beyond a length are never looked at. A plan
+     * whose runs all bring a table may be made with NULL and the stride, which else is 0.
      */
     int64_t sequences;
     const int64_t *cu_q, *cu_k;
@@ -208,9 +209,20 @@ typedef struct rapt_attention_data {
     const void *query, *key, *value, *key_scale, *value_scale, *mask, *alibi, *sink;
     void *out, *lse, *max, *weights;
     void *entropy, *top_weight, *top_key, *distance, *segments, *diagonals, *received;
+
+    /*
+     * NULL for what the plan has, or numbers of this run, of the args' form: so one plan serves all
+     * tokens of a decoder. kv_len is at most the plan's, which is the capacity; not with cu_k. The
+     * table replaces one of pages, at the args' stride. mask_start is for plans that have one. The
+     * run gives the bits of a plan made for these numbers, and its threads follow its work. Make
+     * the plan for the largest lengths and offsets: it divides the work, and others may be divided
+     * less well. All slices of a run bring the same numbers.
+     */
+    const int64_t *kv_len, *q_offset, *mask_start;
+    const int32_t *block_table;
 } rapt_attention_data;
 
-/* The pointers that args hold. */
+/* The pointers that args hold to their tensors; the numbers are the plan's. */
 static inline rapt_attention_data rapt_attention_data_of(const rapt_attention_args *args) {
     rapt_attention_data data;
     data.query = args->query.data;
@@ -232,6 +244,8 @@ static inline rapt_attention_data rapt_attention_data_of(const rapt_attention_ar
     data.segments = args->segments.data;
     data.diagonals = args->diagonals.data;
     data.received = args->received.data;
+    data.kv_len = data.q_offset = data.mask_start = NULL;
+    data.block_table = NULL;
     return data;
 }
 

@@ -116,7 +116,9 @@ RAPT_API int64_t rapt_cache_pages_free(const rapt_cache *cache);
  * Sets what args say of keys and values to `count` sequences from `first` on: key, value, their
  * scales, sequences, kv_len, block_table and its stride; cu_k to NULL. All of it points into the
  * cache and is valid until the cache changes, but for the tensors, which are valid until it is
- * destroyed. A sequence that takes no part in a call can have no queries, by cu_q.
+ * destroyed. A sequence that takes no part in a call can have no queries, by cu_q. One plan serves
+ * all tokens: made with the capacity for kv_len and without a block_table, it runs with those of a
+ * view in rapt_attention_data.
  */
 RAPT_API rapt_status rapt_cache_view(const rapt_cache *cache, int64_t first, int64_t count,
                                      rapt_attention_args *args);

@@ -114,12 +114,19 @@ typedef struct rapt_mha_run_args {
     rapt_cache *cache;
     int64_t first_sequence;
 
+    /*
+     * NULL, or in place of a context its keys and values, which rapt_mha_append() has left in the B
+     * sequences from first_sequence on. All of them are attended and the cache stays as it is, so
+     * any number of threads may run on it at a time. Its rope must be the layer's.
+     */
+    const rapt_cache *context_cache;
+
     rapt_tensor mask; /* as in rapt_attention_args, for `keys` keys: with a cache, those of the */
     const int64_t *kv_len; /* longest sequence after the run; kv_len is then NULL */
 
     /*
      * NULL, or the positions of the B * S tokens that the rope turns by. By default they count from
-     * 0, with a cache from the sequence's length. With a context, the keys' are their index.
+     * 0, with `cache` from the sequence's length. Of a context, the keys' are their index.
      * Causal and windows go by the default in any case.
      */
     const int64_t *positions;
@@ -134,8 +141,8 @@ typedef struct rapt_mha_run_args {
     /*
      * NULL, or sequences of different lengths, end to end in an input whose B is 1: sequence b has
      * the tokens cu[b] to cu[b + 1] - 1, the first number of `sequences` + 1 is 0, the last S. It
-     * attends itself alone. Without a context, a cache and kv_len; a rope needs positions. Weights
-     * are of EACH form, `keys` is the longest length, and what is beyond a length is 0.
+     * attends itself alone. Without a context, any cache and kv_len; a rope needs positions.
+     * Weights are of EACH form, `keys` is the longest length, and what is beyond a length is 0.
      */
     const int64_t *cu;
     int64_t sequences;
@@ -161,6 +168,22 @@ RAPT_API rapt_status rapt_mha_workspace_size(const rapt_mha *layer, const rapt_m
  */
 RAPT_API rapt_status rapt_mha_run(const rapt_mha *layer, const rapt_mha_run_args *args,
                                   void *workspace, size_t workspace_size);
+
+/*
+ * For decoders that attend the same context in each step: projects its keys and values, once, and
+ * appends them to the B sequences of a cache from first_sequence on. context is (B, 1, keys,
+ * context_dim), f32, and may come in several calls. The cache's rope must be the layer's, and turns
+ * keys by their index. Sequences that have less of a context are truncated afterwards.
+ *
+ * A run with this context_cache has the bits of one with the context, if the cache stores f32; else
+ * those of keys and values that were rounded to its types. Checks everything first: on an error
+ * nothing has been appended. The workspace is as for rapt_mha_run().
+ */
+RAPT_API rapt_status rapt_mha_append_workspace_size(const rapt_mha *layer,
+                                                    const rapt_tensor *context, size_t *size);
+RAPT_API rapt_status rapt_mha_append(const rapt_mha *layer, const rapt_tensor *context,
+                                     rapt_cache *cache, int64_t first_sequence, void *workspace,
+                                     size_t workspace_size);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,8 @@ import ctypes
 import operator
 import threading
 
+import numpy as np
+
 from . import _views
 from ._library import F32, AttentionData, InvalidArgument, check, default_args, lib
 
@@ -20,6 +22,20 @@ def _numbers(name, value, count):
     if len(values) != count:
         raise InvalidArgument(f"{name}: found {len(values)} numbers, expected 1 or {count}")
     return (ctypes.c_int64 * count)(*values)
+
+
+def _table(value, shape=None):
+    """A block table as int32, in rows without gaps."""
+    array = np.asarray(value)
+    if array.ndim != 2 or array.dtype.kind not in "iu" or (shape and array.shape != shape):
+        raise InvalidArgument(
+            f"block_table: found shape {array.shape} of type {array.dtype}, expected integers of "
+            f"shape {shape or '(sequences, pages of each)'}"
+        )
+    table = np.ascontiguousarray(array, np.int32)
+    if array.dtype != np.int32 and not np.array_equal(table, array):
+        raise InvalidArgument("block_table: found numbers beyond 32 bits, expected pages")
+    return table
 
 
 class _Problem:
@@ -38,6 +54,7 @@ class _Problem:
         window=None,
         mask=None,
         kv_len=None,
+        block_table=None,
         alibi=None,
         sinks=None,
         softcap=None,
@@ -74,6 +91,11 @@ class _Problem:
             args.q_offset = _numbers("q_offset", q_offset, batch)
         if kv_len is not None:
             args.kv_len = _numbers("kv_len", kv_len, batch)
+        self.table = None
+        if block_table is not None:
+            self.table = _table(block_table)
+            args.sequences, args.block_table_stride = self.table.shape
+            args.block_table = self.table.ctypes.data_as(type(args.block_table))
         args.threads = threads
         args.isa = isa.encode() if isa is not None else None
         self._place_outputs(q, out, return_lse, return_weights)
@@ -85,6 +107,8 @@ class _Problem:
     def _place_outputs(self, q, out, return_lse, return_weights):
         batch, heads, queries, _ = self.views["query"].shape
         keys, channels = self.views["key"].shape[2], self.views["value"].shape[3]
+        if self.table is not None:
+            keys *= self.table.shape[1]
         if out is None:
             shape = (batch, queries, heads, channels) if self.swap else None
             out = _views.empty_like(q, None, shape or (batch, heads, queries, channels))
@@ -129,6 +153,8 @@ def attention(q, k, v, **options):
     mask            broadcasts to (batch, heads, queries, keys): bool, true means attend, or floats
                     that are added to the scores
     kv_len          how many keys there are: one number, or one for each sequence
+    block_table     (sequences, pages of each): pages of k and v, which then have the shape (pages,
+                    heads, page size, channels); kv_len is required
     alibi, sinks    numbers of heads, (heads) or (batch, heads): slopes; logits without a value
     softcap         c turns a score s into c * tanh(s / c)
     out             where to write; of the type, layout and kind of q if None
@@ -187,24 +213,43 @@ class Plan:
         """Bytes of memory beside the tensors."""
         return self._size
 
-    def run(self, q=None, k=None, v=None, *, out=None):
+    def run(
+        self, q=None, k=None, v=None, *, out=None, kv_len=None, q_offset=None, block_table=None
+    ):
         """Computes it on the plan's tensors, or on others of their shapes, strides and types.
+
+        kv_len, q_offset and block_table replace the plan's for this run, so that a decoder needs
+        one plan for all of its tokens: made for the most keys, it has the result of a plan made for
+        these numbers. kv_len is at most the plan's, and the table has the form of the plan's.
 
         Returns what attention() does.
         """
         with self._lock:
-            if q is None and k is None and v is None and out is None:
+            others = q is not None or k is not None or v is not None or out is not None
+            if not others and kv_len is None and q_offset is None and block_table is None:
                 status = lib.rapt_plan_run(*self._arguments)
                 if status:
                     check(status)
                 return self._result
-            return self._run_on({"query": q, "key": k, "value": v, "out": out}, out)
+            return self._run_on(
+                {"query": q, "key": k, "value": v, "out": out}, out, kv_len, q_offset, block_table
+            )
 
-    def _run_on(self, arrays, out):
+    def _run_on(self, arrays, out, kv_len, q_offset, block_table):
         data = AttentionData.from_buffer_copy(self._data)
         for field, array in arrays.items():
             if array is not None:
                 setattr(data, field, self._address(field, array))
+        batch = self._problem.views["query"].shape[0]
+        kept = []  # what data points to
+        for field, value in (("kv_len", kv_len), ("q_offset", q_offset)):
+            if value is not None:
+                kept.append(_numbers(field, value, batch))
+                setattr(data, field, ctypes.addressof(kept[-1]))
+        if block_table is not None:
+            planned = self._problem.table
+            kept.append(_table(block_table, planned.shape if planned is not None else None))
+            data.block_table = _views.address(kept[-1])
         check(lib.rapt_plan_run(self._handle, data, self._workspace, self._size))
         if out is None:
             return self._result

@@ -96,7 +96,8 @@ class AttentionData(ctypes.Structure):
         (name, ctypes.c_void_p)
         for name in (
             "query key value key_scale value_scale mask alibi sink out lse max weights "
-            "entropy top_weight top_key distance segments diagonals received".split()
+            "entropy top_weight top_key distance segments diagonals received "
+            "kv_len q_offset mask_start block_table".split()
         )
     ]
 

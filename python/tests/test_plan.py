@@ -39,6 +39,51 @@ class Plan(unittest.TestCase):
         lengths[:] = 1
         np.testing.assert_array_equal(plan.run(), rapt.attention(q, k, v, kv_len=[5, 9]))
 
+    def test_one_plan_for_all_tokens(self):
+        q, k, v = tensors(keys=700, dim=64)
+        batch, _, queries, _ = q.shape
+        plan = rapt.Plan(q, k, v, causal=True, kv_len=700, q_offset=700 - queries)
+        for length in (queries, 191, 192, 193, 500, 700):
+            numbers = {"kv_len": length, "q_offset": length - queries}
+            expected = rapt.attention(q, k, v, causal=True, **numbers)
+            np.testing.assert_array_equal(plan.run(**numbers), expected)
+        numbers = {"kv_len": list(range(650, 650 + batch)), "q_offset": np.arange(batch) + 600}
+        expected = rapt.attention(q, k, v, causal=True, **numbers)
+        np.testing.assert_array_equal(plan.run(k=k.copy(), **numbers), expected)
+        np.testing.assert_array_equal(
+            plan.run(), rapt.attention(q, k, v, causal=True, q_offset=700 - queries)
+        )
+        with self.assertRaisesRegex(rapt.InvalidArgument, "kv_len.*701"):
+            plan.run(kv_len=701)
+        with self.assertRaisesRegex(rapt.InvalidArgument, "q_offset"):
+            plan.run(q_offset=[0] * (batch + 1))
+        with self.assertRaisesRegex(rapt.InvalidArgument, "block_table"):
+            plan.run(block_table=np.zeros((batch, 3), int))
+
+    def test_pages(self):
+        q, k, v = tensors(keys=60)
+        batch, heads, _, channels = k.shape
+        table = np.arange(4 * batch)[::-1].reshape(batch, 4)
+        pools = []
+        for dense in (k, v):
+            pages = dense.reshape(batch, heads, 4, 15, channels).transpose(0, 2, 1, 3, 4)
+            pools.append(np.ascontiguousarray(pages.reshape(4 * batch, heads, 15, channels)[::-1]))
+        found = rapt.attention(q, *pools, kv_len=60, block_table=table)
+        np.testing.assert_array_equal(found, rapt.attention(q, k, v))
+        plan = rapt.Plan(q, *pools, kv_len=60, block_table=np.zeros_like(table))
+        for length in (1, 15, 16, 59, 60):
+            table[:, (length + 14) // 15 :] = -1
+            found = plan.run(kv_len=length, block_table=table)
+            np.testing.assert_array_equal(found, rapt.attention(q, k, v, kv_len=length))
+            table = np.arange(4 * batch)[::-1].reshape(batch, 4).copy()
+        for bad in (table[:, :3], table.astype(float), table[0], table + 2**32):
+            with self.assertRaisesRegex(rapt.InvalidArgument, "block_table"):
+                plan.run(block_table=bad)
+        with self.assertRaisesRegex(rapt.InvalidArgument, "block_table.*-1"):
+            plan.run(block_table=-np.ones_like(table))
+        with self.assertRaisesRegex(rapt.InvalidArgument, "kv_len"):
+            rapt.attention(q, *pools, block_table=table)
+
     def test_keeps_tensors(self):
         q, k, v = tensors(keys=4000, dim=64)
         expected = rapt.attention(q, k, v)

@@ -88,12 +88,33 @@ static rapt_status run_guarded(const struct trial *k, const rapt_plan *plan,
     return status;
 }
 
+/* A plan for as many keys as any sequence may have, whose run brings the numbers. */
+static void bring_numbers(const struct trial *k, rapt_attention_args *form, int64_t *capacity,
+                          rapt_attention_data *data) {
+    static const int64_t starts[CASE_BATCH_MAX];
+    data->kv_len = form->kv_len;
+    data->q_offset = form->q_offset;
+    data->mask_start = form->mask_start;
+    data->block_table = form->block_table;
+    for (int b = 0; form->block_table && b < CASE_BATCH_MAX; b++) {
+        const int64_t room = form->block_table_stride * form->key.shape[2];
+        capacity[b] = k->c->kv_len < room ? k->c->kv_len : room;
+    }
+    form->kv_len = form->block_table ? capacity : NULL;
+    form->mask_start = form->mask_start ? starts : NULL;
+    form->q_offset = NULL;
+    form->block_table = NULL;
+}
+
 static rapt_status run_planned(const struct trial *k, const rapt_attention_args *args, int slices,
                                bool *intact) {
     rapt_attention_args form = *args;
+    int64_t capacity[CASE_BATCH_MAX];
     for (int role = 0; role < TENSOR_COUNT; role++)
         tensors_view(&form, role)->data = NULL;
-    const rapt_attention_data data = rapt_attention_data_of(args);
+    rapt_attention_data data = rapt_attention_data_of(args);
+    if (k->c->seed >> 9 & 1)
+        bring_numbers(k, &form, capacity, &data);
     rapt_plan *plan;
     rapt_status status = rapt_plan_create(&form, &plan);
     if (status == RAPT_OK)

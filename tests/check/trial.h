@@ -22,7 +22,8 @@ struct trial {
 struct mode {
     const char *what;
     int threads;
-    bool planned; /* with a plan without pointers, and a guarded workspace */
+    bool planned; /* with a plan without pointers, for half of the cases without their numbers, and
+                     a guarded workspace */
     int slices;   /* if planned: as so many slices, in any order; 0 for one run */
 };
 
