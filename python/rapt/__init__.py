@@ -10,6 +10,7 @@ from ._attention import Plan, attention
 from ._library import (
     Error,
     InvalidArgument,
+    InvalidType,
     IsaUnavailable,
     OutOfMemory,
     Unsupported,
@@ -22,6 +23,7 @@ __version__ = version()
 __all__ = [
     "Error",
     "InvalidArgument",
+    "InvalidType",
     "IsaUnavailable",
     "OutOfMemory",
     "Plan",

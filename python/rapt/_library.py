@@ -18,6 +18,10 @@ class InvalidArgument(Error, ValueError):
     """An argument is out of range, or doesn't fit the others."""
 
 
+class InvalidType(InvalidArgument, TypeError):
+    """An argument is of a type that says nothing there."""
+
+
 class Unsupported(Error, NotImplementedError):
     """The arguments make sense, but this version can't compute that."""
 
@@ -169,7 +173,7 @@ def _declare(library):
 def check(status):
     """Raises what a status other than RAPT_OK stands for."""
     if status:
-        raise _ERRORS.get(status, Error)(lib.rapt_last_error().decode())
+        raise _ERRORS.get(status, Error)(lib.rapt_last_error().decode(errors="replace"))
 
 
 def default_args():
