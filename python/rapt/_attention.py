@@ -54,7 +54,8 @@ class _Problem:
         args.causal = _options.flag("causal", causal)
         args.window_left, args.window_right = _options.window(window)
         batch = self.views["query"].shape[0]
-        args.q_offset = _options.numbers("q_offset", q_offset, batch)
+        if type(q_offset) is not int or q_offset:
+            args.q_offset = _options.numbers("q_offset", q_offset, batch)
         if kv_len is not None:
             args.kv_len = _options.numbers("kv_len", kv_len, batch)
         args.threads = _options.integer("threads", threads, 0, _options.INT_MAX)

@@ -43,6 +43,8 @@ def flag(name, value):
 
 def _index(value):
     """An integer, or None: a bool isn't one."""
+    if type(value) is int:
+        return value
     if _is_bool(value):
         return None
     try:

@@ -2,7 +2,7 @@
 #include "places.h"
 
 int64_t places_sequences(const rapt_attention_args *args) {
-    return args->sequences ? args->sequences : args->query.shape[0];
+    return args->sequences || args->cu_q ? args->sequences : args->query.shape[0];
 }
 
 int64_t places_queries(const rapt_attention_args *args, int64_t b) {
