@@ -178,6 +178,25 @@ Test(empty, strides_count_for_nothing) {
     free_problem(&args);
 }
 
+/* Nothing takes no time, however many of it there are. */
+Test(empty, many_of_nothing) {
+    const int64_t many = INT32_MAX;
+    float key[8] = {0};
+    for (int i = 0; i < 3; i++) {
+        const int64_t heads = i == 1 ? 0 : many, queries = i == 1 ? many : 0;
+        rapt_attention_args args = rapt_attention_defaults();
+        args.query = rapt_tensor_bhsd(NULL, RAPT_F32, many, heads, queries, 8);
+        args.out = rapt_tensor_bhsd(NULL, RAPT_F32, many, heads, queries, 8);
+        args.lse = rapt_tensor_bhsd(NULL, RAPT_F32, many, heads, queries, 1);
+        /* The same key for all, or none. */
+        args.key = rapt_tensor_bhsd(key, RAPT_F32, many, heads, i == 0 ? 0 : many, 8);
+        args.key.stride[0] = args.key.stride[1] = args.key.stride[2] = 0;
+        args.value = args.key;
+        args.threads = 2;
+        expect_ok(rapt_attention(&args));
+    }
+}
+
 /* ---- sequences of different lengths ---- */
 
 /* A problem of one batch of tensors, of so many queries and keys in all. */

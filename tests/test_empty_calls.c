@@ -10,6 +10,21 @@ static rapt_tensor nothing(int i, int64_t channels) {
     return rapt_tensor_bhsd(NULL, RAPT_F32, none_of[i][0], none_of[i][1], none_of[i][2], channels);
 }
 
+/* Nothing takes no time, however many of it there are. */
+Test(empty_calls, many_of_nothing) {
+    const rapt_tensor view = rapt_tensor_bhsd(NULL, RAPT_F32, INT32_MAX, INT32_MAX, 0, 8);
+    rapt_tensor lse = view, none = {0};
+    lse.shape[3] = 1;
+    rapt_rope_args args = rapt_rope_defaults();
+    args.rotary_dim = 4;
+    rapt_rope *rope;
+    const int64_t position = 3;
+    expect_ok(rapt_rope_create(&args, &rope));
+    expect_ok(rapt_rope_apply(rope, &view, &position, 0, &view));
+    rapt_rope_destroy(rope);
+    expect_ok(rapt_merge(1, &view, &lse, &view, &none));
+}
+
 static void expect_refused(rapt_status status, const char *argument) {
     cr_expect_eq(status, RAPT_INVALID_ARGUMENT, "%s", argument);
     cr_expect(mentions(rapt_last_error(), argument), "%s: %s", argument, rapt_last_error());

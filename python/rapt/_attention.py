@@ -202,11 +202,8 @@ class Plan:
         self._result = self._problem.result()
         self._lock = threading.Lock()
 
-    def __reduce__(self):
+    def __reduce__(self):  # for copy and pickle
         raise Unsupported(_NO_COPY)
-
-    def __reduce_ex__(self, protocol):
-        return self.__reduce__()
 
     @property
     def isa(self):

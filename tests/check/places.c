@@ -24,7 +24,7 @@ int64_t places_room(const rapt_attention_args *args, int64_t b) {
 }
 
 int64_t places_columns(const rapt_attention_args *args) {
-    int64_t longest = 0;
+    int64_t longest = places_dense(args) ? args->key.shape[2] : 0;
     if (args->weights.dtype != RAPT_NONE)
         return args->weights.shape[3];
     for (int64_t b = 0; b < places_sequences(args); b++) {
