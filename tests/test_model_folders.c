@@ -352,35 +352,3 @@ Test(model_folders, files_may_be_cut, .init = enter_model, .fini = leave_model) 
     cr_expect_str_eq(message, "m: Input/output error");
     close(fd);
 }
-
-/* Tensors at any byte, whatever their type, and views of them where the type wants them. */
-Test(model_folders, tensors_may_lie_anywhere) {
-    static const char header[] =
-        "{\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]},\"f\":{\"dtype\":\"F32\","
-        "\"shape\":[2],\"data_offsets\":[3,11]},\"h\":{\"dtype\":\"BF16\",\"shape\":[1],"
-        "\"data_offsets\":[11,13]},\"n\":{\"dtype\":\"F64\",\"shape\":[0],\"data_offsets\":[13,13]}"
-        ","
-        "\"c\":{\"dtype\":\"C64\",\"shape\":[1],\"data_offsets\":[13,21]}}";
-    enum { HEADER = sizeof header - 1, DATA = 21 };
-    const float numbers[2] = {1.5f, -7};
-    for (size_t extra = 0; extra < 9; extra++) {
-        unsigned char *bytes = malloc(8 + HEADER + extra + DATA);
-        memset(bytes, ' ', 8 + HEADER + extra + DATA);
-        memset(bytes, 0, 8);
-        bytes[0] = (HEADER + extra) % 256;
-        bytes[1] = (HEADER + extra) / 256;
-        memcpy(bytes + 8, header, HEADER);
-        memcpy(bytes + 8 + HEADER + extra + 3, numbers, sizeof numbers);
-        struct safetensors file;
-        char message[FAULT_SIZE];
-        rapt_tensor view;
-        cr_assert(safetensors_parse("x", bytes, 8 + HEADER + extra + DATA, &file, message), "%s",
-                  message);
-        free(bytes);
-        for (int i = 0; i < file.count; i++)
-            cr_expect_eq((uintptr_t)file.entries[i].data % 64, 0);
-        cr_assert(safetensors_view(&file, "f", 0, 2, &view, message), "%s", message);
-        cr_expect_arr_eq(view.data, numbers, sizeof numbers);
-        safetensors_close(&file);
-    }
-}

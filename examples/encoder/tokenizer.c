@@ -193,8 +193,10 @@ static bool list_tokens(struct config *c, const cJSON *tokens, struct wordpiece 
     char *text = malloc(size), *end = text;
     if (!good || !text)
         config_fault(c, "vocab", "expected tokens with the numbers 0 to their count less 1");
-    for (int i = 0; c->good && i < count; i++)
-        end += sprintf(end, "%s\n", name[i]);
+    for (int i = 0; c->good && i < count; i++) {
+        end = stpcpy(end, name[i]);
+        *end++ = '\n';
+    }
     c->good = c->good && wordpiece_parse(c->path, text, (size_t)(end - text), v, c->message);
     free(text);
     free(name);

@@ -6,9 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-enum { ALIGN = 64 }; /* of a tensor in memory, whatever its place in the file */
+enum {
+    ALIGN = 64, /* of a tensor in memory, whatever its place in the file */
+    LARGE_PAGE = 2 << 20
+};
 
 /* An open file, or bytes in memory if there are any. */
 struct source {
@@ -179,13 +183,25 @@ static size_t room_for(const struct safetensors_entry *entry) {
     return (entry->size + ALIGN - 1) / ALIGN * ALIGN;
 }
 
+/* Large pages, where the system has them: it takes half the time to fill them. */
+static void *get_memory(size_t size) {
+    const size_t align = size < LARGE_PAGE ? ALIGN : LARGE_PAGE;
+    const size_t room = (size + align - 1) / align * align;
+    void *memory = aligned_alloc(align, room);
+#ifdef MADV_HUGEPAGE
+    if (memory && align == LARGE_PAGE)
+        madvise(memory, room, MADV_HUGEPAGE);
+#endif
+    return memory;
+}
+
 /* Each tensor comes to a place that suits any type, which the one in the file may not. */
 static bool read_data(struct safetensors *file, const struct source *source, size_t begin,
                       char *message) {
     size_t room = ALIGN;
     for (int i = 0; i < file->count; i++)
         room += room_for(&file->entries[i]);
-    char *to = file->memory = aligned_alloc(ALIGN, room);
+    char *to = file->memory = get_memory(room);
     if (!to)
         return fault(message, "%s: no memory for %zu bytes of tensors", file->path, room);
     for (int i = 0; i < file->count; i++) {
