@@ -77,6 +77,13 @@ Test(model_folders, keys_of_a_model_are_followed_or_refused, .init = enter_model
     const struct key typeless = {text, "model_type: expected \"bert\""};
     expect_keys("config.json", &typeless, 1);
     put_text("tiny/config.json", model_text);
+    put_safetensors("tiny/model.safetensors",
+                    "{\"bert.embeddings.word_embeddings.weight\":{\"dtype\":\"U8\",\"shape\":[0],"
+                    "\"data_offsets\":[0,0]},\"embeddings.word_embeddings.weight\":{\"dtype\":"
+                    "\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}",
+                    "", 0);
+    expect_refusal("tiny/model.safetensors: ", "with and without \"bert.\" in front");
+    put_weights(&(struct model_form){0});
     put_text("tiny/adapter_config.json", "{}");
     expect_refusal("tiny/adapter_config.json: ", "adapters are not supported");
     unlink("tiny/adapter_config.json");

@@ -290,6 +290,10 @@ Test(modules, cut_texts_are_told, .init = enter_model, .fini = leave_model) {
     expect_fault("embed lines --model tiny --no-truncate", "line 2: found 6 tokens");
     put_text("tiny/sentence_bert_config.json", "{\"max_seq_length\":1000}");
     cr_assert_eq(rapt("embed lines --model tiny --no-truncate --npy E"), 0, "%s", err_text);
+    put_text("lines", "a a a a a a a a a a a a a a\n");
+    expect_fault("embed lines --model tiny --no-truncate",
+                 "line 1: found 16 tokens, expected at most the model's 12");
+    put_text("lines", "the cat\n");
     put_text("tiny/tokenizer_config.json", "{\"model_max_length\":1e30}");
     unlink("tiny/sentence_bert_config.json");
     cr_assert_eq(rapt("embed lines --model tiny --no-truncate --npy E"), 0, "%s", err_text);

@@ -187,6 +187,11 @@ static bool load_weights(struct encoder *e, char *message) {
     struct loader l = {.e = e, .prefix = "", .message = message, .good = true};
     if (safetensors_find(&e->weights, "bert.embeddings.word_embeddings.weight"))
         l.prefix = "bert.";
+    if (*l.prefix && safetensors_find(&e->weights, "embeddings.word_embeddings.weight"))
+        return fault(message,
+                     "%s: found the model's tensors with and without \"bert.\" in front, "
+                     "expected one of them",
+                     e->weights.path);
     e->layer = calloc((size_t)e->layers, sizeof *e->layer);
     e->norms = malloc((size_t)(2 + 4 * e->layers) * (size_t)e->dim * sizeof *e->norms);
     l.next_norm = e->norms;
