@@ -164,6 +164,8 @@ Test(model_folders, modules_are_followed_or_refused, .init = enter_model, .fini 
          "activation_function: found torch.nn.Softmax, expected Identity, Tanh, ReLU"},
         {"{\"in_features\":24,\"out_features\":9,\"activation_function\":\"my.Tanh\"}",
          "activation_function: found my.Tanh"},
+        {"{\"in_features\":24,\"out_features\":9,\"activation_function\":null}",
+         "activation_function: found no text"},
         {"{\"in_features\":24,\"out_features\":9,\"use_residual\":true}",
          "use_residual: found true"},
         {"{\"in_features\":24,\"out_features\":9,\"module_input_name\":\"token_embeddings\"}",

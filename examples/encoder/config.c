@@ -15,6 +15,19 @@ bool config_path(char path[CONFIG_PATH], const char *folder, const char *name, c
     return fault(message, "%.64s...: found a path that is too long", folder);
 }
 
+bool config_weights(char path[CONFIG_PATH], const char *folder, char *message) {
+    char other[CONFIG_PATH];
+    if (!config_path(path, folder, "model.safetensors", message) ||
+        !config_path(other, folder, "pytorch_model.bin", message))
+        return false;
+    if (access(path, F_OK) == 0 || access(other, F_OK) != 0)
+        return true;
+    return fault(message,
+                 "%s: is not read, expected model.safetensors: save the model with "
+                 "safetensors",
+                 other);
+}
+
 static void read_json(struct config *c, bool list) {
     size_t size;
     char *text = read_file(c->path, MAX_JSON, &size, c->message);

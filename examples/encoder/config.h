@@ -23,6 +23,12 @@ struct config {
 /* folder/name; false and a message if that is too long. */
 bool config_path(char path[CONFIG_PATH], const char *folder, const char *name, char *message);
 
+/*
+ * The path of a folder's model.safetensors. False and a message if it is too long, or if the folder
+ * has weights in PyTorch's own format alone, which can run programs as they are read.
+ */
+bool config_weights(char path[CONFIG_PATH], const char *folder, char *message);
+
 /* An object of which no member stands twice. An optional file that isn't there is an empty one. */
 struct config config_open(const char *folder, const char *name, bool optional, char *message);
 

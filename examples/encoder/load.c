@@ -216,20 +216,6 @@ static bool expect_no_adapter(const char *folder, char *message) {
                  path);
 }
 
-/* The weights of older models can run programs as they are read. */
-static bool open_weights(struct encoder *e, const char *folder, char *message) {
-    char other[CONFIG_PATH];
-    if (!config_path(e->path, folder, "model.safetensors", message) ||
-        !config_path(other, folder, "pytorch_model.bin", message))
-        return false;
-    if (access(e->path, F_OK) != 0 && access(other, F_OK) == 0)
-        return fault(message,
-                     "%s: is not read, expected model.safetensors: save the model with "
-                     "safetensors",
-                     other);
-    return safetensors_open(e->path, &e->weights, message) && load_weights(e, message);
-}
-
 static bool open_files(struct encoder *e, const char *folder, char *message) {
     if (!modules_open(folder, &e->modules, message))
         return false;
@@ -247,7 +233,8 @@ static bool open_files(struct encoder *e, const char *folder, char *message) {
                      "%s: found %lld tokens in the vocabulary, expected the %lld of config.json's "
                      "vocab_size",
                      own, (long long)tokens, (long long)rows);
-    return read_options(e, own, message) && open_weights(e, own, message);
+    return read_options(e, own, message) && config_weights(e->path, own, message) &&
+           safetensors_open(e->path, &e->weights, message) && load_weights(e, message);
 }
 
 bool encoder_open(const char *folder, int threads, const char *isa, struct encoder *e,

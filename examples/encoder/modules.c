@@ -94,16 +94,8 @@ static int find_activation(const char *name) {
 }
 
 static bool read_weights(const char *folder, bool bias, struct modules_step *step, char *message) {
-    char other[CONFIG_PATH];
-    if (!config_path(step->path, folder, "model.safetensors", message) ||
-        !config_path(other, folder, "pytorch_model.bin", message))
-        return false;
-    if (access(step->path, F_OK) != 0 && access(other, F_OK) == 0)
-        return fault(message,
-                     "%s: is not read, expected model.safetensors: save the model with "
-                     "safetensors",
-                     other);
-    if (!safetensors_open(step->path, &step->file, message) ||
+    if (!config_weights(step->path, folder, message) ||
+        !safetensors_open(step->path, &step->file, message) ||
         !safetensors_view(&step->file, "linear.weight", step->rows, step->columns, &step->weight,
                           message) ||
         (bias &&
@@ -131,8 +123,8 @@ static bool read_dense(const char *folder, struct modules_step *step, char *mess
     char what[160];
     snprintf(what, sizeof what,
              "found %.60s, expected Identity, Tanh, ReLU, GELU or Sigmoid of torch.nn",
-             activation ? activation : "");
-    if (found < 0)
+             activation ? activation : "no text");
+    if (found < 0 || cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(c.json, "activation_function")))
         config_fault(&c, "activation_function", what);
     step->activation = found < 0 ? ACTIVATION_IDENTITY : (enum modules_activation)found;
     config_expect_text(&c, "module_input_name", "sentence_embedding");
