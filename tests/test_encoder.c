@@ -77,7 +77,7 @@ Test(encoder, has_the_same_bits_in_any_batch, .init = enter_model, .fini = leave
     struct encoder_texts texts = in_batches(100);
     cr_assert(encoder_embed(&e, &texts, all, message));
     for (int threads = 1; threads <= 3; threads++)
-        for (int batch = 1; batch <= SENTENCES; batch++) {
+        for (int batch = 0; batch <= SENTENCES; batch++) {
             struct encoder other = open_model(threads);
             texts = in_batches(batch);
             cr_assert(encoder_embed(&other, &texts, some, message));

@@ -148,16 +148,17 @@ static bool count_prompt(struct team *team) {
 
 bool encoder_embed(const struct encoder *e, const struct encoder_texts *texts, float *out,
                    char message[FAULT_SIZE]) {
-    enum { MOST = 256 };
+    enum { MOST = 256, USUAL_BATCH = 32 };
+    const int64_t batch = texts->batch > 0 ? texts->batch : USUAL_BATCH;
     const int threads = e->threads ? e->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
     const int64_t count = texts->count, share = count / (threads > 0 ? threads : 1);
     struct team team = {
         .e = e, .texts = texts, .out = out, .alone = threads > 1 && share > 0, .message = message};
     if (count == 0)
         return true;
-    team.batch = team.alone && share < texts->batch ? (count + threads - 1) / threads
-                 : count < texts->batch             ? count
-                                                    : texts->batch;
+    team.batch = team.alone && share < batch ? (count + threads - 1) / threads
+                 : count < batch             ? count
+                                             : batch;
     if (!count_prompt(&team))
         return false;
     pthread_t thread[MOST];

@@ -79,7 +79,7 @@ bool encoder_run(const struct encoder *encoder, const int64_t *ids, const int64_
 /* Sentences, and how they are embedded. */
 struct encoder_texts {
     const char *const *sentences;
-    int64_t count, batch; /* at most `batch` go through the model together */
+    int64_t count, batch; /* at most `batch` go through the model together; 0: 32 */
     const char *prompt;   /* put before each; NULL: the model's own, if it has one. "": none */
     bool normalise;       /* to length 1, whether or not the model does it */
 };
