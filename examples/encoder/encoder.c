@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs an encoder: embeddings, layers, pooling. */
+/* Runs an encoder: embeddings and layers. */
 #include "encoder.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     LANES = 16,
@@ -153,96 +150,7 @@ static bool run(const struct encoder *e, const int64_t *ids, struct work *w, flo
 }
 
 bool encoder_run(const struct encoder *e, const int64_t *ids, const int64_t *cu, int64_t count,
-                 float *hidden, float *entering, char message[FAULT_SIZE]) {
-    struct work w = {.tokens = cu[count], .count = count, .cu = cu};
+                 bool alone, float *hidden, float *entering, char message[FAULT_SIZE]) {
+    struct work w = {.tokens = cu[count], .count = count, .cu = cu, .alone = alone};
     return run(e, ids, &w, hidden, entering, message);
-}
-
-int64_t encoder_split(const struct encoder *e, const char *text, size_t size, int64_t *ids) {
-    return wordpiece_split(&e->vocabulary, text, size, ids, e->most_tokens);
-}
-
-/* The mean of a sentence's states or the first, made as long as 1. */
-static void pool(const struct encoder *e, const float *hidden, int64_t tokens, float *out) {
-    double squares = 0;
-    memcpy(out, hidden, (size_t)e->dim * sizeof *out);
-    for (int64_t t = 1; !e->pools_first && t < tokens; t++)
-        for (int64_t c = 0; c < e->dim; c++)
-            out[c] += hidden[t * e->dim + c];
-    for (int64_t c = 0; c < e->dim; c++)
-        squares += (double)out[c] * (double)out[c];
-    const float factor = squares > 0 ? (float)(1 / sqrt(squares)) : 0;
-    for (int64_t c = 0; c < e->dim; c++)
-        out[c] *= factor;
-}
-
-/* Sentences that threads share: each takes the next batch, and goes through the model alone. */
-struct team {
-    const struct encoder *e;
-    const char *const *sentences;
-    int64_t count, batch;
-    float *out;
-    bool alone;
-    atomic_int_fast64_t next;
-    atomic_bool failed; /* who sets it writes the message */
-    char *message;
-};
-
-static bool embed_batch(struct team *team, int64_t first, int64_t *ids, int64_t *cu, float *hidden,
-                        char *message) {
-    const struct encoder *e = team->e;
-    const int64_t left = team->count - first, n = left < team->batch ? left : team->batch;
-    for (int64_t i = 0; i < n; i++) {
-        const char *text = team->sentences[first + i];
-        cu[i + 1] = cu[i] + encoder_split(e, text, strlen(text), ids + cu[i]);
-    }
-    struct work w = {.tokens = cu[n], .count = n, .cu = cu, .alone = team->alone};
-    if (!run(e, ids, &w, hidden, NULL, message))
-        return false;
-    for (int64_t i = 0; i < n; i++)
-        pool(e, hidden + cu[i] * e->dim, cu[i + 1] - cu[i], team->out + (first + i) * e->dim);
-    return true;
-}
-
-static void *embed_batches(void *argument) {
-    struct team *team = argument;
-    const struct encoder *e = team->e;
-    const size_t most = (size_t)team->batch * (size_t)e->most_tokens;
-    int64_t *ids = malloc(most * sizeof *ids), *cu = calloc((size_t)team->batch + 1, sizeof *cu);
-    float *hidden = malloc(most * (size_t)e->dim * sizeof *hidden);
-    char message[FAULT_SIZE];
-    bool good = (ids && cu && hidden) || fault(message, "no memory for %zu tokens", most);
-    while (good && !team->failed) {
-        const int64_t first = atomic_fetch_add(&team->next, team->batch);
-        if (first >= team->count)
-            break;
-        good = embed_batch(team, first, ids, cu, hidden, message);
-    }
-    if (!good && !atomic_exchange(&team->failed, true))
-        fault(team->message, "%s", message);
-    free(ids);
-    free(cu);
-    free(hidden);
-    return NULL;
-}
-
-bool encoder_embed(const struct encoder *e, const char *const *sentences, int64_t count,
-                   int64_t batch, float *out, char message[FAULT_SIZE]) {
-    enum { MOST = 256 };
-    const int threads = e->threads ? e->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    const int64_t share = count / (threads > 0 ? threads : 1);
-    struct team team = {
-        e, sentences, count, batch, out, threads > 1 && share > 0, .message = message};
-    team.batch = team.alone && share < batch ? (count + threads - 1) / threads
-                 : count < batch             ? count
-                                             : batch;
-    pthread_t thread[MOST];
-    int started = 0;
-    while (team.alone && started < MOST && started < threads - 1 &&
-           pthread_create(&thread[started], NULL, embed_batches, &team) == 0)
-        started++;
-    embed_batches(&team);
-    while (started > 0)
-        pthread_join(thread[--started], NULL);
-    return !team.failed;
 }

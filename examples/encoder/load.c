@@ -1,129 +1,105 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads a model's folder: what its configuration says, and the weights by their names. */
-#include <cjson/cJSON.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "encoder.h"
+#include "tokenizer.h"
 
-enum { MAX_PATH = 4096, MAX_JSON = 1 << 20, MAX_SIZE = 1 << 20, PADDING = 128 };
+enum { MAX_SIZE = 1 << 20, PADDING = 128 };
 
-/* A configuration, and the first thing that is wrong. */
-struct config {
-    char path[MAX_PATH];
-    cJSON *json;
-    bool good;
-    char *message;
-};
-
-/* An optional file that isn't there is an empty object. */
-static struct config open_config(const char *folder, const char *name, bool optional,
-                                 char *message) {
-    struct config c = {.message = message};
-    if ((size_t)snprintf(c.path, sizeof c.path, "%s/%s", folder, name) >= sizeof c.path) {
-        fault(message, "%.64s...: found a path that is too long", folder);
-        return c;
-    }
-    if (optional && access(c.path, F_OK) != 0) {
-        c.json = cJSON_CreateObject();
-    } else {
-        size_t size;
-        char *text = read_file(c.path, MAX_JSON, &size, message);
-        if (!text)
-            return c;
-        c.json = cJSON_ParseWithOpts(text, NULL, true);
-        free(text);
-    }
-    c.good = cJSON_IsObject(c.json) || fault(message, "%s: is not an object in JSON", c.path);
-    return c;
-}
-
-static const cJSON *member(struct config *c, const char *name) {
-    return c->good ? cJSON_GetObjectItemCaseSensitive(c->json, name) : NULL;
-}
-
-/* A whole number of 1 to `most`, or the default, if there is one, where it isn't given. */
-static int64_t number(struct config *c, const char *name, int64_t missing, int64_t most) {
-    const cJSON *item = member(c, name);
-    if (!c->good || ((!item || cJSON_IsNull(item)) && missing))
-        return missing;
-    const double value = cJSON_IsNumber(item) ? item->valuedouble : 0;
-    if (!(value >= 1 && value <= (double)most) || value != floor(value)) {
-        c->good = fault(c->message, "%s: %s: expected a whole number of 1 to %lld", c->path, name,
-                        (long long)most);
-        return 1;
-    }
-    return (int64_t)value;
-}
-
-/* true, false, or what holds without it. */
-static bool flag(struct config *c, const char *name, bool missing) {
-    const cJSON *item = member(c, name);
-    if (!item || cJSON_IsNull(item))
-        return missing;
-    if (!cJSON_IsBool(item))
-        c->good = fault(c->message, "%s: %s: expected true or false", c->path, name);
-    return cJSON_IsTrue(item);
-}
-
-/* A text that has to be the one that this encoder knows. */
-static void expect_text(struct config *c, const char *name, const char *expected) {
-    const cJSON *item = member(c, name);
-    if (item && (!cJSON_IsString(item) || strcmp(item->valuestring, expected) != 0))
-        c->good = fault(c->message, "%s: %s: found %.40s, expected \"%s\"", c->path, name,
-                        cJSON_IsString(item) ? item->valuestring : "no text", expected);
+/* What would make another model of it. */
+static void expect_plain(struct config *c) {
+    if (!config_member(c, "model_type"))
+        config_fault(c, "model_type", "expected \"bert\"");
+    config_expect_text(c, "model_type", "bert");
+    config_expect_text(c, "hidden_act", "gelu");
+    config_expect_text(c, "position_embedding_type", "absolute");
+    config_expect_flag(c, "is_decoder", false);
+    config_expect_flag(c, "is_causal", false);
+    config_expect_flag(c, "add_cross_attention", false);
+    config_expect_nothing(c, "pruned_heads");
+    config_expect_nothing(c, "quantization_config");
+    config_expect_nothing(c, "auto_map");
 }
 
 static bool read_sizes(struct encoder *e, const char *folder, char *message) {
-    struct config c = open_config(folder, "config.json", false, message);
-    expect_text(&c, "model_type", "bert");
-    expect_text(&c, "hidden_act", "gelu");
-    expect_text(&c, "position_embedding_type", "absolute");
-    e->layers = number(&c, "num_hidden_layers", 0, 1024);
-    e->heads = number(&c, "num_attention_heads", 0, MAX_SIZE);
-    e->dim = number(&c, "hidden_size", 0, MAX_SIZE);
-    e->inner = number(&c, "intermediate_size", 0, MAX_SIZE);
-    e->vocabulary_size = number(&c, "vocab_size", 0, 1 << 24);
-    e->positions = number(&c, "max_position_embeddings", 512, MAX_SIZE);
-    e->types = number(&c, "type_vocab_size", 2, MAX_SIZE);
-    const cJSON *epsilon = member(&c, "layer_norm_eps");
+    struct config c = config_open(folder, "config.json", false, message);
+    expect_plain(&c);
+    e->layers = config_number(&c, "num_hidden_layers", 0, 1, 1024);
+    e->heads = config_number(&c, "num_attention_heads", 0, 1, MAX_SIZE);
+    e->dim = config_number(&c, "hidden_size", 0, 1, MAX_SIZE);
+    e->inner = config_number(&c, "intermediate_size", 0, 1, MAX_SIZE);
+    e->vocabulary_size = config_number(&c, "vocab_size", 0, 1, 1 << 24);
+    e->positions = config_number(&c, "max_position_embeddings", 512, 2, MAX_SIZE);
+    e->types = config_number(&c, "type_vocab_size", 2, 1, MAX_SIZE);
+    const cJSON *epsilon = config_member(&c, "layer_norm_eps");
     e->epsilon = cJSON_IsNumber(epsilon) ? (float)epsilon->valuedouble : 1e-12f;
     if (c.good && e->dim % e->heads != 0)
         c.good =
             fault(message, "%s: hidden_size: found %lld, expected a multiple of the %lld heads",
                   c.path, (long long)e->dim, (long long)e->heads);
-    if (c.good && (!(e->epsilon >= 0) || e->positions < 2))
-        c.good = fault(message, "%s: expected layer_norm_eps of 0 or more and 2 positions or more",
-                       c.path);
+    if (epsilon && !(cJSON_IsNumber(epsilon) && e->epsilon >= 0))
+        config_fault(&c, "layer_norm_eps", "expected a number of 0 or more");
     e->head_dim = c.good ? e->dim / e->heads : 0;
-    cJSON_Delete(c.json);
-    return c.good;
+    return config_close(&c);
 }
 
-/* The length of sentences, how they are pooled, and how text is split. */
+/* States of tokens as they leave the last layer, of text alone: what the library calls a task. */
+static void expect_states(struct config *c) {
+    const cJSON *kinds = config_member(c, "modality_config"), *kind;
+    cJSON_ArrayForEach(kind, kinds) {
+        const char *method = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(kind, "method"));
+        const char *out =
+            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(kind, "method_output_name"));
+        if (!method || !out || strcmp(method, "forward") != 0 ||
+            strcmp(out, "last_hidden_state") != 0)
+            config_fault(c, "modality_config", "expected the last_hidden_state of forward");
+    }
+    config_expect_text(c, "transformer_task", "feature-extraction");
+    config_expect_text(c, "module_output_name", "token_embeddings");
+}
+
+/* Keys of sentence_bert_config.json that stand for arguments of the library's own calls. */
+static const char *const unsupported[] = {
+    "processing_kwargs", "query_length",     "document_length", "query_expansion",
+    "model_args",        "model_kwargs",     "config_args",     "config_kwargs",
+    "tokenizer_args",    "processor_kwargs", "backend",         "tokenizer_name_or_path",
+};
+enum { UNSUPPORTED = sizeof unsupported / sizeof *unsupported };
+
+/* The length of texts, and whether they lose case before all else. */
 static bool read_options(struct encoder *e, const char *folder, char *message) {
-    struct config c = open_config(folder, "sentence_bert_config.json", true, message);
-    const int64_t length = number(&c, "max_seq_length", e->positions, INT32_MAX);
-    e->most_tokens = length < 2 ? 2 : length < e->positions ? length : e->positions;
-    cJSON_Delete(c.json);
-    if (!c.good)
-        return false;
-    c = open_config(folder, "1_Pooling/config.json", true, message);
-    e->pools_first = flag(&c, "pooling_mode_cls_token", false);
-    if (!flag(&c, "pooling_mode_mean_tokens", !e->pools_first) && !e->pools_first && c.good)
-        c.good = fault(message, "%s: expected pooling by the mean or by the first token", c.path);
-    cJSON_Delete(c.json);
-    if (!c.good)
-        return false;
-    c = open_config(folder, "tokenizer_config.json", true, message);
-    e->vocabulary.lowercase = flag(&c, "do_lower_case", true);
-    e->vocabulary.strip_accents = flag(&c, "strip_accents", e->vocabulary.lowercase);
-    e->vocabulary.split_chinese = flag(&c, "tokenize_chinese_chars", true);
-    cJSON_Delete(c.json);
-    return c.good;
+    /* Any of them is read, the first one that is there. */
+    static const char *const files[] = {
+        "sentence_bert_config.json",       "sentence_roberta_config.json",
+        "sentence_distilbert_config.json", "sentence_camembert_config.json",
+        "sentence_albert_config.json",     "sentence_xlm-roberta_config.json",
+        "sentence_xlnet_config.json",
+    };
+    static const char *const known[] = {"max_seq_length",     "do_lower_case",
+                                        "unpad_inputs",       "transformer_task",
+                                        "module_output_name", "modality_config"};
+    const char *names[UNSUPPORTED + 6];
+    struct config c = config_open(folder, files[0], true, message);
+    for (int i = 1; i < 7 && c.good && !c.json->child; i++) {
+        config_close(&c);
+        c = config_open(folder, files[i], true, message);
+    }
+    memcpy(names, unsupported, sizeof unsupported);
+    memcpy(names + UNSUPPORTED, known, sizeof known);
+    config_expect_names(&c, names, UNSUPPORTED + 6);
+    for (int i = 0; i < UNSUPPORTED; i++)
+        config_expect_nothing(&c, unsupported[i]);
+    expect_states(&c);
+    const int64_t length = config_number(&c, "max_seq_length", e->most_tokens, 2, INT32_MAX);
+    if (config_member(&c, "max_seq_length"))
+        e->most_tokens = length < e->positions ? length : e->positions;
+    e->vocabulary.lowercase = config_flag(&c, "do_lower_case", false) || e->vocabulary.lowercase;
+    return config_close(&c);
 }
 
 /* Looks for weights, until one isn't as it should be. */
@@ -211,6 +187,11 @@ static bool load_weights(struct encoder *e, char *message) {
     struct loader l = {.e = e, .prefix = "", .message = message, .good = true};
     if (safetensors_find(&e->weights, "bert.embeddings.word_embeddings.weight"))
         l.prefix = "bert.";
+    if (*l.prefix && safetensors_find(&e->weights, "embeddings.word_embeddings.weight"))
+        return fault(message,
+                     "%s: found the model's tensors with and without \"bert.\" in front, "
+                     "expected one of them",
+                     e->weights.path);
     e->layer = calloc((size_t)e->layers, sizeof *e->layer);
     e->norms = malloc((size_t)(2 + 4 * e->layers) * (size_t)e->dim * sizeof *e->norms);
     l.next_norm = e->norms;
@@ -226,26 +207,40 @@ static bool load_weights(struct encoder *e, char *message) {
     return l.good;
 }
 
-static bool open_files(struct encoder *e, const char *folder, char *message) {
-    char path[MAX_PATH];
-    if (!read_sizes(e, folder, message))
+static bool expect_no_adapter(const char *folder, char *message) {
+    char path[CONFIG_PATH];
+    if (!config_path(path, folder, "adapter_config.json", message))
         return false;
-    snprintf(path, sizeof path, "%s/vocab.txt", folder);
-    if (!wordpiece_open(path, &e->vocabulary, message))
+    return access(path, F_OK) != 0 ||
+           fault(message, "%s: adapters are not supported, expected a model with its own merged in",
+                 path);
+}
+
+static bool open_files(struct encoder *e, const char *folder, char *message) {
+    if (!modules_open(folder, &e->modules, message))
+        return false;
+    const char *own = e->modules.transformer;
+    if (!read_sizes(e, own, message) || !expect_no_adapter(own, message))
+        return false;
+    e->most_tokens = e->positions;
+    e->width = e->dim;
+    if (!modules_check(&e->modules, &e->width, &e->widest, message) ||
+        !tokenizer_open(own, &e->vocabulary, &e->most_tokens, message))
         return false;
     const int64_t rows = e->vocabulary_size, tokens = e->vocabulary.count;
     if (tokens > rows || tokens <= rows - PADDING)
         return fault(message,
-                     "%s: found %lld tokens, expected the %lld of config.json's vocab_size", path,
-                     (long long)tokens, (long long)rows);
-    snprintf(e->path, sizeof e->path, "%s/model.safetensors", folder);
-    return read_options(e, folder, message) && safetensors_open(e->path, &e->weights, message) &&
-           load_weights(e, message);
+                     "%s: found %lld tokens in the vocabulary, expected the %lld of config.json's "
+                     "vocab_size",
+                     own, (long long)tokens, (long long)rows);
+    return read_options(e, own, message) && config_weights(e->path, own, message) &&
+           safetensors_open(e->path, &e->weights, message) && load_weights(e, message);
 }
 
 bool encoder_open(const char *folder, int threads, const char *isa, struct encoder *e,
                   char message[FAULT_SIZE]) {
     *e = (struct encoder){.threads = threads, .isa = isa};
+    snprintf(e->folder, sizeof e->folder, "%s", folder);
     if (open_files(e, folder, message))
         return true;
     encoder_close(e);
@@ -258,6 +253,7 @@ void encoder_close(struct encoder *e) {
     free(e->layer);
     free(e->norms);
     wordpiece_close(&e->vocabulary);
+    modules_close(&e->modules);
     safetensors_close(&e->weights);
     *e = (struct encoder){0};
 }

@@ -98,14 +98,15 @@ void wordpiece_close(struct wordpiece *v) {
 /* A word on its way, and the tokens so far. */
 struct splitter {
     const struct wordpiece *vocabulary;
-    int64_t *ids, count, most;
+    int64_t *ids, count, most; /* more are counted than there is room for */
     int32_t word[WORDPIECE_MAX_WORD];
     int length; /* characters; one more than fit if the word is longer */
 };
 
 static void add(struct splitter *s, int64_t id) {
     if (s->count < s->most)
-        s->ids[s->count++] = id;
+        s->ids[s->count] = id;
+    s->count++;
 }
 
 /* Marks that combine stand in the order of their classes, as normal form D has them. */
@@ -233,10 +234,10 @@ static int find_mark(const struct wordpiece *v, const char *text, size_t size) {
 }
 
 int64_t wordpiece_split(const struct wordpiece *v, const char *text, size_t size, int64_t *ids,
-                        int64_t most) {
+                        int64_t most, int64_t *whole) {
     struct splitter s = {.vocabulary = v, .ids = ids, .most = most - 1};
     add(&s, v->mark[MARK_CLS]);
-    for (size_t i = 0; i < size && s.count < s.most;) {
+    for (size_t i = 0; i < size && (whole || s.count < s.most);) {
         const int mark = text[i] == '[' ? find_mark(v, text + i, size - i) : -1;
         if (mark >= 0) {
             end_word(&s);
@@ -253,6 +254,9 @@ int64_t wordpiece_split(const struct wordpiece *v, const char *text, size_t size
         i += n > 0 ? (size_t)n : 1;
     }
     end_word(&s);
+    if (whole)
+        *whole = s.count + 1;
+    s.count = s.count < s.most ? s.count : s.most;
     s.most = most;
     add(&s, v->mark[MARK_SEP]);
     return s.count;

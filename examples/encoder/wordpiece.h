@@ -38,9 +38,10 @@ void wordpiece_close(struct wordpiece *vocabulary);
 
 /*
  * Tokens of a text between [CLS] and [SEP], at most `most` (2 or more) of them: what doesn't fit is
- * left out before [SEP]. Returns how many there are. Allocates nothing.
+ * left out before [SEP]. Returns how many there are; *whole, unless it is NULL, is how many there
+ * would be without a limit. Allocates nothing.
  */
 int64_t wordpiece_split(const struct wordpiece *vocabulary, const char *text, size_t size,
-                        int64_t *ids, int64_t most);
+                        int64_t *ids, int64_t most, int64_t *whole);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tensors of a .safetensors file: eight bytes that are the length of a header, the header in JSON,
- * which tells each tensor's type, shape and place, and the data, which stays where it is. Nothing
- * in a file is believed before it is checked: names come once, tensors fill the data without a hole
- * and don't overlap.
+ * which tells each tensor's type, shape and place, and the data. Nothing in a file is believed
+ * before it is checked: names come once, tensors fill the data without a hole and don't overlap.
+ * A tensor may lie at any byte of the file; it is read into memory that suits its type, so a file
+ * that changes or shrinks after it was opened changes nothing.
  */
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H
@@ -17,15 +18,16 @@
 
 enum {
     SAFETENSORS_MAX_RANK = 8,
-    SAFETENSORS_MAX_HEADER = 16 << 20, /* bytes; models of 100 layers have some 100 KiB */
+    SAFETENSORS_MAX_HEADER = 100000000, /* bytes, the format's own limit */
 };
 
 struct safetensors_entry {
     const char *name, *dtype; /* "F32" */
     int rank;
     int64_t shape[SAFETENSORS_MAX_RANK];
-    const void *data;
-    size_t size; /* bytes */
+    const void *data; /* at a multiple of 64 bytes */
+    size_t size;      /* bytes */
+    size_t place;     /* in the data of the file */
 };
 
 struct safetensors {
@@ -33,14 +35,16 @@ struct safetensors {
     struct safetensors_entry *entries;
     int count;
     struct cJSON *header;
-    void *mapping; /* NULL if the caller has the bytes */
-    size_t mapping_size;
+    void *memory; /* of all tensors */
 };
 
-/* Maps a file. On failure there is nothing to close. A file must not shrink while it is open. */
+/*
+ * Reads a file, all of it: as much memory is needed as it is long. On failure there is nothing to
+ * close, and the message says why: also if the file was cut meanwhile, or isn't a regular one.
+ */
 bool safetensors_open(const char *path, struct safetensors *file, char message[FAULT_SIZE]);
 
-/* The same for bytes in memory, which must outlive the result. */
+/* The same for bytes in memory, of which the result has a copy. */
 bool safetensors_parse(const char *path, const void *bytes, size_t size, struct safetensors *file,
                        char message[FAULT_SIZE]);
 

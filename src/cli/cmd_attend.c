@@ -22,7 +22,7 @@ enum { default_width = 80, widest_terminal = 1000, most_threads = 1024 };
 struct request {
     int64_t sentence, width, threads;
     const char *layer, *head, *isa, *model;
-    bool color, list, merge_words;
+    bool color, list, merge_words, whole;
     struct attend_page page;
     struct explain_request explain;
     struct pictures pictures;
@@ -96,7 +96,8 @@ static const char notes[] =
     "Without a text, three sentences that the command carries are shown. Texts of your own\n"
     "need a model: a folder with config.json, vocab.txt and model.safetensors of BERT's\n"
     "layout. scripts/get-model fetches the one that the three sentences went through. A\n"
-    "text that begins with -- comes after a -- alone.\n";
+    "text that is longer than the model takes is cut, and standard error says so. A text\n"
+    "that begins with -- comes after a -- alone.\n";
 
 static int read_request(struct request *request, int argc, char **argv) {
     const struct args_option options[] = {
@@ -106,6 +107,8 @@ static int read_request(struct request *request, int argc, char **argv) {
         {"model", ARGS_STRING, &request->model, "FOLDER",
          .help = "Model to run (default: what RAPT_MODEL names, or scripts/get-model has put in "
                  "place)."},
+        {"no-truncate", ARGS_ON, &request->whole,
+         .help = "Makes it an error that a text is longer than the model takes."},
         {"layer", ARGS_STRING, &request->layer, "L|all", .help = "Layer, from 0 (default 3)."},
         {"head", ARGS_STRING, &request->head, "H|all", .help = "Head, from 0 (default 1)."},
         {"explain", ARGS_ON, &request->explain.wanted,
@@ -204,7 +207,8 @@ static int attend(const struct samples *samples, const struct request *request) 
 
 /* The texts of the command line, or those of the samples that it carries, through a model. */
 static bool run_model(const struct request *request, struct samples *samples) {
-    const struct model_choice choice = {request->model, request->isa, (int)request->threads};
+    const struct model_choice choice = {request->model, request->isa, (int)request->threads,
+                                        request->whole};
     const int count = request->texts.count ? request->texts.count : samples->count;
     char **texts = malloc((size_t)count * sizeof *texts);
     for (int i = 0; texts && i < count; i++) {

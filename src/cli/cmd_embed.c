@@ -17,13 +17,20 @@
 
 static const char name[] = "embed";
 
+static const char notes[] =
+    "A line that is longer than the model takes is cut, and standard error says how many\n"
+    "are. The bits of an embedding depend on its line and prompt alone, not on the batch,\n"
+    "the threads or the instruction set. Its length is 1 if the model's folder says so, or\n"
+    "has no modules.json. scripts/get-model fetches a model.\n";
+
 enum { MOST_BYTES = 1 << 30, MOST_LINES = 1 << 24 };
 
 struct request {
     struct model_choice model;
     int64_t threads, batch, top, runs;
     const char *npy, *query;
-    bool json, similar;
+    const char *prompt, *prompt_name, *query_prompt_name;
+    bool json, similar, normalise, no_prompt;
     struct args_texts texts;
 };
 
@@ -32,10 +39,11 @@ struct lines {
     char *text;
     const char **line;
     int64_t count, embedded;
-    float *embedding; /* [embedded][dim] */
+    struct encoder_texts texts, query; /* how the lines are embedded, and the query */
+    float *embedding;                  /* [embedded][width] */
 };
 
-static int read_request(struct request *request, int argc, char **argv) {
+static int parse_options(struct request *request, int argc, char **argv) {
     const struct args_option options[] = {
         {"model", ARGS_STRING, &request->model.folder, "FOLDER",
          .help = "Model to run (default: what RAPT_MODEL names, or scripts/get-model has put in "
@@ -50,6 +58,18 @@ static int read_request(struct request *request, int argc, char **argv) {
          .help = "With --similar: the lines that are most like this text."},
         {"top", ARGS_INT, &request->top, "N", .least = 1, .most = MOST_LINES,
          .help = "With --similar: so many of them (default 10)."},
+        {"prompt", ARGS_STRING, &request->prompt, "TEXT",
+         .help = "Text to put before each line and the query (default: the model's own, if any)."},
+        {"prompt-name", ARGS_STRING, &request->prompt_name, "NAME",
+         .help = "The same: the text that the model has under this name."},
+        {"query-prompt-name", ARGS_STRING, &request->query_prompt_name, "NAME",
+         .help = "With --query: the name of what is put before the query alone."},
+        {"no-prompt", ARGS_ON, &request->no_prompt,
+         .help = "Puts nothing before the lines and the query."},
+        {"normalize", ARGS_ON, &request->normalise,
+         .help = "Gives each embedding length 1, whether or not the model does."},
+        {"no-truncate", ARGS_ON, &request->model.whole,
+         .help = "Makes it an error that a line is longer than the model takes."},
         {"batch", ARGS_INT, &request->batch, "N", .least = 1, .most = 4096,
          .help = "Lines that go through the model together (default 32)."},
         {"time", ARGS_INT, &request->runs, "N", .least = 1, .most = 1000000,
@@ -62,30 +82,37 @@ static int read_request(struct request *request, int argc, char **argv) {
     const struct args_command command = {
         .name = name,
         .about = "Prints the embedding of each line of a file, or of standard input for \"-\": a "
-                 "vector of length 1 by a sentence encoder, on a line of its own.",
+                 "vector by a sentence encoder, on a line of its own.",
         .metavar = "FILE|-",
         .texts = &request->texts,
         .options = options,
         .option_count = sizeof options / sizeof *options,
-        .notes = "A line that is longer than the model takes is cut. The bits of an embedding\n"
-                 "depend on its line alone, not on the batch, the threads or the instruction "
-                 "set.\nscripts/get-model fetches a model.\n",
+        .notes = notes,
         .examples = "rapt embed sentences.txt --npy E.npy\n"
                     "rapt embed sentences.txt --similar --query \"a cat on a mat\"\n"
                     "echo \"Hello, world\" | rapt embed - --json\n",
     };
-    const int code = args_parse(&command, argc, argv);
+    return args_parse(&command, argc, argv);
+}
+
+static int read_request(struct request *request, int argc, char **argv) {
+    const int code = parse_options(request, argc, argv);
     if (code != ARGS_GO_ON)
         return code;
     if (request->texts.count != 1)
         return args_fail(name, "found %d files, expected one, or \"-\"", request->texts.count);
     if (request->query && !request->similar)
         return args_fail(name, "--query: found without --similar, expected both");
+    if (request->query_prompt_name && !request->query)
+        return args_fail(name, "--query-prompt-name: found without --query, expected both");
     if (request->npy && (request->json || request->similar))
         return args_fail(name, "--npy: found with --%s, expected one of them",
                          request->json ? "json" : "similar");
     if (request->json && request->similar)
         return args_fail(name, "--json: found with --similar, expected one of them");
+    if ((request->prompt != NULL) + (request->prompt_name != NULL) + request->no_prompt > 1)
+        return args_fail(name, "found two of --prompt, --prompt-name and --no-prompt, expected one "
+                               "of them");
     request->model.threads = (int)request->threads;
     return ARGS_GO_ON;
 }
@@ -94,7 +121,7 @@ static bool read_lines(const char *path, const char *query, struct lines *lines)
     char message[FAULT_SIZE];
     size_t size;
     path = strcmp(path, "-") == 0 ? "/dev/stdin" : path;
-    lines->text = read_file(path, MOST_BYTES, &size, message);
+    lines->text = read_stream(path, MOST_BYTES, &size, message);
     if (!lines->text) {
         args_fail(name, "%s", message);
         return false;
@@ -121,9 +148,7 @@ static bool read_lines(const char *path, const char *query, struct lines *lines)
     }
     lines->line[lines->count] = query;
     lines->embedded = lines->count + (query != NULL);
-    if (lines->count == 0)
-        args_fail(name, "%s: found no lines, expected one or more", path);
-    return lines->count > 0;
+    return true;
 }
 
 static void print_numbers(const float *embedding, int64_t dim, const char *between,
@@ -156,21 +181,25 @@ static void print_string(const char *text) {
 }
 
 static bool print_json(const struct encoder *e, const struct lines *lines) {
-    int64_t *ids = malloc((size_t)e->most_tokens * sizeof *ids);
-    for (int64_t i = 0; ids && i < lines->count; i++) {
+    char message[FAULT_SIZE];
+    int64_t *ids = malloc((size_t)e->most_tokens * sizeof *ids), count = 0;
+    bool good = ids != NULL;
+    for (int64_t i = 0; good && i < lines->count; i++) {
+        good = encoder_tokens(e, &lines->texts, i, ids, &count, NULL, message);
+        if (!good)
+            break;
         fputs("{\"text\":", stdout);
         print_string(lines->line[i]);
-        const int64_t count = encoder_split(e, lines->line[i], strlen(lines->line[i]), ids);
         for (int64_t t = 0; t < count; t++) {
             fputs(t ? "," : ",\"tokens\":[", stdout);
             print_string(e->vocabulary.tokens[ids[t]]);
         }
         fputs("],\"embedding\":[", stdout);
-        print_numbers(lines->embedding + i * e->dim, e->dim, ",", "null");
+        print_numbers(lines->embedding + i * e->width, e->width, ",", "null");
         fputs("]}\n", stdout);
     }
     free(ids);
-    return ids != NULL;
+    return good;
 }
 
 /* Two lines, or a line and the query. */
@@ -196,11 +225,16 @@ static void offer(struct pair *best, int64_t *kept, int64_t top, const struct pa
     best[at] = *pair;
 }
 
-static double cosine(const struct lines *lines, int64_t dim, int64_t a, int64_t b) {
-    double sum = 0;
-    for (int64_t c = 0; c < dim; c++)
-        sum += (double)lines->embedding[a * dim + c] * (double)lines->embedding[b * dim + c];
-    return sum;
+/* Embeddings need not have length 1; one of length 0 is like none. */
+static double cosine(const struct lines *lines, int64_t width, int64_t a, int64_t b) {
+    const float *x = lines->embedding + a * width, *y = lines->embedding + b * width;
+    double product = 0, xs = 0, ys = 0;
+    for (int64_t c = 0; c < width; c++) {
+        product += (double)x[c] * (double)y[c];
+        xs += (double)x[c] * (double)x[c];
+        ys += (double)y[c] * (double)y[c];
+    }
+    return xs > 0 && ys > 0 ? product / sqrt(xs * ys) : 0;
 }
 
 static void print_line(const struct lines *lines, int64_t line) {
@@ -217,7 +251,7 @@ static bool print_similar(const struct encoder *e, const struct lines *lines, bo
     struct pair *best = malloc((size_t)(top + 1) * sizeof *best);
     for (int64_t a = 0; best && top && a < n; a++)
         for (int64_t b = query ? n : a + 1; b < lines->embedded; b++)
-            offer(best, &kept, top, &(struct pair){cosine(lines, e->dim, a, b), a, b});
+            offer(best, &kept, top, &(struct pair){cosine(lines, e->width, a, b), a, b});
     for (int64_t i = 0; best && i < kept; i++) {
         printf("%7.4f", best[i].cosine);
         print_line(lines, best[i].a);
@@ -245,27 +279,65 @@ static bool write_npy(const char *path, const struct lines *lines, int64_t dim) 
 static int show(const struct request *request, const struct encoder *e, const struct lines *lines) {
     bool good = true;
     if (request->npy)
-        return write_npy(request->npy, lines, e->dim) ? ARGS_OK : ARGS_ERROR;
+        return write_npy(request->npy, lines, e->width) ? ARGS_OK : ARGS_ERROR;
     if (request->json)
         good = print_json(e, lines);
     else if (request->similar)
         good = print_similar(e, lines, request->query != NULL, request->top);
     for (int64_t i = 0; !request->json && !request->similar && i < lines->count; i++) {
-        print_numbers(lines->embedding + i * e->dim, e->dim, " ", "nan");
+        print_numbers(lines->embedding + i * e->width, e->width, " ", "nan");
         putchar('\n');
     }
     return good ? ARGS_OK : args_fail(name, "out of memory");
 }
 
+/* What the model has under that name. */
+static bool find_prompt(const struct encoder *e, const char *option, const char *text,
+                        const char **prompt) {
+    char expected[256] = "";
+    const cJSON *item;
+    if (!text || (*prompt = encoder_prompt(e, text)))
+        return true;
+    cJSON_ArrayForEach(item, e->modules.prompts) {
+        const size_t used = strlen(expected);
+        snprintf(expected + used, sizeof expected - used, "%s%s", used ? ", " : "one of ",
+                 item->string);
+    }
+    args_fail_value(name, option, text, *expected ? expected : "none: the model has no prompts");
+    return false;
+}
+
+/* How lines and query are embedded; says what is cut of them. */
+static bool prepare(const struct request *request, const struct encoder *e, struct lines *lines) {
+    lines->texts = (struct encoder_texts){
+        .sentences = lines->line,
+        .count = lines->count,
+        .batch = request->batch,
+        .prompt = request->no_prompt ? "" : request->prompt,
+        .normalise = request->normalise,
+    };
+    if (!find_prompt(e, "prompt-name", request->prompt_name, &lines->texts.prompt))
+        return false;
+    lines->query = lines->texts;
+    lines->query.sentences += lines->count;
+    lines->query.count = lines->embedded - lines->count;
+    return find_prompt(e, "query-prompt-name", request->query_prompt_name, &lines->query.prompt) &&
+           model_report_cut(name, &request->model, "line", e, &lines->texts) &&
+           model_report_cut(name, &request->model, "query", e, &lines->query);
+}
+
 static int embed(const struct request *request, const struct encoder *e, struct lines *lines) {
     char message[FAULT_SIZE];
-    lines->embedding = malloc((size_t)lines->embedded * (size_t)e->dim * sizeof(float));
+    if (!prepare(request, e, lines))
+        return ARGS_ERROR;
+    lines->embedding = malloc((size_t)(lines->embedded + 1) * (size_t)e->width * sizeof(float));
     if (!lines->embedding)
         return args_fail(name, "no memory for %lld embeddings", (long long)lines->embedded);
+    float *query = lines->embedding + lines->count * e->width;
     for (int64_t run = 0; run < (request->runs ? request->runs : 1); run++) {
         const double start = bench_now();
-        if (!encoder_embed(e, lines->line, lines->embedded, request->batch, lines->embedding,
-                           message))
+        if (!encoder_embed(e, &lines->texts, lines->embedding, message) ||
+            !encoder_embed(e, &lines->query, query, message))
             return args_fail(name, "%s", message);
         if (request->runs)
             printf("%.4f\n", 1e3 * (bench_now() - start));

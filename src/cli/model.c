@@ -93,7 +93,7 @@ static bool name_tokens(const struct encoder *e, const char *text, const int64_t
 
 static bool fill_sample(const struct encoder *e, const char *text, int64_t *ids,
                         struct sample *into, char *message) {
-    const int64_t tokens = encoder_split(e, text, strlen(text), ids), cu[2] = {0, tokens};
+    const int64_t tokens = encoder_split(e, text, strlen(text), ids, NULL), cu[2] = {0, tokens};
     const size_t states = (size_t)tokens * (size_t)e->dim, all = states * (size_t)e->layers;
     size_t text_size = strlen(text) + 1;
     for (int64_t i = 0; i < tokens; i++)
@@ -109,21 +109,41 @@ static bool fill_sample(const struct encoder *e, const char *text, int64_t *ids,
     into->query = heads[0];
     into->key = heads[1];
     into->value = heads[2];
-    return encoder_run(e, ids, cu, 1, numbers, hidden, message) &&
+    return encoder_run(e, ids, cu, 1, false, numbers, hidden, message) &&
            fill_layers(e, tokens, hidden, heads, message);
 }
 
 /* The name of its folder. */
 static const char *model_name(const struct encoder *e) {
     static char name[64];
-    const char *end = strrchr(e->path, '/'), *start;
-    while (end > e->path && end[-1] == '/')
+    const char *end = e->folder + strlen(e->folder), *start;
+    while (end > e->folder && end[-1] == '/')
         end--;
     start = end;
-    while (start > e->path && start[-1] != '/')
+    while (start > e->folder && start[-1] != '/')
         start--;
     snprintf(name, sizeof name, "%.*s", (int)(end - start), start);
     return name;
+}
+
+bool model_report_cut(const char *command, const struct model_choice *choice, const char *what,
+                      const struct encoder *e, const struct encoder_texts *texts) {
+    struct encoder_cut cut;
+    char message[FAULT_SIZE];
+    if (!encoder_measure(e, texts, &cut, message)) {
+        args_fail(command, "%s", message);
+        return false;
+    }
+    if (cut.texts && choice->whole)
+        args_fail(command, "%s %lld: found %lld tokens, expected at most the model's %lld", what,
+                  (long long)cut.first + 1, (long long)cut.first_tokens, (long long)e->most_tokens);
+    else if (cut.texts)
+        fprintf(stderr,
+                "rapt %s: cut %lld of %lld %ss to the model's %lld tokens, by %lld in all; the "
+                "first is %s %lld\n",
+                command, (long long)cut.texts, (long long)texts->count, what,
+                (long long)e->most_tokens, (long long)cut.tokens, what, (long long)cut.first + 1);
+    return !cut.texts || !choice->whole;
 }
 
 bool model_samples(const char *command, const struct model_choice *choice, char *const *texts,
@@ -131,8 +151,14 @@ bool model_samples(const char *command, const struct model_choice *choice, char 
     static struct encoder e;
     char message[FAULT_SIZE];
     *result = (struct samples){0};
+    const struct encoder_texts all = {
+        .sentences = (const char *const *)texts, .count = count, .prompt = ""};
     if (!model_open(command, choice, &e))
         return false;
+    if (!model_report_cut(command, choice, "text", &e, &all)) {
+        encoder_close(&e);
+        return false;
+    }
     *result = (struct samples){
         .model = model_name(&e),
         .layers = (int)e.layers,

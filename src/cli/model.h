@@ -10,12 +10,13 @@ struct model_choice {
     const char *folder; /* NULL: $RAPT_MODEL, or what scripts/get-model has installed */
     const char *isa;
     int threads;
+    bool whole; /* a text that is longer than the model takes is an error */
 };
 
 /*
  * Runs the model on texts and keeps what `rapt attend` looks at: as samples_parse() does, but with
  * the hidden states. On failure prints why as that command, and leaves nothing to free. Texts are
- * cut at the model's length.
+ * cut at the model's length, which is said on stderr.
  */
 bool model_samples(const char *command, const struct model_choice *choice, char *const *texts,
                    int count, struct samples *result);

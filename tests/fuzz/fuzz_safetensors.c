@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzzes the header and the tensor table of .safetensors files: what is accepted must lie within
- * the bytes there are. The first byte chooses whether the rest is a file or a header, to which the
- * right length and 64 bytes of data are added.
+ * the bytes there are, and hold them. The first byte chooses whether the rest is a file or a
+ * header, to which the right length and 64 bytes of data are added.
  */
 #include "safetensors.h"
 
@@ -19,8 +19,9 @@ static void parse(const uint8_t *bytes, size_t size) {
         return;
     for (int i = 0; i < file.count; i++) {
         const struct safetensors_entry *e = &file.entries[i];
-        const uint8_t *data = e->data;
-        if (data < bytes || e->size > size || data - bytes > (ptrdiff_t)(size - e->size) ||
+        const size_t begin = 8 + bytes[0] + 256u * bytes[1];
+        if (e->size > size - begin || e->place > size - begin - e->size ||
+            memcmp(e->data, bytes + begin + e->place, e->size) != 0 ||
             safetensors_find(&file, e->name) != e)
             abort();
         if (safetensors_view(&file, e->name, 0, e->shape[0], &view, message) &&

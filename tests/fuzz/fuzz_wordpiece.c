@@ -28,9 +28,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
             v.lowercase = flags & 1;
             v.strip_accents = flags & 2;
             v.split_chinese = flags & 4;
+            int64_t whole;
             const int64_t n = wordpiece_split(&v, (const char *)bytes + length, size - length, ids,
-                                              most < MOST ? most : MOST);
-            if (n < 2 || n > MOST || ids[0] != v.mark[MARK_CLS] || ids[n - 1] != v.mark[MARK_SEP])
+                                              most < MOST ? most : MOST, &whole);
+            if (whole < n || (whole > n && n < most) || n < 2 || n > MOST ||
+                ids[0] != v.mark[MARK_CLS] || ids[n - 1] != v.mark[MARK_SEP])
                 abort();
             for (int64_t i = 0; i < n; i++)
                 if (ids[i] < 0 || ids[i] >= v.count)
