@@ -130,7 +130,8 @@ static const struct args_option options[] = {
      .kind = ARGS_STRING,
      .to = &given.json,
      .metavar = "FILE",
-     .help = "Write the results there too, as JSON"},
+     .help = "Write the results there too, as JSON. For one of the three files - is standard "
+             "output, where nothing else is printed then; none may be OLD.json"},
     {.name = "csv",
      .kind = ARGS_STRING,
      .to = &given.csv,

@@ -336,8 +336,8 @@ Test(encoder, commands_run_a_model, .init = enter_model, .fini = leave_model) {
     expect_fault("embed nothing --model tiny", "nothing: No such file");
     expect_fault("embed /dev/null --model tiny", "found no lines");
     expect_fault("embed --model tiny", "found 0 files, expected one");
-    expect_fault("embed lines --query cat", "--query: found without --similar");
-    expect_fault("embed lines --npy E --json", "--npy: found with --json");
+    expect_fault("embed lines --query cat", "--query: found no --similar, expected it, too");
+    expect_fault("embed lines --npy E --json", "--npy: found also --json, expected one of the two");
     put_file("lines", "a\0b\n", 4);
     expect_fault("embed lines --model tiny", "lines: line 1: found a zero byte");
     put_text("tiny/model.safetensors", "nonsense");

@@ -30,6 +30,14 @@ static void leave(void) {
 
 TestSuite(npy, .init = enter, .fini = leave);
 
+static bool read_path(unsigned dtypes, struct npy_array *array, char message[NPY_MESSAGE_SIZE]) {
+    FILE *file = fopen(path, "rb");
+    cr_assert(file);
+    const bool done = npy_read(file, dtypes, array, message);
+    fclose(file);
+    return done;
+}
+
 /* Makes a file in memory: the dict as it is given, and so many bytes 0, 1, 2... of data. */
 static size_t make(unsigned char bytes[MOST], int version, const char *dict, size_t data) {
     const size_t prefix = version == 1 ? 10 : 12, length = strlen(dict);
@@ -74,7 +82,7 @@ static void expect_fault(const unsigned char *bytes, size_t size, const char *fa
     struct npy_array array;
     char message[NPY_MESSAGE_SIZE];
     store(bytes, size);
-    cr_expect_not(npy_read(path, ANY, &array, message), "was read, expected: %s", fault);
+    cr_expect_not(read_path(ANY, &array, message), "was read, expected: %s", fault);
     cr_expect(strstr(message, fault), "found \"%s\", expected \"%s\"", message, fault);
     cr_expect_null(array.data);
 }
@@ -104,7 +112,7 @@ Test(npy, writes_what_it_reads) {
 
         struct npy_array array;
         char message[NPY_MESSAGE_SIZE];
-        cr_assert(npy_read(path, dtype, &array, message), "%s", message);
+        cr_assert(read_path(dtype, &array, message), "%s", message);
         cr_expect(array.rank == rank && array.dtype == dtype);
         int64_t stride = 1;
         for (int d = rank - 1; d >= 0; d--) {
@@ -126,7 +134,7 @@ Test(npy, reads_every_version_and_order) {
             snprintf(dict, sizeof dict, "{'shape': (2, 3), 'fortran_order': %s, 'descr': '<i8'}",
                      fortran ? "True" : "False");
             store(bytes, make(bytes, version, dict, 48));
-            cr_assert(npy_read(path, NPY_I64, &array, message), "%s", message);
+            cr_assert(read_path(NPY_I64, &array, message), "%s", message);
             cr_expect(array.rank == 2 && array.shape[0] == 2 && array.shape[1] == 3);
             cr_expect(array.stride[0] == (fortran ? 1 : 3));
             cr_expect(array.stride[1] == (fortran ? 2 : 1));
@@ -159,7 +167,7 @@ Test(npy, takes_any_spelling_of_the_dict) {
         struct npy_array array;
         char message[NPY_MESSAGE_SIZE];
         store(bytes, make(bytes, 1, cases[i].dict, cases[i].data));
-        cr_expect(npy_read(path, ANY, &array, message), "%s: %s", cases[i].dict, message);
+        cr_expect(read_path(ANY, &array, message), "%s: %s", cases[i].dict, message);
         free(array.data);
     }
 }
@@ -196,7 +204,7 @@ Test(npy, says_which_dtype_it_found) {
         snprintf(dict, sizeof dict, "{'descr': %s, 'fortran_order': False, 'shape': (2,)}",
                  cases[i].descr);
         store(bytes, make(bytes, 1, dict, 8));
-        cr_expect_not(npy_read(path, cases[i].accepted, &array, message));
+        cr_expect_not(read_path(cases[i].accepted, &array, message));
         cr_expect_str_eq(message, cases[i].message);
     }
 }
@@ -206,10 +214,10 @@ Test(npy, tells_the_dtype_that_it_refuses) {
     struct npy_array array;
     char message[NPY_MESSAGE_SIZE];
     store(bytes, make(bytes, 1, "{'descr': '<u2', 'fortran_order': False, 'shape': (2,)}", 4));
-    cr_expect_not(npy_read(path, NPY_F16, &array, message));
+    cr_expect_not(read_path(NPY_F16, &array, message));
     cr_expect_eq(array.dtype, NPY_U16);
     store(bytes, make(bytes, 1, "{'descr': '<u4', 'fortran_order': False, 'shape': (2,)}", 8));
-    cr_expect_not(npy_read(path, ANY, &array, message));
+    cr_expect_not(read_path(ANY, &array, message));
     cr_expect_eq(array.dtype, 0);
 }
 
@@ -320,7 +328,7 @@ Test(npy, survives_every_truncation) {
             char message[NPY_MESSAGE_SIZE];
             cr_expect_not(read_header(bytes, cut, cut, &array, message), "of %zu bytes", cut);
             store(bytes, cut);
-            cr_expect_not(npy_read(path, ANY, &array, message), "of %zu bytes", cut);
+            cr_expect_not(read_path(ANY, &array, message), "of %zu bytes", cut);
         }
     }
 }
@@ -344,16 +352,4 @@ Test(npy, survives_every_change_of_a_byte) {
             bytes[at] = original;
         }
     }
-}
-
-Test(npy, reads_only_regular_files) {
-    struct npy_array array;
-    char message[NPY_MESSAGE_SIZE];
-    cr_expect_not(npy_read(path, ANY, &array, message));
-    cr_expect_str_eq(message, "No such file or directory");
-    cr_expect_not(npy_read(scratch, ANY, &array, message));
-    cr_expect_str_eq(message, "is a directory, expected a .npy file");
-    cr_assert(mkfifo(path, 0600) == 0);
-    cr_expect_not(npy_read(path, ANY, &array, message));
-    cr_expect_str_eq(message, "is no regular file, expected a .npy file");
 }

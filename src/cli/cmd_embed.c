@@ -9,6 +9,7 @@
 
 #include "args.h"
 #include "cmd.h"
+#include "files.h"
 #include "model_files.h"
 #include "npy.h"
 #include "outputs.h"
@@ -40,19 +41,21 @@ static int read_request(struct request *request, int argc, char **argv) {
         {"model", ARGS_STRING, &request->model.folder, "FOLDER",
          .help = "Model to run (default: what RAPT_MODEL names, or scripts/get-model has put in "
                  "place)."},
-        {"npy", ARGS_STRING, &request->npy, "OUT.npy",
-         .help = "Writes a float32 array with a row for each line, and prints nothing."},
-        {"json", ARGS_ON, &request->json,
+        {"npy", ARGS_STRING, &request->npy, "OUT.npy", .excludes = "json similar",
+         .help = "Writes a float32 array with a row for each line, and prints nothing; - is "
+                 "standard output."},
+        {"json", ARGS_ON, &request->json, .excludes = "similar",
          .help = "Prints an object for each line: text, tokens, embedding."},
         {"similar", ARGS_ON, &request->similar,
          .help = "Prints the pairs of lines that are most alike, with the cosine of their angle."},
-        {"query", ARGS_STRING, &request->query, "TEXT",
+        {"query", ARGS_STRING, &request->query, "TEXT", .needs = "similar",
          .help = "With --similar: the lines that are most like this text."},
-        {"top", ARGS_INT, &request->top, "N", .least = 1, .most = MOST_LINES,
+        {"top", ARGS_INT, &request->top, "N", .least = 1, .most = MOST_LINES, .needs = "similar",
          .help = "With --similar: so many of them (default 10)."},
         {"batch", ARGS_INT, &request->batch, "N", .least = 1, .most = 4096,
          .help = "Lines that go through the model together (default 32)."},
         {"time", ARGS_INT, &request->runs, "N", .least = 1, .most = 1000000,
+         .excludes = "npy json similar",
          .help = "Embeds all lines N times and prints nothing but the milliseconds of each."},
         {"threads", ARGS_INT, &request->threads, "N", .least = 1, .most = 1024,
          .help = "At most so many threads (default: one for every CPU)."},
@@ -69,7 +72,8 @@ static int read_request(struct request *request, int argc, char **argv) {
         .option_count = sizeof options / sizeof *options,
         .notes = "A line that is longer than the model takes is cut. The bits of an embedding\n"
                  "depend on its line alone, not on the batch, the threads or the instruction "
-                 "set.\nscripts/get-model fetches a model.\n",
+                 "set.\nOUT.npy appears complete or not at all, and can be neither FILE nor one of "
+                 "the\nmodel's files.\nscripts/get-model fetches a model.\n",
         .examples = "rapt embed sentences.txt --npy E.npy\n"
                     "rapt embed sentences.txt --similar --query \"a cat on a mat\"\n"
                     "echo \"Hello, world\" | rapt embed - --json\n",
@@ -79,26 +83,24 @@ static int read_request(struct request *request, int argc, char **argv) {
         return code;
     if (request->texts.count != 1)
         return args_fail(name, "found %d files, expected one, or \"-\"", request->texts.count);
-    if (request->query && !request->similar)
-        return args_fail(name, "--query: found without --similar, expected both");
-    if (request->npy && (request->json || request->similar))
-        return args_fail(name, "--npy: found with --%s, expected one of them",
-                         request->json ? "json" : "similar");
-    if (request->json && request->similar)
-        return args_fail(name, "--json: found with --similar, expected one of them");
     request->model.threads = (int)request->threads;
     return ARGS_GO_ON;
 }
 
+static char *read_text(const char *path, size_t *size) {
+    FILE *file = files_open(name, NULL, path);
+    char *text = file ? files_read(file, MOST_BYTES, size) : NULL;
+    if (file && !text)
+        args_fail(name, "%s: %s", path, strerror(errno));
+    files_close(file);
+    return text;
+}
+
 static bool read_lines(const char *path, const char *query, struct lines *lines) {
-    char message[FAULT_SIZE];
     size_t size;
-    path = strcmp(path, "-") == 0 ? "/dev/stdin" : path;
-    lines->text = read_file(path, MOST_BYTES, &size, message);
-    if (!lines->text) {
-        args_fail(name, "%s", message);
+    lines->text = read_text(path, &size);
+    if (!lines->text)
         return false;
-    }
     int64_t most = 2;
     for (size_t i = 0; i < size; i++)
         most += lines->text[i] == '\n';
@@ -230,22 +232,24 @@ static bool print_similar(const struct encoder *e, const struct lines *lines, bo
     return best != NULL;
 }
 
-static bool write_npy(const char *path, const struct lines *lines, int64_t dim) {
-    struct outputs outputs = {.command = name};
-    const int64_t shape[2] = {lines->count, dim};
-    bool good = outputs_add(&outputs, "npy", path);
-    errno = 0;
-    if (good && !npy_write(outputs.list[0].file, NPY_F32, 2, shape, lines->embedding))
-        good = outputs_fail(&outputs, &outputs.list[0]);
-    good = good && outputs_commit(&outputs);
-    outputs_close(&outputs);
-    return good;
+/* The array that --npy writes. */
+struct rows {
+    int64_t shape[2];
+    const float *data;
+};
+
+static bool write_rows(FILE *file, int i, const void *context) {
+    const struct rows *rows = context;
+    (void)i;
+    return npy_write(file, NPY_F32, 2, rows->shape, rows->data);
 }
 
-static int show(const struct request *request, const struct encoder *e, const struct lines *lines) {
+static int show(const struct request *request, const struct encoder *e, const struct lines *lines,
+                struct outputs *outputs) {
     bool good = true;
+    const struct rows rows = {{lines->count, e->dim}, lines->embedding};
     if (request->npy)
-        return write_npy(request->npy, lines, e->dim) ? ARGS_OK : ARGS_ERROR;
+        return outputs_write(outputs, write_rows, &rows) ? ARGS_OK : ARGS_ERROR;
     if (request->json)
         good = print_json(e, lines);
     else if (request->similar)
@@ -257,7 +261,8 @@ static int show(const struct request *request, const struct encoder *e, const st
     return good ? ARGS_OK : args_fail(name, "out of memory");
 }
 
-static int embed(const struct request *request, const struct encoder *e, struct lines *lines) {
+static int embed(const struct request *request, const struct encoder *e, struct lines *lines,
+                 struct outputs *outputs) {
     char message[FAULT_SIZE];
     lines->embedding = malloc((size_t)lines->embedded * (size_t)e->dim * sizeof(float));
     if (!lines->embedding)
@@ -270,22 +275,26 @@ static int embed(const struct request *request, const struct encoder *e, struct 
         if (request->runs)
             printf("%.4f\n", 1e3 * (bench_now() - start));
     }
-    return request->runs ? ARGS_OK : show(request, e, lines);
+    return request->runs ? ARGS_OK : show(request, e, lines, outputs);
 }
 
 int cmd_embed(int argc, char **argv) {
     static struct encoder encoder;
     struct request request = {.batch = 32, .top = 10};
     struct lines lines = {0};
+    struct outputs outputs = {.command = name};
     int code = read_request(&request, argc, argv);
     if (code != ARGS_GO_ON)
         return code;
     code = ARGS_ERROR;
+    /* A file that can't be written costs no time. */
     if (read_lines(request.texts.list[0], request.query, &lines) &&
         model_open(name, &request.model, &encoder)) {
-        code = embed(&request, &encoder, &lines);
+        if (!request.npy || outputs_add(&outputs, "npy", request.npy, OUTPUT_BINARY))
+            code = embed(&request, &encoder, &lines, &outputs);
         encoder_close(&encoder);
     }
+    outputs_close(&outputs);
     free(lines.embedding);
     free(lines.line);
     free(lines.text);
