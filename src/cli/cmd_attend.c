@@ -12,6 +12,7 @@
 #include "explain.h"
 #include "look.h"
 #include "model.h"
+#include "outputs.h"
 #include "pictures.h"
 #include "words.h"
 
@@ -96,9 +97,7 @@ static const char notes[] =
     "Without a text, three sentences that the command carries are shown. Texts of your own\n"
     "need a model: a folder with config.json, vocab.txt and model.safetensors of BERT's\n"
     "layout. scripts/get-model fetches the one that the three sentences went through. A\n"
-    "text that begins with -- comes after a -- alone.\n\n"
-    "A FILE of - is standard output. Other files appear complete or not at all, and none\n"
-    "may be one of the model's.\n";
+    "text that begins with -- comes after a -- alone.\n\n" OUTPUTS_NOTES;
 
 static int read_request(struct request *request, int argc, char **argv) {
     const struct args_option options[] = {

@@ -42,8 +42,7 @@ static int read_request(struct request *request, int argc, char **argv) {
          .help = "Model to run (default: what RAPT_MODEL names, or scripts/get-model has put in "
                  "place)."},
         {"npy", ARGS_STRING, &request->npy, "OUT.npy", .excludes = "json similar",
-         .help = "Writes a float32 array with a row for each line, and prints nothing; - is "
-                 "standard output."},
+         .help = "Writes a float32 array with a row for each line, and prints nothing."},
         {"json", ARGS_ON, &request->json, .excludes = "similar",
          .help = "Prints an object for each line: text, tokens, embedding."},
         {"similar", ARGS_ON, &request->similar,
@@ -72,8 +71,7 @@ static int read_request(struct request *request, int argc, char **argv) {
         .option_count = sizeof options / sizeof *options,
         .notes = "A line that is longer than the model takes is cut. The bits of an embedding\n"
                  "depend on its line alone, not on the batch, the threads or the instruction "
-                 "set.\nOUT.npy appears complete or not at all, and can be neither FILE nor one of "
-                 "the\nmodel's files.\nscripts/get-model fetches a model.\n",
+                 "set.\nscripts/get-model fetches a model.\n\n" OUTPUTS_NOTES,
         .examples = "rapt embed sentences.txt --npy E.npy\n"
                     "rapt embed sentences.txt --similar --query \"a cat on a mat\"\n"
                     "echo \"Hello, world\" | rapt embed - --json\n",

@@ -42,8 +42,7 @@ static int read_request(struct request *request, int argc, char **argv) {
         {"seed", ARGS_INT, &request->seed, "N",
          .help = "Seed of the random numbers (default 1). All figures but times are the same for "
                  "a seed."},
-        {"json", ARGS_STRING, &request->json, "FILE",
-         .help = "Writes all tables there, too; - is standard output, and nothing else is there."},
+        {"json", ARGS_STRING, &request->json, "FILE", .help = "Writes all tables there, too."},
         {"quick", ARGS_ON, &request->quick, .help = "Smaller problems."},
         {"no-color", ARGS_OFF, &request->color, .help = "Draws with characters alone."},
         {"isa", ARGS_STRING, &request->isa, "NAME",
@@ -59,7 +58,7 @@ static int read_request(struct request *request, int argc, char **argv) {
         .texts = &request->lessons,
         .options = options,
         .option_count = sizeof options / sizeof *options,
-        .notes = "Lessons: softmax, scale, heads, causal, cost.\n",
+        .notes = "Lessons: softmax, scale, heads, causal, cost.\n\n" OUTPUTS_NOTES,
         .examples = "rapt study scale\n"
                     "rapt study heads --seed 7\n"
                     "rapt study all --json study.json\n",

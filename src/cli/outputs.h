@@ -16,6 +16,13 @@
 
 enum { MAX_OUTPUTS = 11 };
 
+/* What the --help of every command with outputs says of them. */
+#define OUTPUTS_NOTES                                                                              \
+    "An output of - is standard output, where nothing else is printed then; ./- is a\n"            \
+    "file. Files appear all together, complete, or not at all, and none may be an\n"               \
+    "input. A file that is replaced passes on its mode, access list and, where that\n"             \
+    "is allowed, its owner; its other hard links keep the old content.\n"
+
 struct output {
     const char *option, *path; /* as the user wrote them, for messages */
     bool standard;             /* it is standard output, and the rest is not set but the file */

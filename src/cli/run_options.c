@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run_options.h"
 
+#include "outputs.h"
+
 static const char notes[] =
     "Arrays are float32 or float16 in .npy files (versions 1.0 to 3.0, C or Fortran\n"
     "order), each of its own type; with --bf16 also bf16, as the uint16 of its bits or\n"
-    "as NumPy writes the type of ml_dtypes. A file may be a pipe, and - is standard\n"
-    "input, for one of them, or standard output.\n"
+    "as NumPy writes the type of ml_dtypes. An input may be a pipe; one of them may be\n"
+    "-, which is standard input.\n"
     "Keys and values may be int8 with a float32 scale per position and head, whose\n"
     "files have their shape without the last dimension, or with --q8-0 be blocks of\n"
     "34 bytes, as llama.cpp's block_q8_0: a float16 scale and 32 int8. The last\n"
@@ -33,7 +35,7 @@ static const char notes[] =
     "  layout bshd  K (pages, page, Hkv, D)   V (pages, page, Hkv, Dv)\n"
     "A block table has a row of pages per sequence, of which those beyond its length\n"
     "aren't looked at. Skv is the longest sequence's.\n"
-    "Files of integers are int64 or int32.\n";
+    "Files of integers are int64 or int32.\n\n" OUTPUTS_NOTES;
 
 static const char examples[] =
     "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy\n"
@@ -68,8 +70,7 @@ static const struct args_option table[] = {
     {"q", ARGS_STRING, &o.in.text[IN_QUERY], file, "Queries.", .required = true},
     {"k", ARGS_STRING, &o.in.text[IN_KEY], file, "Keys.", .required = true},
     {"v", ARGS_STRING, &o.in.text[IN_VALUE], file, "Values.", .required = true},
-    {"out", ARGS_STRING, &o.out, file, "Where the result goes; no output may be an input.",
-     .required = true},
+    {"out", ARGS_STRING, &o.out, file, "Where the result goes.", .required = true},
     {"layout", ARGS_CHOICE, &o.in.layout, "bhsd|bshd",
      "Order of the dimensions in the files (default bhsd).", .choices = layouts},
     {"scale", ARGS_POSITIVE, &o.scale, "X", .help = "Factor of every score (default 1 / sqrt(D))."},
@@ -172,8 +173,7 @@ int run_options_read(int argc, char **argv, struct run_options *options) {
     static const struct args_command command = {
         .name = "run",
         .about = "Computes softmax(scale * Q K^T + mask) V, exactly, from .npy files. Either all "
-                 "outputs are written completely or none is: a file that is there is replaced, and "
-                 "keeps its mode and, where that can be, its owner.",
+                 "outputs are written completely or none is.",
         .options = table,
         .option_count = sizeof table / sizeof *table,
         .notes = notes,
