@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { ATTEMPTS = 100 };
@@ -15,10 +16,12 @@ enum { ATTEMPTS = 100 };
 /* How an output got its name. */
 enum placed { NOT, NEW, EXCHANGED, REPLACED };
 
-/* Names that nobody else has; another machine may have the same process number. */
+/* A name that nobody else has: on another machine a process may have the same number. */
 static void choose_name(char *name, size_t size) {
     static unsigned number;
-    snprintf(name, size, ".rapt-%ld-%u", (long)getpid(), number++);
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    snprintf(name, size, ".rapt-%ld-%ld-%u", (long)getpid(), now.tv_nsec, number++);
 }
 
 static void proc_path(char *path, size_t size, int fd) {
@@ -132,7 +135,7 @@ static bool set_aside(struct output *output) {
     char old[sizeof output->temporary];
     choose_name(old, sizeof old);
     if (linkat(output->folder, output->name, output->folder, old, 0) != 0 &&
-        renameat(output->folder, output->name, output->folder, old) != 0)
+        (errno == EEXIST || renameat(output->folder, output->name, output->folder, old) != 0))
         return false;
     if (renameat(output->folder, output->temporary, output->folder, output->name) == 0) {
         memcpy(output->temporary, old, sizeof old);
