@@ -162,17 +162,44 @@ static bool all_correct(const struct bench_result *results, size_t count) {
     return correct;
 }
 
-/* Writes the reports that were asked for, in the order in which they were added. */
+/* The reports that were asked for are the outputs, in the order in which they were added. */
+enum report { JSON, CSV, HTML, REPORTS };
+
+struct reports {
+    enum report list[REPORTS];
+    const struct summary *summary;
+    size_t count;
+    double others;
+};
+
+static bool write_report(FILE *file, int i, const void *context) {
+    const struct reports *r = context;
+    switch (r->list[i]) {
+    case JSON:
+        return bench_json_write(file, r->summary->results, r->count, r->others);
+    case CSV:
+        return bench_csv_write(file, r->summary->results, r->count);
+    case HTML:
+    case REPORTS:
+        break;
+    }
+    return html_write(file, r->summary, r->others);
+}
+
 static bool write_reports(const struct request *request, struct outputs *outputs,
                           const struct summary *summary, size_t count, double others) {
-    const struct output *output = outputs->list;
-    if (request->json && !bench_json_write(output++->file, summary->results, count, others))
-        return outputs_fail(outputs, output - 1);
-    if (request->csv && !bench_csv_write(output++->file, summary->results, count))
-        return outputs_fail(outputs, output - 1);
-    if (request->html && !html_write(output->file, summary, others))
-        return outputs_fail(outputs, output);
-    return outputs_commit(outputs);
+    const char *const paths[REPORTS] = {request->json, request->csv, request->html};
+    struct reports reports = {.summary = summary, .count = count, .others = others};
+    for (int i = 0, at = 0; i < REPORTS; i++)
+        if (paths[i])
+            reports.list[at++] = (enum report)i;
+    return outputs_write(outputs, write_report, &reports);
+}
+
+static bool add_outputs(const struct request *request, struct outputs *outputs) {
+    return (!request->json || outputs_add(outputs, "json", request->json, OUTPUT_TEXT)) &&
+           (!request->csv || outputs_add(outputs, "csv", request->csv, OUTPUT_TEXT)) &&
+           (!request->html || outputs_add(outputs, "html", request->html, OUTPUT_TEXT));
 }
 
 /* Shows what was measured and writes it down; returns the exit code. */
@@ -249,11 +276,8 @@ int cmd_bench(int argc, char **argv) {
     const char *compare = request.compare;
     const bool ready =
         (!request.pin || pin_start(request.pin)) && select_make(&request, &selection) &&
-        (!request.json || outputs_add(&outputs, "json", request.json)) &&
-        (!request.csv || outputs_add(&outputs, "csv", request.csv)) &&
-        (!request.html || outputs_add(&outputs, "html", request.html)) &&
-        (!compare || (outputs_check_input(&outputs, "compare", compare) &&
-                      changes_read(&old, compare) && check_overlap(&selection, &old, compare)));
+        add_outputs(&request, &outputs) &&
+        (!compare || (changes_read(&old, compare) && check_overlap(&selection, &old, compare)));
     code = ready ? run(&request, &selection, &outputs, &old) : ARGS_ERROR;
     changes_free(&old);
     outputs_close(&outputs);

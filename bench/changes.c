@@ -9,38 +9,10 @@
 #include <string.h>
 
 #include "args.h"
+#include "files.h"
 
 enum { LARGEST_REPORT = 64 << 20 };
 static const double least_noise = 0.03;
-
-/* The text of a file, to be freed; or NULL with errno. */
-static char *read_text(const char *path, size_t *size) {
-    FILE *file = fopen(path, "r");
-    char *text = NULL;
-    size_t room = 0;
-    *size = 0;
-    while (file && !feof(file) && !ferror(file)) {
-        if (*size == room) {
-            char *more = room < LARGEST_REPORT ? realloc(text, room + (1 << 20)) : NULL;
-            if (!more) {
-                errno = room < LARGEST_REPORT ? ENOMEM : EFBIG;
-                break;
-            }
-            text = more;
-            room += 1 << 20;
-        }
-        *size += fread(text + *size, 1, room - *size, file);
-    }
-    const int reason = errno;
-    const bool complete = file && feof(file);
-    if (file)
-        fclose(file);
-    if (complete)
-        return text;
-    free(text);
-    errno = reason;
-    return NULL;
-}
 
 static bool read_number(const cJSON *run, const char *key, double *value) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(run, key);
@@ -62,11 +34,13 @@ static bool read_figures(const cJSON *run, struct changes_figures *f) {
 
 bool changes_read(struct old_report *old, const char *path) {
     size_t size;
-    char *text = read_text(path, &size);
-    if (!text) {
+    FILE *file = files_open("bench", "compare", path);
+    char *text = file ? files_read(file, LARGEST_REPORT, &size) : NULL;
+    if (file && !text)
         args_fail("bench", "--compare: %s: %s", path, strerror(errno));
+    files_close(file);
+    if (!text)
         return false;
-    }
     old->path = path;
     old->report = cJSON_ParseWithLength(text, size);
     free(text);

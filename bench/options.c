@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "outputs.h"
+
 enum { MAX_THREADS = 4096 };
 
 static const char notes[] =
@@ -55,7 +57,8 @@ static const char notes[] =
     "  phi3-mini-2048                    head_dim 96\n"
     "  falcon-7b-2048                    71 query heads on one key head\n"
     "  bloom-560m-2048                   ALiBi\n"
-    "The start of names up to a dash stands for them all, such as decode-4k or llama3-8b.\n";
+    "The start of names up to a dash stands for them all, such as decode-4k or "
+    "llama3-8b.\n\n" OUTPUTS_NOTES;
 
 static const char examples[] =
     "rapt bench --quick\n"

@@ -291,8 +291,8 @@ Test(encoder, commands_run_a_model, .init = enter_model, .fini = leave_model) {
     cr_expect_eq(rapt("embed /dev/null --model tiny --npy E.npy"), 0, "%s", err_text);
     load("E.npy", "(0, 24)", found, 0);
     expect_fault("embed --model tiny", "found 0 files, expected one");
-    expect_fault("embed lines --query cat", "--query: found without --similar");
-    expect_fault("embed lines --npy E --json", "--npy: found with --json");
+    expect_fault("embed lines --query cat", "--query: found no --similar, expected it, too");
+    expect_fault("embed lines --npy E --json", "--npy: found also --json, expected one of the two");
     put_file("lines", "a\0b\n", 4);
     expect_fault("embed lines --model tiny", "lines: line 1: found a zero byte");
     put_text("tiny/model.safetensors", "nonsense");

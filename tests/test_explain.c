@@ -164,8 +164,10 @@ Test(explain, wrong_arguments_are_refused) {
     expect_fault("attend --explain --head all", "--explain: found --head \"all\"");
     expect_fault("attend --explain --layer all", "--explain: found --layer \"all\"");
     expect_fault("attend --explain --isa none", "none");
-    expect_fault("attend --explain --merge-words", "--explain: prints numbers, expected no --html");
-    expect_fault("attend --explain --svg x.svg", "--explain: prints numbers, expected no --html");
-    expect_fault("attend --word it", "--word is for --explain alone");
-    expect_fault("attend --causal", "--causal is for --explain alone");
+    expect_fault("attend --explain --merge-words",
+                 "--explain: found also --merge-words, expected one");
+    expect_fault("attend --explain --svg x.svg",
+                 "--explain: found also --svg, expected one of the two");
+    expect_fault("attend --word it", "--word: found no --explain, expected it, too");
+    expect_fault("attend --causal", "--causal: found no --explain, expected it, too");
 }

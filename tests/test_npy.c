@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The .npy reader and writer, above all with files that are not what they say. */
+#include "allocations.h"
 #include "npy.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -29,6 +30,14 @@ static void leave(void) {
 }
 
 TestSuite(npy, .init = enter, .fini = leave);
+
+static bool read_path(unsigned dtypes, struct npy_array *array, char message[NPY_MESSAGE_SIZE]) {
+    FILE *file = fopen(path, "rb");
+    cr_assert(file);
+    const bool done = npy_read(file, dtypes, array, message);
+    fclose(file);
+    return done;
+}
 
 /* Makes a file in memory: the dict as it is given, and so many bytes 0, 1, 2... of data. */
 static size_t make(unsigned char bytes[MOST], int version, const char *dict, size_t data) {
@@ -74,7 +83,7 @@ static void expect_fault(const unsigned char *bytes, size_t size, const char *fa
     struct npy_array array;
     char message[NPY_MESSAGE_SIZE];
     store(bytes, size);
-    cr_expect_not(npy_read(path, ANY, &array, message), "was read, expected: %s", fault);
+    cr_expect_not(read_path(ANY, &array, message), "was read, expected: %s", fault);
     cr_expect(strstr(message, fault), "found \"%s\", expected \"%s\"", message, fault);
     cr_expect_null(array.data);
 }
@@ -104,7 +113,7 @@ Test(npy, writes_what_it_reads) {
 
         struct npy_array array;
         char message[NPY_MESSAGE_SIZE];
-        cr_assert(npy_read(path, dtype, &array, message), "%s", message);
+        cr_assert(read_path(dtype, &array, message), "%s", message);
         cr_expect(array.rank == rank && array.dtype == dtype);
         int64_t stride = 1;
         for (int d = rank - 1; d >= 0; d--) {
@@ -126,7 +135,7 @@ Test(npy, reads_every_version_and_order) {
             snprintf(dict, sizeof dict, "{'shape': (2, 3), 'fortran_order': %s, 'descr': '<i8'}",
                      fortran ? "True" : "False");
             store(bytes, make(bytes, version, dict, 48));
-            cr_assert(npy_read(path, NPY_I64, &array, message), "%s", message);
+            cr_assert(read_path(NPY_I64, &array, message), "%s", message);
             cr_expect(array.rank == 2 && array.shape[0] == 2 && array.shape[1] == 3);
             cr_expect(array.stride[0] == (fortran ? 1 : 3));
             cr_expect(array.stride[1] == (fortran ? 2 : 1));
@@ -146,6 +155,9 @@ Test(npy, takes_any_spelling_of_the_dict) {
         {"{'descr': '<f2', 'fortran_order': False, 'shape': (2, 3)}", 12},
         {"{'descr': '<u2', 'fortran_order': True, 'shape': (3,)}", 6},
         {"{'descr': '|b1', 'fortran_order': False, 'shape': (6,)}", 6},
+        {"{'descr': '<V2', 'fortran_order': False, 'shape': (3,)}", 6},
+        {"{'descr': '|V2', 'fortran_order': True, 'shape': (3,)}", 6},
+        {"{'descr': 'bfloat16', 'fortran_order': False, 'shape': (3,)}", 6},
         {"{'descr': '?', 'fortran_order': False, 'shape': (6,)}", 6},
         {"{'descr': '|i1', 'fortran_order': False, 'shape': (3, 5)}", 15},
         {"{'descr': '|u1', 'fortran_order': True, 'shape': (34,)}", 34},
@@ -159,7 +171,7 @@ Test(npy, takes_any_spelling_of_the_dict) {
         struct npy_array array;
         char message[NPY_MESSAGE_SIZE];
         store(bytes, make(bytes, 1, cases[i].dict, cases[i].data));
-        cr_expect(npy_read(path, ANY, &array, message), "%s: %s", cases[i].dict, message);
+        cr_expect(read_path(ANY, &array, message), "%s: %s", cases[i].dict, message);
         free(array.data);
     }
 }
@@ -196,7 +208,7 @@ Test(npy, says_which_dtype_it_found) {
         snprintf(dict, sizeof dict, "{'descr': %s, 'fortran_order': False, 'shape': (2,)}",
                  cases[i].descr);
         store(bytes, make(bytes, 1, dict, 8));
-        cr_expect_not(npy_read(path, cases[i].accepted, &array, message));
+        cr_expect_not(read_path(cases[i].accepted, &array, message));
         cr_expect_str_eq(message, cases[i].message);
     }
 }
@@ -206,10 +218,10 @@ Test(npy, tells_the_dtype_that_it_refuses) {
     struct npy_array array;
     char message[NPY_MESSAGE_SIZE];
     store(bytes, make(bytes, 1, "{'descr': '<u2', 'fortran_order': False, 'shape': (2,)}", 4));
-    cr_expect_not(npy_read(path, NPY_F16, &array, message));
+    cr_expect_not(read_path(NPY_F16, &array, message));
     cr_expect_eq(array.dtype, NPY_U16);
     store(bytes, make(bytes, 1, "{'descr': '<u4', 'fortran_order': False, 'shape': (2,)}", 8));
-    cr_expect_not(npy_read(path, ANY, &array, message));
+    cr_expect_not(read_path(ANY, &array, message));
     cr_expect_eq(array.dtype, 0);
 }
 
@@ -320,7 +332,7 @@ Test(npy, survives_every_truncation) {
             char message[NPY_MESSAGE_SIZE];
             cr_expect_not(read_header(bytes, cut, cut, &array, message), "of %zu bytes", cut);
             store(bytes, cut);
-            cr_expect_not(npy_read(path, ANY, &array, message), "of %zu bytes", cut);
+            cr_expect_not(read_path(ANY, &array, message), "of %zu bytes", cut);
         }
     }
 }
@@ -346,14 +358,65 @@ Test(npy, survives_every_change_of_a_byte) {
     }
 }
 
-Test(npy, reads_only_regular_files) {
-    struct npy_array array;
-    char message[NPY_MESSAGE_SIZE];
-    cr_expect_not(npy_read(path, ANY, &array, message));
-    cr_expect_str_eq(message, "No such file or directory");
-    cr_expect_not(npy_read(scratch, ANY, &array, message));
-    cr_expect_str_eq(message, "is a directory, expected a .npy file");
-    cr_assert(mkfifo(path, 0600) == 0);
-    cr_expect_not(npy_read(path, ANY, &array, message));
-    cr_expect_str_eq(message, "is no regular file, expected a .npy file");
+/* A process that writes the file's start and so many bytes more into a pipe. */
+static FILE *open_pipe(const unsigned char *bytes, size_t size, size_t more) {
+    int ends[2];
+    cr_assert(pipe(ends) == 0);
+    const pid_t child = fork();
+    cr_assert(child >= 0);
+    if (child == 0) {
+        FILE *file = fdopen(ends[1], "wb");
+        close(ends[0]);
+        fwrite(bytes, 1, size, file);
+        for (size_t i = 0; i < more; i++)
+            putc((int)(i % 251), file);
+        fclose(file);
+        _exit(0);
+    }
+    close(ends[1]);
+    return fdopen(ends[0], "rb");
+}
+
+Test(npy, reads_pipes_of_any_length) {
+    static const size_t lengths[] = {0, 1, 65535, 65536, 1 << 20, (1 << 20) + 1, 3000001};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        for (int step = -1; step <= 1; step++) {
+            char dict[96], message[NPY_MESSAGE_SIZE];
+            unsigned char bytes[MOST];
+            struct npy_array array;
+            if (lengths[i] == 0 && step < 0)
+                continue;
+            snprintf(dict, sizeof dict, "{'descr': '|u1', 'fortran_order': False, 'shape': (%zu,)}",
+                     lengths[i]);
+            FILE *file = open_pipe(bytes, make(bytes, 1, dict, 0), lengths[i] + (size_t)step);
+            const bool done = npy_read(file, ANY, &array, message);
+            cr_expect(done == (step == 0), "%zu, %d: %s", lengths[i], step, message);
+            for (size_t k = 0; done && k < lengths[i]; k++)
+                cr_assert(((unsigned char *)array.data)[k] == k % 251);
+            if (!done)
+                cr_expect(strstr(message, " bytes of data") && !array.data, "%s", message);
+            free(array.data);
+            fclose(file);
+            wait(NULL);
+        }
+    }
+}
+
+Test(npy, tells_where_memory_ends) {
+    static const char large[] = "{'descr': '|u1', 'fortran_order': False, 'shape': (3000000,)}";
+    int refused = 0;
+    for (bool done = false; !done; refused += !done) {
+        char message[NPY_MESSAGE_SIZE];
+        unsigned char bytes[MOST];
+        struct npy_array array;
+        FILE *file = open_pipe(bytes, make(bytes, 1, large, 0), 3000000);
+        allocations_left = refused;
+        done = npy_read(file, ANY, &array, message);
+        allocations_left = -1;
+        cr_expect(done || (strstr(message, "no memory") && !array.data), "%s", message);
+        free(array.data);
+        fclose(file);
+        wait(NULL);
+    }
+    cr_expect(refused == 4, "%d allocations", refused); /* header, 1, 2 and 3 MB */
 }

@@ -347,8 +347,7 @@ Test(page, file_is_complete_or_not_there, .init = enter, .fini = leave) {
                  "rapt attend: --beside: found 4, expected N, an integer of 1 to 3\n");
     expect_fault("attend --html a.html --beside 99999999999", "1 to 3");
     expect_fault("attend --html a.html --beside 0", "--beside");
-    expect_fault("attend --beside 2",
-                 "rapt attend: --beside: found it without --html, expected both\n");
+    expect_fault("attend --beside 2", "rapt attend: --beside: found no --html, expected it, too\n");
 }
 
 Test(page, same_bytes_on_every_isa, .init = enter, .fini = leave) {

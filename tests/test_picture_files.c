@@ -72,12 +72,12 @@ Test(picture_files, that_cant_be_written_are_told_and_not_there) {
     expect_fault("attend --svg .", "--svg: .: is a directory, expected a file to write");
     expect_fault("attend --svg /dev/full", "--svg: /dev/full: is no regular file");
     expect_fault("attend --svg", "--svg");
-    expect_fault("attend --svg a.svg --html a.html", "--html: shows all heads by itself");
-    expect_fault("attend --merge-words --html a.html", "--html: shows all heads by itself");
+    expect_fault("attend --svg a.svg --html a.html", "--html: found also --svg, expected one");
+    expect_fault("attend --merge-words --html a.html", "--html: found also --merge-words");
     if (png) {
         expect_fault("attend --png none/a.png", "--png: none/a.png: No such file");
         expect_fault("attend --png a --svg a", "--svg: a: is also --png, expected another file");
-        expect_fault("attend --png - --svg -", "--png: found \"-\", which is also --svg");
+        expect_fault("attend --png - --svg -", "--svg: -: is also --png, expected another file");
         expect_fault("attend --png a.png --svg none/a.svg", "--svg: none/a.svg: No such file");
     }
     const struct rlimit before = {RLIM_INFINITY, RLIM_INFINITY}, limit = {4096, RLIM_INFINITY};

@@ -100,14 +100,3 @@ char *read_file(const char *path, size_t most, size_t *size, char message[FAULT_
         close(fd);
     return bytes;
 }
-
-char *read_stream(const char *path, size_t most, size_t *size, char message[FAULT_SIZE]) {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        fault(message, "%s: %s", path, strerror(errno));
-        return NULL;
-    }
-    char *bytes = read_all(fd, path, most, size, message);
-    close(fd);
-    return bytes;
-}

@@ -24,7 +24,4 @@ bool read_at(int fd, const char *path, size_t place, size_t size, void *to,
 /* A file's bytes and a zero behind them, which the caller frees; NULL and a message on failure. */
 char *read_file(const char *path, size_t most, size_t *size, char message[FAULT_SIZE]);
 
-/* The same for what may be a pipe or a terminal, too, whose end is waited for. */
-char *read_stream(const char *path, size_t most, size_t *size, char message[FAULT_SIZE]);
-
 #endif

@@ -32,6 +32,30 @@ int args_fail_value(const char *command, const char *name, const char *found,
     return args_fail(command, "--%s: found \"%s\", expected %s", name, found, expected);
 }
 
+static const char *dashes(const char *name) {
+    return strncmp(name, "TEXT", 4) == 0 ? "" : "--";
+}
+
+int args_fail_needs(const char *command, const char *name, const char *others) {
+    char list[256] = "";
+    const bool several = strchr(others, ' ') != NULL;
+    while (*others) {
+        const int length = (int)strcspn(others, " ");
+        const size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s%.*s", used ? ", " : "", dashes(others),
+                 length, others);
+        others += length;
+        others += strspn(others, " ");
+    }
+    return args_fail(command, "--%s: found no%s %s, expected %s, too", name, several ? "ne of" : "",
+                     list, several ? "one of them" : "it");
+}
+
+int args_fail_excludes(const char *command, const char *name, const char *other) {
+    return args_fail(command, "--%s: found also %s%.*s, expected one of the two", name,
+                     dashes(other), (int)strcspn(other, " "), other);
+}
+
 /* The number of edits (change, insert, delete, swap of neighbours) from one word to the other. */
 static int edit_distance(const char *a, const char *b) {
     enum { LONGEST = 32 };
@@ -268,6 +292,47 @@ static int read_option(const struct args_command *command, const struct args_opt
     return ARGS_GO_ON;
 }
 
+/* Takes the first word of a list: its length, 0 at the end. */
+static size_t next_word(const char **list) {
+    *list += strspn(*list, " ");
+    return strcspn(*list, " ");
+}
+
+static bool is_given(const struct args_command *command, const bool *seen, const char *name,
+                     size_t length) {
+    if (length == 4 && strncmp(name, "TEXT", length) == 0)
+        return command->texts && command->texts->count > 0;
+    for (size_t i = 0; i < command->option_count; i++)
+        if (strlen(command->options[i].name) == length &&
+            strncmp(command->options[i].name, name, length) == 0)
+            return seen[i];
+    return false;
+}
+
+/* The first of the options in a list that is given, or NULL. */
+static const char *find_given(const struct args_command *command, const bool *seen,
+                              const char *list) {
+    for (size_t length; (length = next_word(&list)) > 0; list += length)
+        if (is_given(command, seen, list, length))
+            return list;
+    return NULL;
+}
+
+/* An option without effect would be a wish that nobody hears. */
+static int check_relations(const struct args_command *command, const bool *seen) {
+    for (size_t i = 0; i < command->option_count; i++) {
+        const struct args_option *option = &command->options[i];
+        if (!seen[i])
+            continue;
+        if (option->needs && !find_given(command, seen, option->needs))
+            return args_fail_needs(command->name, option->name, option->needs);
+        const char *other = option->excludes ? find_given(command, seen, option->excludes) : NULL;
+        if (other)
+            return args_fail_excludes(command->name, option->name, other);
+    }
+    return ARGS_GO_ON;
+}
+
 int args_parse(const struct args_command *command, int argc, char **argv) {
     bool seen[ARGS_MAX_OPTIONS] = {false}, ended = false;
     struct args_texts *texts = command->texts;
@@ -303,5 +368,5 @@ int args_parse(const struct args_command *command, int argc, char **argv) {
             return args_fail(command->name, "--%s is missing, expected --%s %s",
                              command->options[i].name, command->options[i].name,
                              command->options[i].metavar);
-    return ARGS_GO_ON;
+    return check_relations(command, seen);
 }

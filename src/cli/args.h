@@ -41,6 +41,11 @@ struct args_ints {
     int count;
 };
 
+/*
+ * An option that would have no effect without another one, or beside it, says so in `needs` or
+ * `excludes`, and is refused. TEXT stands for the texts that belong to no option. One of two that
+ * exclude each other says it.
+ */
 struct args_option {
     const char *name; /* without the dashes */
     enum args_kind kind;
@@ -51,6 +56,8 @@ struct args_option {
     int count;                  /* of ARGS_INTS: exactly so many; 0 means one or more */
     const char *const *choices; /* of ARGS_CHOICE: ends with NULL */
     bool required;
+    const char *needs;    /* options by their names, "mask" or "html list": one of them, too */
+    const char *excludes; /* likewise: none of them beside this one */
     const char *group; /* a heading of --help above this option; NULL: goes on with the last one */
 };
 
@@ -98,6 +105,10 @@ int args_fail_value(const char *command, const char *name, const char *found, co
 
 /* Whether all of the text is a decimal integer that fits. */
 bool args_parse_int(const char *text, int64_t *value);
+
+/* Says that an option was found without one of the others (by spaces), or with it. */
+int args_fail_needs(const char *command, const char *name, const char *others);
+int args_fail_excludes(const char *command, const char *name, const char *other);
 
 /* The one of the names that was probably meant, or NULL. */
 const char *args_suggest(const char *found, const char *const *names, size_t count);

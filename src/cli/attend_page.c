@@ -10,24 +10,23 @@
 
 static const char name[] = "attend";
 
-static bool write_to(struct outputs *outputs, const struct page *page) {
-    const struct output *output = &outputs->list[0];
-    const rapt_status status = page_write(output->file, page);
-    if (status == RAPT_OUT_OF_MEMORY) {
-        args_fail(name, "%s", rapt_status_text(status));
-        return false;
-    }
+static bool write_page(FILE *file, int i, const void *context) {
+    (void)i;
+    errno = 0;
+    const rapt_status status = page_write(file, context);
+    const int reason = errno;
     if (status != RAPT_OK) {
-        args_fail(name, "%s", rapt_last_error());
+        const bool memory = status == RAPT_OUT_OF_MEMORY;
+        args_fail(name, "%s", memory ? rapt_status_text(status) : rapt_last_error());
+        errno = 0;
         return false;
     }
-    return ferror(output->file) ? outputs_fail(outputs, output) : outputs_commit(outputs);
+    errno = ferror(file) && !reason ? EIO : reason;
+    return !ferror(file);
 }
 
 int attend_page(const struct attend_page *options, const struct samples *samples,
                 const struct sample *sentence, const char *isa, int threads) {
-    if (!options->path)
-        return args_fail(name, "--beside: found it without --html, expected both");
     if (options->beside > samples->count)
         return args_fail(name, "--beside: found %" PRId64 ", expected N, an integer of 1 to %d",
                          options->beside, samples->count);
@@ -35,8 +34,8 @@ int attend_page(const struct attend_page *options, const struct samples *samples
     if (options->beside)
         page.sentences[page.count++] = &samples->sentences[options->beside - 1];
     struct outputs outputs = {.command = name};
-    errno = 0;
-    const bool done = outputs_add(&outputs, "html", options->path) && write_to(&outputs, &page);
+    const bool done = outputs_add(&outputs, "html", options->path, OUTPUT_TEXT) &&
+                      outputs_write(&outputs, write_page, &page);
     outputs_close(&outputs);
     if (!done)
         return ARGS_ERROR;

@@ -12,6 +12,7 @@
 #include "explain.h"
 #include "look.h"
 #include "model.h"
+#include "outputs.h"
 #include "pictures.h"
 #include "words.h"
 
@@ -97,7 +98,7 @@ static const char notes[] =
     "need a model: a folder with config.json, vocab.txt and model.safetensors of BERT's\n"
     "layout. scripts/get-model fetches the one that the three sentences went through. A\n"
     "text that is longer than the model takes is cut, and standard error says so. A text\n"
-    "that begins with -- comes after a -- alone.\n";
+    "that begins with -- comes after a -- alone.\n\n" OUTPUTS_NOTES;
 
 static int read_request(struct request *request, int argc, char **argv) {
     const struct args_option options[] = {
@@ -111,34 +112,37 @@ static int read_request(struct request *request, int argc, char **argv) {
          .help = "Makes it an error that a text is longer than the model takes."},
         {"layer", ARGS_STRING, &request->layer, "L|all", .help = "Layer, from 0 (default 3)."},
         {"head", ARGS_STRING, &request->head, "H|all", .help = "Head, from 0 (default 1)."},
-        {"explain", ARGS_ON, &request->explain.wanted,
+        {"explain", ARGS_ON, &request->explain.wanted, .excludes = "html png svg merge-words",
          .help = "Walks through one row of one head, step by step with its numbers."},
-        {"word", ARGS_STRING, &request->explain.word, "N|TOKEN",
+        {"word", ARGS_STRING, &request->explain.word, "N|TOKEN", .needs = "explain",
          .help = "With --explain: the token whose row it is, or its number from 0 (default: the "
                  "one with the strongest tie to another word)."},
-        {"causal", ARGS_ON, &request->explain.causal,
+        {"causal", ARGS_ON, &request->explain.causal, .needs = "explain",
          .help = "With --explain: hides the tokens after the word, as a decoder does."},
         {"html", ARGS_STRING, &request->page.path, "FILE",
+         .excludes = "png svg merge-words layer head no-color width",
          .help = "Writes a page of all layers and heads, to explore in a browser, instead of "
                  "printing."},
-        {"beside", ARGS_INT, &request->page.beside, "N", .least = 1,
+        {"beside", ARGS_INT, &request->page.beside, "N", .least = 1, .needs = "html",
          .help = "With --html: a second sentence, side by side with the first (default: the second "
                  "text, if there is one and no --sentence)."},
         {"merge-words", ARGS_ON, &request->merge_words,
          .help = "Takes the pieces of a word as one: weights summed over its keys, and their mean "
                  "over its queries."},
-        {"png", ARGS_STRING, &request->pictures.png, "FILE",
-         .help = "Saves the picture as PNG in place of showing it; - is standard output."},
-        {"svg", ARGS_STRING, &request->pictures.svg, "FILE",
+        {"png", ARGS_STRING, &request->pictures.png, "FILE", .excludes = "no-color width",
+         .help = "Saves the picture as PNG in place of showing it."},
+        {"svg", ARGS_STRING, &request->pictures.svg, "FILE", .excludes = "no-color width",
          .help = "Saves it as SVG; with --layer all --head all every head is a panel."},
-        {"list", ARGS_ON, &request->list, .help = "Lists the sentences and their tokens."},
+        {"list", ARGS_ON, &request->list,
+         .excludes = "sentence layer head explain html merge-words png svg no-color isa threads",
+         .help = "Lists the sentences and their tokens."},
         {"no-color", ARGS_OFF, &request->color, .help = "Draws with characters alone."},
         {"width", ARGS_INT, &request->width, "N", .least = 40, .most = widest_terminal,
          .help = "Characters in a line (default: what the terminal has, or else 80)."},
         {"isa", ARGS_STRING, &request->isa, "NAME",
          .help = "Instruction set, one of those that rapt isa lists (default: the best)."},
         {"threads", ARGS_INT, &request->threads, "N", .least = 1, .most = most_threads,
-         .help = "At most so many threads (default: one for every CPU)."},
+         .help = "At most so many threads (default: one for every core that may be used)."},
     };
     const struct args_command command = {
         .name = name,
@@ -187,22 +191,35 @@ static int attend(const struct samples *samples, const struct request *request) 
     if (!pictures_check(name, &request->pictures)) {
         return ARGS_ERROR;
     }
-    if (request->explain.wanted || request->explain.word || request->explain.causal) {
-        if (request->page.path || pictures_wanted(&request->pictures) || request->merge_words) {
-            return args_fail(name, "--explain: prints numbers, expected no --html, --png, --svg or "
-                                   "--merge-words");
-        }
+    if (request->explain.wanted) {
         return explain(stdout, &look, &request->explain, request->isa, (int)request->threads);
     }
-    if (request->page.path || request->page.beside) {
-        if (request->page.path && (pictures_wanted(&request->pictures) || request->merge_words)) {
-            return args_fail(name, "--html: shows all heads by itself, expected no --png, --svg or "
-                                   "--merge-words");
-        }
+    if (request->page.path) {
         return attend_page(&request->page, samples, look.sentence, request->isa,
                            (int)request->threads);
     }
     return look_at(&look, request);
+}
+
+/* Chooses the sentences that nobody has chosen. A text that isn't shown may have been meant to be.
+ */
+static int choose_sentences(struct request *request) {
+    const int texts = request->texts.count;
+    const bool chosen = request->sentence != INT64_MIN, page = request->page.path;
+    if (!chosen && !request->list && !request->page.beside && texts > 1 + page) {
+        return args_fail(name,
+                         "found \"%s\" after %s, expected no more texts%s, or --sentence to choose "
+                         "one",
+                         request->texts.list[1 + page], page ? "two texts" : "a text",
+                         page ? "" : " without --html or --list");
+    }
+    if (!chosen) {
+        request->sentence = texts ? 1 : 2;
+        if (texts > 1 && page && !request->page.beside) {
+            request->page.beside = 2;
+        }
+    }
+    return ARGS_GO_ON;
 }
 
 /* The texts of the command line, or those of the samples that it carries, through a model. */
@@ -230,6 +247,9 @@ int cmd_attend(int argc, char **argv) {
     struct samples samples;
     char error[SAMPLES_ERROR_SIZE];
     int code = read_request(&request, argc, argv);
+    if (code == ARGS_GO_ON) {
+        code = choose_sentences(&request);
+    }
     if (code != ARGS_GO_ON) {
         return code;
     }
@@ -237,12 +257,6 @@ int cmd_attend(int argc, char **argv) {
         return args_fail(name, "%s", error);
     }
     const bool own = request.texts.count || request.model;
-    if (request.sentence == INT64_MIN) {
-        request.sentence = request.texts.count ? 1 : 2;
-        if (request.texts.count > 1 && request.page.path && !request.page.beside) {
-            request.page.beside = 2;
-        }
-    }
     code = own && !run_model(&request, &samples) ? ARGS_ERROR : attend(&samples, &request);
     if (code == ARGS_OK && argc == 1) {
         puts("\nMore: --head all, --layer all --head all, --sentence 3, --list, --help");

@@ -9,6 +9,7 @@
 
 #include "args.h"
 #include "cmd.h"
+#include "files.h"
 #include "model_files.h"
 #include "npy.h"
 #include "outputs.h"
@@ -21,7 +22,7 @@ static const char notes[] =
     "A line that is longer than the model takes is cut, and standard error says how many\n"
     "are. The bits of an embedding depend on its line and prompt alone, not on the batch,\n"
     "the threads or the instruction set. Its length is 1 if the model's folder says so, or\n"
-    "has no modules.json. scripts/get-model fetches a model.\n";
+    "has no modules.json. scripts/get-model fetches a model.\n\n" OUTPUTS_NOTES;
 
 enum { MOST_BYTES = 1 << 30, MOST_LINES = 1 << 24 };
 
@@ -48,21 +49,21 @@ static int parse_options(struct request *request, int argc, char **argv) {
         {"model", ARGS_STRING, &request->model.folder, "FOLDER",
          .help = "Model to run (default: what RAPT_MODEL names, or scripts/get-model has put in "
                  "place)."},
-        {"npy", ARGS_STRING, &request->npy, "OUT.npy",
+        {"npy", ARGS_STRING, &request->npy, "OUT.npy", .excludes = "json similar",
          .help = "Writes a float32 array with a row for each line, and prints nothing."},
-        {"json", ARGS_ON, &request->json,
+        {"json", ARGS_ON, &request->json, .excludes = "similar",
          .help = "Prints an object for each line: text, tokens, embedding."},
         {"similar", ARGS_ON, &request->similar,
          .help = "Prints the pairs of lines that are most alike, with the cosine of their angle."},
-        {"query", ARGS_STRING, &request->query, "TEXT",
+        {"query", ARGS_STRING, &request->query, "TEXT", .needs = "similar",
          .help = "With --similar: the lines that are most like this text."},
-        {"top", ARGS_INT, &request->top, "N", .least = 1, .most = MOST_LINES,
+        {"top", ARGS_INT, &request->top, "N", .least = 1, .most = MOST_LINES, .needs = "similar",
          .help = "With --similar: so many of them (default 10)."},
-        {"prompt", ARGS_STRING, &request->prompt, "TEXT",
+        {"prompt", ARGS_STRING, &request->prompt, "TEXT", .excludes = "prompt-name no-prompt",
          .help = "Text to put before each line and the query (default: the model's own, if any)."},
-        {"prompt-name", ARGS_STRING, &request->prompt_name, "NAME",
+        {"prompt-name", ARGS_STRING, &request->prompt_name, "NAME", .excludes = "no-prompt",
          .help = "The same: the text that the model has under this name."},
-        {"query-prompt-name", ARGS_STRING, &request->query_prompt_name, "NAME",
+        {"query-prompt-name", ARGS_STRING, &request->query_prompt_name, "NAME", .needs = "query",
          .help = "With --query: the name of what is put before the query alone."},
         {"no-prompt", ARGS_ON, &request->no_prompt,
          .help = "Puts nothing before the lines and the query."},
@@ -73,9 +74,10 @@ static int parse_options(struct request *request, int argc, char **argv) {
         {"batch", ARGS_INT, &request->batch, "N", .least = 1, .most = 4096,
          .help = "Lines that go through the model together (default 32)."},
         {"time", ARGS_INT, &request->runs, "N", .least = 1, .most = 1000000,
+         .excludes = "npy json similar",
          .help = "Embeds all lines N times and prints nothing but the milliseconds of each."},
         {"threads", ARGS_INT, &request->threads, "N", .least = 1, .most = 1024,
-         .help = "At most so many threads (default: one for every CPU)."},
+         .help = "At most so many threads (default: one for every core that may be used)."},
         {"isa", ARGS_STRING, &request->model.isa, "NAME",
          .help = "Instruction set, one of those that rapt isa lists (default: the best)."},
     };
@@ -101,31 +103,24 @@ static int read_request(struct request *request, int argc, char **argv) {
         return code;
     if (request->texts.count != 1)
         return args_fail(name, "found %d files, expected one, or \"-\"", request->texts.count);
-    if (request->query && !request->similar)
-        return args_fail(name, "--query: found without --similar, expected both");
-    if (request->query_prompt_name && !request->query)
-        return args_fail(name, "--query-prompt-name: found without --query, expected both");
-    if (request->npy && (request->json || request->similar))
-        return args_fail(name, "--npy: found with --%s, expected one of them",
-                         request->json ? "json" : "similar");
-    if (request->json && request->similar)
-        return args_fail(name, "--json: found with --similar, expected one of them");
-    if ((request->prompt != NULL) + (request->prompt_name != NULL) + request->no_prompt > 1)
-        return args_fail(name, "found two of --prompt, --prompt-name and --no-prompt, expected one "
-                               "of them");
     request->model.threads = (int)request->threads;
     return ARGS_GO_ON;
 }
 
+static char *read_text(const char *path, size_t *size) {
+    FILE *file = files_open(name, NULL, path);
+    char *text = file ? files_read(file, MOST_BYTES, size) : NULL;
+    if (file && !text)
+        args_fail(name, "%s: %s", path, strerror(errno));
+    files_close(file);
+    return text;
+}
+
 static bool read_lines(const char *path, const char *query, struct lines *lines) {
-    char message[FAULT_SIZE];
     size_t size;
-    path = strcmp(path, "-") == 0 ? "/dev/stdin" : path;
-    lines->text = read_stream(path, MOST_BYTES, &size, message);
-    if (!lines->text) {
-        args_fail(name, "%s", message);
+    lines->text = read_text(path, &size);
+    if (!lines->text)
         return false;
-    }
     int64_t most = 2;
     for (size_t i = 0; i < size; i++)
         most += lines->text[i] == '\n';
@@ -264,22 +259,24 @@ static bool print_similar(const struct encoder *e, const struct lines *lines, bo
     return best != NULL;
 }
 
-static bool write_npy(const char *path, const struct lines *lines, int64_t dim) {
-    struct outputs outputs = {.command = name};
-    const int64_t shape[2] = {lines->count, dim};
-    bool good = outputs_add(&outputs, "npy", path);
-    errno = 0;
-    if (good && !npy_write(outputs.list[0].file, NPY_F32, 2, shape, lines->embedding))
-        good = outputs_fail(&outputs, &outputs.list[0]);
-    good = good && outputs_commit(&outputs);
-    outputs_close(&outputs);
-    return good;
+/* The array that --npy writes. */
+struct rows {
+    int64_t shape[2];
+    const float *data;
+};
+
+static bool write_rows(FILE *file, int i, const void *context) {
+    const struct rows *rows = context;
+    (void)i;
+    return npy_write(file, NPY_F32, 2, rows->shape, rows->data);
 }
 
-static int show(const struct request *request, const struct encoder *e, const struct lines *lines) {
+static int show(const struct request *request, const struct encoder *e, const struct lines *lines,
+                struct outputs *outputs) {
     bool good = true;
+    const struct rows rows = {{lines->count, e->width}, lines->embedding};
     if (request->npy)
-        return write_npy(request->npy, lines, e->width) ? ARGS_OK : ARGS_ERROR;
+        return outputs_write(outputs, write_rows, &rows) ? ARGS_OK : ARGS_ERROR;
     if (request->json)
         good = print_json(e, lines);
     else if (request->similar)
@@ -326,7 +323,8 @@ static bool prepare(const struct request *request, const struct encoder *e, stru
            model_report_cut(name, &request->model, "query", e, &lines->query);
 }
 
-static int embed(const struct request *request, const struct encoder *e, struct lines *lines) {
+static int embed(const struct request *request, const struct encoder *e, struct lines *lines,
+                 struct outputs *outputs) {
     char message[FAULT_SIZE];
     if (!prepare(request, e, lines))
         return ARGS_ERROR;
@@ -342,22 +340,26 @@ static int embed(const struct request *request, const struct encoder *e, struct 
         if (request->runs)
             printf("%.4f\n", 1e3 * (bench_now() - start));
     }
-    return request->runs ? ARGS_OK : show(request, e, lines);
+    return request->runs ? ARGS_OK : show(request, e, lines, outputs);
 }
 
 int cmd_embed(int argc, char **argv) {
     static struct encoder encoder;
     struct request request = {.batch = 32, .top = 10};
     struct lines lines = {0};
+    struct outputs outputs = {.command = name};
     int code = read_request(&request, argc, argv);
     if (code != ARGS_GO_ON)
         return code;
     code = ARGS_ERROR;
+    /* A file that can't be written costs no time. */
     if (read_lines(request.texts.list[0], request.query, &lines) &&
         model_open(name, &request.model, &encoder)) {
-        code = embed(&request, &encoder, &lines);
+        if (!request.npy || outputs_add(&outputs, "npy", request.npy, OUTPUT_BINARY))
+            code = embed(&request, &encoder, &lines, &outputs);
         encoder_close(&encoder);
     }
+    outputs_close(&outputs);
     free(lines.embedding);
     free(lines.line);
     free(lines.text);

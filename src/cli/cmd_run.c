@@ -7,7 +7,6 @@
 #include "run_options.h"
 #include "sequences.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 /* An array that the library writes, and the file it goes to. */
@@ -104,17 +103,11 @@ static bool fail_library(void) {
     return false;
 }
 
-/* Creates the output files' temporaries, so that a file that can't be written costs no time. */
-static bool open_outputs(const struct inputs *inputs, const struct result *results, int count,
-                         struct outputs *outputs) {
+/* Opens the output files before anything is computed: one that can't be written costs no time. */
+static bool open_outputs(const struct result *results, int count, struct outputs *outputs) {
     for (int i = 0; i < count; i++)
-        if (!outputs_add(outputs, results[i].option, results[i].path))
+        if (!outputs_add(outputs, results[i].option, results[i].path, OUTPUT_BINARY))
             return false;
-    for (int i = 0; i < INPUTS; i++) {
-        const struct input *input = &inputs->list[i];
-        if (input->is_file && !outputs_check_input(outputs, input->option, input->text))
-            return false;
-    }
     return true;
 }
 
@@ -133,15 +126,9 @@ static bool allocate(struct result *results, int count) {
     return true;
 }
 
-static bool write_results(const struct result *results, int count, struct outputs *outputs) {
-    for (int i = 0; i < count; i++) {
-        const struct output *output = &outputs->list[i];
-        const struct result *r = &results[i];
-        errno = 0;
-        if (!npy_write(output->file, r->dtype, r->rank, r->shape, r->data))
-            return outputs_fail(outputs, output);
-    }
-    return outputs_commit(outputs);
+static bool write_result(FILE *file, int i, const void *context) {
+    const struct result *r = (const struct result *)context + i;
+    return npy_write(file, r->dtype, r->rank, r->shape, r->data);
 }
 
 /* Checks everything with a plan before a file is created, memory taken or anything computed. */
@@ -154,12 +141,12 @@ static bool compute(const struct run_options *o, const struct inputs *inputs,
     if (rapt_plan_create(args, &plan) != RAPT_OK)
         return fail_library();
 
-    bool done = open_outputs(inputs, results, count, &outputs) && allocate(results, count);
+    bool done = open_outputs(results, count, &outputs) && allocate(results, count);
     if (done) {
         const rapt_attention_data data = rapt_attention_data_of(args);
         done = rapt_plan_run(plan, &data, NULL, 0) == RAPT_OK || fail_library();
     }
-    done = done && write_results(results, count, &outputs);
+    done = done && outputs_write(&outputs, write_result, results);
     outputs_close(&outputs);
     rapt_plan_destroy(plan);
     for (int i = 0; i < count; i++)

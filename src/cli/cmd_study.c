@@ -2,6 +2,7 @@
 /* rapt study: why attention is as it is, measured. */
 #include "cmd.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,8 @@ struct request {
 
 static int read_request(struct request *request, int argc, char **argv) {
     const struct args_option options[] = {
-        {"list", ARGS_ON, &request->list, .help = "Lists the lessons."},
+        {"list", ARGS_ON, &request->list, .excludes = "seed json quick no-color isa threads TEXT",
+         .help = "Lists the lessons."},
         {"seed", ARGS_INT, &request->seed, "N",
          .help = "Seed of the random numbers (default 1). All figures but times are the same for "
                  "a seed."},
@@ -56,7 +58,7 @@ static int read_request(struct request *request, int argc, char **argv) {
         .texts = &request->lessons,
         .options = options,
         .option_count = sizeof options / sizeof *options,
-        .notes = "Lessons: softmax, scale, heads, causal, cost.\n",
+        .notes = "Lessons: softmax, scale, heads, causal, cost.\n\n" OUTPUTS_NOTES,
         .examples = "rapt study scale\n"
                     "rapt study heads --seed 7\n"
                     "rapt study all --json study.json\n",
@@ -150,12 +152,15 @@ static cJSON *create_report(const struct study_options *options, cJSON **array) 
     return NULL;
 }
 
-static bool write_report(struct outputs *outputs, const cJSON *report) {
+static bool write_report(FILE *file, int i, const void *report) {
     char *text = cJSON_Print(report);
-    struct output *output = &outputs->list[0];
-    bool written = text && fprintf(output->file, "%s\n", text) > 0;
+    (void)i;
+    errno = ENOMEM;
+    const bool written = text && (errno = 0, fprintf(file, "%s\n", text) > 0);
+    const int reason = errno;
     cJSON_free(text);
-    return (written || outputs_fail(outputs, output)) && outputs_commit(outputs);
+    errno = reason;
+    return written;
 }
 
 static int run_to_file(const struct study_lesson *first, int count,
@@ -164,13 +169,13 @@ static int run_to_file(const struct study_lesson *first, int count,
     struct outputs outputs = {.command = name};
     cJSON *array = NULL, *report = create_report(options, &array);
     int code = report ? ARGS_OK : fail_memory();
-    if (code == ARGS_OK && !outputs_add(&outputs, "json", path)) {
+    if (code == ARGS_OK && !outputs_add(&outputs, "json", path, OUTPUT_TEXT)) {
         code = ARGS_ERROR;
     }
     if (code == ARGS_OK) {
         code = run(first, count, options, style, array);
     }
-    if (code == ARGS_OK && !write_report(&outputs, report)) {
+    if (code == ARGS_OK && !outputs_write(&outputs, write_report, report)) {
         code = ARGS_ERROR;
     }
     outputs_close(&outputs);

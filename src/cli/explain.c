@@ -374,9 +374,6 @@ static int tell_row(FILE *out, const struct look *look, int word, bool causal) {
 
 int explain(FILE *out, const struct look *look, const struct explain_request *request,
             const char *isa, int threads) {
-    if (!request->wanted) {
-        return args_fail(command, "--%s is for --explain alone", request->word ? "word" : "causal");
-    }
     if (look->range.layers > 1 || look->range.heads > 1) {
         return args_fail(command, "--explain: found %s \"all\", expected one layer and one head",
                          look->range.layers > 1 ? "--layer" : "--head");

@@ -2,6 +2,7 @@
 #include "input.h"
 
 #include "args.h"
+#include "files.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ bool input_fail_shape(const struct input *input, const char *format, ...) {
 /* Types that .npy doesn't have travel as integers, of which only the user knows what they are. */
 static const char *hint(enum npy_dtype found, unsigned dtypes) {
     if (found == NPY_U16 && (dtypes & NPY_F16))
-        return "; --bf16 reads uint16 as bf16";
+        return "; --bf16 reads it as bf16";
     if (found == NPY_U8 && (dtypes & NPY_I8))
         return "; --q8-0 reads uint8 as q8_0";
     return "";
@@ -36,8 +37,12 @@ static const char *hint(enum npy_dtype found, unsigned dtypes) {
 bool input_load(struct input *input, unsigned dtypes, int least_rank, int most_rank) {
     struct npy_array *array = &input->array;
     char message[NPY_MESSAGE_SIZE];
-    input->is_file = true;
-    if (!npy_read(input->text, dtypes, array, message)) {
+    FILE *file = files_open("run", input->option, input->text);
+    const bool done = file && npy_read(file, dtypes, array, message);
+    files_close(file);
+    if (!file)
+        return false;
+    if (!done) {
         const size_t used = strlen(message);
         if (!(array->dtype & dtypes))
             snprintf(message + used, sizeof message - used, "%s", hint(array->dtype, dtypes));

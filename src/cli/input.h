@@ -10,7 +10,6 @@ enum { INPUT_REASON_SIZE = NPY_MESSAGE_SIZE };
 
 struct input {
     const char *option, *text; /* as the user wrote them; the text is NULL without that option */
-    bool is_file;              /* the text is a path, and no number or word */
     struct npy_array array;    /* data owned */
 };
 

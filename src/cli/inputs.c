@@ -24,30 +24,6 @@ static const char *const option_names[INPUTS] = {
     [IN_Q_OFFSET] = "q-offset",
 };
 
-/* Options that need another one, and those that exclude it. */
-static const struct {
-    enum input_name option, other;
-    bool needed;
-} relations[] = {
-    {IN_BLOCK_TABLE, IN_KV_LEN, true},
-    {IN_MASK_START, IN_MASK, true},
-    {IN_CU_K, IN_BLOCK_TABLE, false},
-    {IN_CU_K, IN_KV_LEN, false},
-};
-
-static bool check_relations(const struct input_options *options) {
-    for (size_t i = 0; i < sizeof relations / sizeof *relations; i++) {
-        const bool needed = relations[i].needed;
-        if (!options->text[relations[i].option] || needed == !!options->text[relations[i].other])
-            continue;
-        args_fail("run", "--%s: found %s --%s, expected %s", option_names[relations[i].option],
-                  needed ? "no" : "also", option_names[relations[i].other],
-                  needed ? "it, too" : "one of the two");
-        return false;
-    }
-    return true;
-}
-
 /*
  * The axis of a file's array that holds a tensor's dimension (batch, head, position, channel), or
  * less than 0 if the array has too few: without a batch, then without heads.
@@ -213,8 +189,8 @@ bool inputs_load(const struct input_options *options, struct inputs *inputs,
     struct input *in = inputs->list;
     for (int i = 0; i < INPUTS; i++)
         in[i] = (struct input){.option = option_names[i], .text = options->text[i]};
-    return check_relations(options) && load_tensors(options, floats, inputs, args) &&
-           sequences_load(inputs, args) && load_mask(&in[IN_MASK], floats, args) &&
+    return load_tensors(options, floats, inputs, args) && sequences_load(inputs, args) &&
+           load_mask(&in[IN_MASK], floats, args) &&
            load_per_head(&in[IN_ALIBI], args, &args->alibi) &&
            load_per_head(&in[IN_SINKS], args, &args->sink) &&
            sequences_load_positions(inputs, args);

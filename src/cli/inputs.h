@@ -7,7 +7,7 @@
 
 #include <rapt/rapt.h>
 
-enum layout { LAYOUT_BHSD, LAYOUT_BSHD };
+enum layout { LAYOUT_NOT_GIVEN = -1, LAYOUT_BHSD, LAYOUT_BSHD };
 
 /* The options that name an input file, or can. */
 enum input_name {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "args.h"
+#include "files.h"
 
 static const char default_model[] = "rapt/models/all-MiniLM-L6-v2";
 
@@ -35,6 +36,9 @@ bool model_open(const char *command, const struct model_choice *choice, struct e
                   folder);
         return false;
     }
+    /* What it is read from can't be an output, whether the reader gets as far as that or not. */
+    if (!files_add_model(command, folder))
+        return false;
     if (encoder_open(folder, choice->threads, choice->isa, encoder, message))
         return true;
     args_fail(command, "%s", message);

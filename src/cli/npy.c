@@ -3,74 +3,98 @@
 #include "npy.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #    error ".npy files are little-endian here, and read into memory as they are"
 #endif
 
-/* Opens a regular file. O_NONBLOCK, so that a FIFO without a writer doesn't hang. */
-static FILE *open_regular(const char *path, uint64_t *size, char *message) {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+/* How many bytes there are to read, if the file is one that knows. */
+static uint64_t size_of(FILE *file) {
     struct stat status;
-    FILE *file = NULL;
-    if (fd < 0)
-        npy_fail(message, "%s", strerror(errno));
-    else if (fstat(fd, &status) != 0)
-        npy_fail(message, "%s", strerror(errno));
-    else if (!S_ISREG(status.st_mode))
-        npy_fail(message, "is %s, expected a .npy file",
-                 S_ISDIR(status.st_mode) ? "a directory" : "no regular file");
-    else if (!(file = fdopen(fd, "rb")))
-        npy_fail(message, "%s", strerror(errno));
-    else
-        *size = (uint64_t)status.st_size;
-    if (!file && fd >= 0)
-        close(fd);
-    return file;
+    const off_t at = ftello(file);
+    if (at < 0 || fstat(fileno(file), &status) != 0 || !S_ISREG(status.st_mode))
+        return NPY_SIZE_UNKNOWN;
+    return status.st_size > at ? (uint64_t)(status.st_size - at) : 0;
 }
 
-static bool read_array(FILE *file, uint64_t file_size, unsigned dtypes, unsigned char *header,
-                       struct npy_array *array, char *message) {
+/*
+ * Reads the rest of an array of so many bytes. Where nobody vouches for that number, memory is
+ * taken as the bytes come.
+ */
+static unsigned char *read_data(FILE *file, size_t bytes, const unsigned char *start, size_t have,
+                                bool known, char *message) {
+    enum { FIRST = 1 << 20 };
+    size_t room = known || bytes < FIRST ? bytes : have < FIRST ? FIRST : have;
+    unsigned char *data = malloc(room ? room : 1);
+    if (data)
+        memcpy(data, start, have);
+    while (data && have < bytes) {
+        if (have == room) {
+            room = bytes - room < room ? bytes : 2 * room;
+            unsigned char *larger = realloc(data, room);
+            if (!larger)
+                free(data);
+            data = larger;
+            continue;
+        }
+        const size_t got = fread(data + have, 1, room - have, file);
+        have += got;
+        if (have == room)
+            continue;
+        if (ferror(file))
+            npy_fail(message, "%s", strerror(errno));
+        else if (known)
+            npy_fail(message, "ended while it was read");
+        else
+            npy_fail(message, "%zu bytes of data, expected %zu", have, bytes);
+        free(data);
+        return NULL;
+    }
+    if (!data)
+        npy_fail(message, "no memory for %zu bytes", bytes);
+    return data;
+}
+
+static bool read_array(FILE *file, unsigned dtypes, unsigned char *header, struct npy_array *array,
+                       char *message) {
+    const uint64_t size = size_of(file);
+    const bool known = size != NPY_SIZE_UNKNOWN;
     /* Not more than the size says, even if the file has grown since. */
-    const size_t most = file_size < NPY_MAX_HEADER ? (size_t)file_size : NPY_MAX_HEADER;
-    const size_t got = fread(header, 1, most, file);
+    const size_t got =
+        fread(header, 1, size < NPY_MAX_HEADER ? (size_t)size : NPY_MAX_HEADER, file);
     size_t offset;
     if (ferror(file))
         return npy_fail(message, "%s", strerror(errno));
-    if (!npy_read_header(header, got, file_size, dtypes, array, &offset, message))
+    if (!npy_read_header(header, got, size, dtypes, array, &offset, message))
         return false;
 
-    const size_t bytes = (size_t)(file_size - offset), have = got - offset;
-    unsigned char *data = malloc(bytes ? bytes : 1);
+    const size_t have = got - offset;
+    const size_t bytes =
+        (size_t)npy_count(array->rank, array->shape) * npy_dtype_size(array->dtype);
+    if (have > bytes)
+        return npy_fail(message, "more than the expected %zu bytes of data", bytes);
+    unsigned char *data = read_data(file, bytes, header + offset, have, known, message);
     if (!data)
-        return npy_fail(message, "no memory for %zu bytes", bytes);
-    memcpy(data, header + offset, have);
-    if (fread(data + have, 1, bytes - have, file) != bytes - have) {
-        npy_fail(message, "%s", ferror(file) ? strerror(errno) : "ended while it was read");
-        free(data);
         return false;
+    if (!known && (getc(file) != EOF || ferror(file))) {
+        free(data);
+        return ferror(file) ? npy_fail(message, "%s", strerror(errno))
+                            : npy_fail(message, "more than the expected %zu bytes of data", bytes);
     }
     array->data = data;
     return true;
 }
 
-bool npy_read(const char *path, unsigned dtypes, struct npy_array *array,
+bool npy_read(FILE *file, unsigned dtypes, struct npy_array *array,
               char message[NPY_MESSAGE_SIZE]) {
-    uint64_t file_size;
     *array = (struct npy_array){.data = NULL};
-    FILE *file = open_regular(path, &file_size, message);
-    if (!file)
-        return false;
     unsigned char *header = malloc(NPY_MAX_HEADER);
-    const bool done = header ? read_array(file, file_size, dtypes, header, array, message)
-                             : npy_fail(message, "no memory");
+    const bool done =
+        header ? read_array(file, dtypes, header, array, message) : npy_fail(message, "no memory");
     free(header);
-    fclose(file);
     return done;
 }
 

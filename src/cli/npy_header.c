@@ -121,11 +121,14 @@ static const struct {
     enum npy_dtype dtype;
     size_t size;
 } known_dtypes[] = {
-    {"<f4", "float32", NPY_F32, 4}, {"<f2", "float16", NPY_F16, 2}, {"<u2", "uint16", NPY_U16, 2},
-    {"|i1", "int8", NPY_I8, 1},     {"|u1", "uint8", NPY_U8, 1},    {"|b1", "bool", NPY_BOOL, 1},
-    {"<i8", "int64", NPY_I64, 8},   {"<i4", "int32", NPY_I32, 4},   {"?", "bool", NPY_BOOL, 1},
+    {"<f4", "float32", NPY_F32, 4}, {"<f2", "float16", NPY_F16, 2},
+    {"<u2", "uint16", NPY_U16, 2},  {"|i1", "int8", NPY_I8, 1},
+    {"|u1", "uint8", NPY_U8, 1},    {"|b1", "bool", NPY_BOOL, 1},
+    {"<i8", "int64", NPY_I64, 8},   {"<i4", "int32", NPY_I32, 4},
+    {"?", "bool", NPY_BOOL, 1},     {"<V2", "bf16", NPY_U16, 2},
+    {"|V2", "bf16", NPY_U16, 2},    {"bfloat16", "bf16", NPY_U16, 2},
 };
-enum { DTYPES = 8, DESCRS = 9 }; /* all but the last are those that NumPy writes */
+enum { DTYPES = 8, DESCRS = 12 }; /* the first are those that are written, and named in messages */
 
 /* Finds out the dtype, and whether it is one of `dtypes`. */
 static bool find_dtype(const struct text *descr, unsigned dtypes, enum npy_dtype *dtype,
@@ -295,7 +298,7 @@ bool npy_read_header(const unsigned char *bytes, size_t size, uint64_t file_size
     if (count < 0 ||
         __builtin_mul_overflow(count, (int64_t)npy_dtype_size(array->dtype), &expected))
         return npy_fail(message, "shape %s is too large", shape);
-    if (found != (uint64_t)expected)
+    if (file_size != NPY_SIZE_UNKNOWN && found != (uint64_t)expected)
         return npy_fail(message, "%" PRIu64 " bytes of data, expected %" PRId64 " for shape %s",
                         found, expected, shape);
     set_strides(array, fortran);

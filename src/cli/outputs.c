@@ -1,40 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Output files that appear all together or not at all. */
 #include "outputs.h"
 
 #include "args.h"
+#include "files.h"
+#include "place.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The temporary files that exist, for the signal handler. */
-static char *volatile temporaries[MAX_OUTPUTS];
-
-static void remove_temporaries(int signal_number) {
-    for (int i = 0; i < MAX_OUTPUTS; i++)
-        if (temporaries[i])
-            unlink(temporaries[i]);
-    raise(signal_number); /* SA_RESETHAND: with its default action */
-}
-
-static void catch_signals(void) {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = remove_temporaries, .sa_flags = SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        struct sigaction before;
-        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
-            sigaction(signals[i], &action, NULL);
-    }
-}
+#if defined(__linux__)
+#    include <sys/xattr.h>
+#endif
 
 static bool fail(const struct outputs *outputs, const struct output *output, const char *reason) {
-    args_fail(outputs->command, "--%s: %s: %s", output->option, output->path, reason);
+    args_fail(outputs->command, "--%s: %s: %s", output->option,
+              output->standard ? "standard output" : output->path, reason);
     return false;
 }
 
@@ -42,69 +26,96 @@ bool outputs_fail(const struct outputs *outputs, const struct output *output) {
     return fail(outputs, output, strerror(errno ? errno : EIO));
 }
 
-/* The absolute path of a file that doesn't exist yet, in a folder that does; or NULL and errno. */
-static char *resolve_new(const char *path) {
+/* Opens the folder of a path and finds the name in it. */
+static bool open_folder(struct output *output, const char *path) {
     const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    char *resolved = folder ? realpath(folder, NULL) : NULL, *target = NULL;
-    if (resolved && asprintf(&target, "%s/%s", strcmp(resolved, "/") ? resolved : "", name) < 0)
-        target = NULL;
-    free(resolved);
+    output->name = strdup(slash ? slash + 1 : path);
+    if (folder && output->name)
+        output->folder = open(folder, O_DIRECTORY | O_CLOEXEC |
+#ifdef O_PATH
+                                          O_PATH);
+#else
+                                          O_RDONLY);
+#endif
+    const int reason = folder && output->name ? errno : ENOMEM;
     free(folder);
-    return target;
+    errno = reason;
+    return output->folder >= 0;
 }
 
-/* Finds the target. *mode is that of a file which the output will replace, or 0. */
-static bool find_target(const struct outputs *outputs, struct output *output, mode_t *mode) {
-    struct stat status;
-    *mode = 0;
-    output->target = realpath(output->path, NULL);
-    if (!output->target) {
-        if (errno != ENOENT)
+/* Finds where the output goes. status is that of a file which it will replace, or its mode is 0. */
+static bool find_target(const struct outputs *outputs, struct output *output, struct stat *status) {
+    char *target = NULL;
+    if (stat(output->path, status) == 0) {
+        if (S_ISDIR(status->st_mode))
+            return fail(outputs, output, "is a directory, expected a file to write");
+        if (!S_ISREG(status->st_mode))
+            return fail(outputs, output,
+                        "is no regular file, expected one, or - for standard output");
+        if (access(output->path, W_OK) != 0 || !(target = realpath(output->path, NULL)))
             return outputs_fail(outputs, output);
-        if (lstat(output->path, &status) == 0)
-            return fail(outputs, output, "is a symbolic link to a file that doesn't exist");
-        output->target = resolve_new(output->path);
-        return output->target || outputs_fail(outputs, output);
+    } else if (errno != ENOENT) {
+        return outputs_fail(outputs, output);
+    } else if (lstat(output->path, status) == 0) {
+        return fail(outputs, output, "is a symbolic link to a file that doesn't exist");
+    } else {
+        status->st_mode = 0;
     }
-    if (stat(output->target, &status) != 0)
-        return outputs_fail(outputs, output);
-    if (S_ISDIR(status.st_mode))
-        return fail(outputs, output, "is a directory, expected a file to write");
-    if (!S_ISREG(status.st_mode))
-        return fail(outputs, output, "is no regular file, expected a file to write");
-    if (access(output->target, W_OK) != 0)
-        return outputs_fail(outputs, output);
-    *mode = status.st_mode & 07777;
+    const bool opened = open_folder(output, target ? target : output->path);
+    free(target);
+    return opened || outputs_fail(outputs, output);
+}
+
+/* Copies the access list, in which the bits of the group may mean another one. */
+static bool copy_access(const char *from, int to) {
+#if defined(__linux__)
+    static const char name[] = "system.posix_acl_access";
+    char list[4096];
+    const ssize_t size = getxattr(from, name, list, sizeof list);
+    if (size >= 0)
+        return fsetxattr(to, name, list, (size_t)size, 0) == 0;
+    const bool none = errno == ENODATA || errno == ENOTSUP;
+    if (none)
+        fremovexattr(to, name); /* which the folder may give to new files */
+    return none;
+#else
+    (void)from, (void)to;
     return true;
+#endif
 }
 
-/* Creates a file of a new name beside the target, which has the target's mode if that exists. */
-static bool create_temporary(const struct outputs *outputs, struct output *output, mode_t mode) {
-    enum { ATTEMPTS = 100 };
-    const int folder = (int)(strrchr(output->target, '/') - output->target);
-    int fd = -1;
-    errno = EEXIST;
-    for (int i = 0; i < ATTEMPTS && fd < 0 && errno == EEXIST; i++) {
-        free(output->temporary);
-        output->temporary = NULL;
-        char *name;
-        if (asprintf(&name, "%.*s/.rapt-%ld-%d", folder, output->target, (long)getpid(), i) < 0)
-            return outputs_fail(outputs, output);
-        fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd < 0) {
-            const int reason = errno;
-            free(name);
-            errno = reason;
-        } else {
-            output->temporary = name;
-        }
+/* Gives a file what the one that it replaces has. Who had no access to that gets none. */
+static bool take_after(int fd, const char *path, const struct stat *old) {
+    struct stat status;
+    mode_t mode = old->st_mode & 0777;
+    if (fstat(fd, &status) != 0)
+        return false;
+    bool group = status.st_gid == old->st_gid;
+    if (status.st_uid != old->st_uid || !group) {
+        /* Root can give a file away, and others to the groups that they are in. */
+        group =
+            fchown(fd, old->st_uid, old->st_gid) == 0 || fchown(fd, (uid_t)-1, old->st_gid) == 0;
     }
+    if (!group || !copy_access(path, fd))
+        mode &= ~(mode_t)070 | (mode & 07) << 3;
+    return fchmod(fd, mode) == 0;
+}
+
+static bool open_file(const struct outputs *outputs, struct output *output) {
+    struct stat old, folder;
+    if (!find_target(outputs, output, &old))
+        return false;
+    if (fstat(output->folder, &folder) != 0)
+        return outputs_fail(outputs, output);
+    const bool replaces = old.st_mode != 0;
+    if (!files_add_output(outputs->command, output->option, output->path, replaces ? &old : NULL,
+                          &folder, output->name))
+        return false;
+    const int fd = place_open(output, replaces ? 0600 : 0666);
     if (fd < 0)
         return outputs_fail(outputs, output);
-    temporaries[output - outputs->list] = output->temporary;
-    if ((mode && fchmod(fd, mode) != 0) || !(output->file = fdopen(fd, "wb"))) {
+    if ((replaces && !take_after(fd, output->path, &old)) || !(output->file = fdopen(fd, "wb"))) {
         outputs_fail(outputs, output);
         close(fd);
         return false;
@@ -112,59 +123,72 @@ static bool create_temporary(const struct outputs *outputs, struct output *outpu
     return true;
 }
 
-bool outputs_add(struct outputs *outputs, const char *option, const char *path) {
-    if (outputs->count == 0)
-        catch_signals();
-    struct output *output = &outputs->list[outputs->count++];
-    *output = (struct output){.option = option, .path = path};
-    mode_t mode;
-    if (!find_target(outputs, output, &mode))
+/* Takes standard output for itself: what others print there is lost. */
+static bool open_standard(const struct outputs *outputs, struct output *output,
+                          enum output_kind kind) {
+    if (!files_add_output(outputs->command, output->option, output->path, NULL, NULL, NULL))
         return false;
-    for (const struct output *other = outputs->list; other < output; other++) {
-        if (strcmp(other->target, output->target) == 0) {
-            args_fail(outputs->command, "--%s: %s: is also --%s, expected another file", option,
-                      path, other->option);
-            return false;
-        }
-    }
-    return create_temporary(outputs, output, mode);
+    if (kind == OUTPUT_BINARY && isatty(STDOUT_FILENO))
+        return fail(outputs, output, "is a terminal, expected a file or a pipe");
+    fflush(stdout);
+    const int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    output->file = fd < 0 ? NULL : fdopen(fd, "wb");
+    const int nowhere = output->file ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+    const bool done = nowhere >= 0 && dup2(nowhere, STDOUT_FILENO) >= 0;
+    if (!done)
+        outputs_fail(outputs, output);
+    if (!output->file && fd >= 0)
+        close(fd);
+    if (nowhere >= 0)
+        close(nowhere);
+    return done;
 }
 
-bool outputs_check_input(const struct outputs *outputs, const char *option, const char *path) {
-    char *resolved = realpath(path, NULL);
-    bool fine = true;
-    for (int i = 0; resolved && fine && i < outputs->count; i++) {
-        const struct output *output = &outputs->list[i];
-        fine = strcmp(resolved, output->target) != 0;
-        if (!fine)
-            args_fail(outputs->command, "--%s: %s: is also the input --%s, expected another file",
-                      output->option, output->path, option);
-    }
-    free(resolved);
-    return fine;
+bool outputs_add(struct outputs *outputs, const char *option, const char *path,
+                 enum output_kind kind) {
+    struct output *output = &outputs->list[outputs->count++];
+    *output = (struct output){.option = option, .path = path, .folder = -1};
+    output->standard = files_is_standard(path);
+    return output->standard ? open_standard(outputs, output, kind) : open_file(outputs, output);
 }
 
-bool outputs_commit(struct outputs *outputs) {
-    for (int i = 0; i < outputs->count; i++) {
-        struct output *output = &outputs->list[i];
-        FILE *file = output->file;
-        output->file = NULL;
-        if (fclose(file) != 0)
-            return outputs_fail(outputs, output);
-    }
-    for (int i = 0; i < outputs->count; i++) {
-        struct output *output = &outputs->list[i];
-        if (rename(output->temporary, output->target) != 0) {
-            outputs_fail(outputs, output);
-            while (--i >= 0)
-                unlink(outputs->list[i].target);
-            return false;
+bool outputs_have_standard(const struct outputs *outputs) {
+    for (int i = 0; i < outputs->count; i++)
+        if (outputs->list[i].standard)
+            return true;
+    return false;
+}
+
+/* A disk that is full by now must be known before a name says that the file is there. */
+static bool complete(const struct outputs *outputs, struct output *output) {
+    errno = 0;
+    if (fflush(output->file) != 0 || ferror(output->file))
+        return (output->standard && errno == EPIPE) || outputs_fail(outputs, output);
+    if (output->standard || fsync(fileno(output->file)) == 0)
+        return true;
+    /* Where there is nothing that a file could be brought to. */
+    return errno == EINVAL || errno == ENOTSUP || errno == ENOSYS || outputs_fail(outputs, output);
+}
+
+bool outputs_write(struct outputs *outputs, output_writer *write, const void *context) {
+    /* What is on standard output can't be taken back, so all else has to be complete. */
+    for (int standard = 0; standard < 2; standard++) {
+        for (int i = 0; i < outputs->count; i++) {
+            struct output *output = &outputs->list[i];
+            if (output->standard != standard)
+                continue;
+            errno = 0;
+            if (!write(output->file, i, context)) {
+                /* A reader that has read enough is no failure. */
+                if (output->standard && errno == EPIPE)
+                    continue;
+                return errno ? outputs_fail(outputs, output) : false;
+            }
+            if (!complete(outputs, output))
+                return false;
         }
-        temporaries[i] = NULL;
-        free(output->temporary);
-        output->temporary = NULL;
     }
-    return true;
+    return place_all(outputs);
 }
 
 void outputs_close(struct outputs *outputs) {
@@ -172,11 +196,10 @@ void outputs_close(struct outputs *outputs) {
         struct output *output = &outputs->list[i];
         if (output->file)
             fclose(output->file);
-        if (output->temporary)
-            unlink(output->temporary);
-        temporaries[i] = NULL;
-        free(output->temporary);
-        free(output->target);
+        place_remove(output);
+        if (output->folder >= 0)
+            close(output->folder);
+        free(output->name);
     }
     outputs->count = 0;
 }

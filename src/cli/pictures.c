@@ -3,18 +3,12 @@
 #include "pictures.h"
 
 #include <errno.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "args.h"
 #include "figure.h"
 #include "outputs.h"
 #include "png_file.h"
 #include "svg.h"
-
-static bool is_stdout(const char *path) {
-    return path && strcmp(path, "-") == 0;
-}
 
 bool pictures_wanted(const struct pictures *pictures) {
     return pictures->png || pictures->svg;
@@ -26,34 +20,33 @@ bool pictures_check(const char *command, const struct pictures *pictures) {
                            "fontconfig; expected --svg");
         return false;
     }
-    if (is_stdout(pictures->png) && is_stdout(pictures->svg)) {
-        args_fail(command, "--png: found \"-\", which is also --svg, expected another file");
-        return false;
-    }
-    if (is_stdout(pictures->png) && isatty(STDOUT_FILENO)) {
-        args_fail(command, "--png: found \"-\", but standard output is a terminal; expected a file "
-                           "or a pipe");
-        return false;
-    }
     return true;
 }
 
-/*
- * One picture, into a file that is open. The message of a failure is the writer's or errno's; a
- * reader of standard output that has read enough is none.
- */
-static bool write_picture(const char *command, const char *option, const char *path, FILE *file,
-                          const struct figure *figure) {
+/* The outputs are those of these that have a path, in this order. */
+struct drawing {
+    const char *options[2], *paths[2];
+    const struct figure *figure;
+    const char *command;
+};
+
+static bool is_png(const struct drawing *drawing, int i) {
+    return i == 0 && drawing->paths[0];
+}
+
+static bool draw(FILE *file, int i, const void *context) {
+    const struct drawing *drawing = context;
     char error[PNG_ERROR_SIZE] = "";
-    errno = 0;
-    bool drawn =
-        strcmp(option, "png") == 0 ? png_write(file, figure, error) : svg_write(file, figure);
-    if ((drawn && fflush(file) == 0 && !ferror(file)) || (file == stdout && errno == EPIPE)) {
-        return true;
+    const bool drawn = is_png(drawing, i) ? png_write(file, drawing->figure, error)
+                                          : svg_write(file, drawing->figure);
+    if (drawn || errno == EPIPE)
+        return drawn;
+    if (*error) {
+        args_fail(drawing->command, "--png: %s: %s", drawing->paths[0], error);
+        errno = 0;
+    } else if (!errno) {
+        errno = ENOMEM;
     }
-    int reason = errno ? errno : drawn ? EIO : ENOMEM;
-    args_fail(command, "--%s: %s: %s", option, file == stdout ? "standard output" : path,
-              *error ? error : strerror(reason));
     return false;
 }
 
@@ -68,25 +61,22 @@ static void tell(const char *const paths[2], const struct figure *figure) {
 }
 
 bool pictures_save(const char *command, const struct pictures *pictures, const struct look *look) {
-    const char *const options[] = {"png", "svg"};
-    const char *const paths[] = {pictures->png, pictures->svg};
-    struct outputs outputs = {.command = command};
     struct figure figure;
+    const struct drawing drawing = {
+        {"png", "svg"}, {pictures->png, pictures->svg}, &figure, command};
+    static const enum output_kind kinds[] = {OUTPUT_BINARY, OUTPUT_TEXT};
+    struct outputs outputs = {.command = command};
     bool good = figure_create(&figure, look);
     if (!good) {
         args_fail(command, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
     }
     for (int i = 0; good && i < 2; i++) {
-        FILE *file = stdout;
-        if (paths[i] && !is_stdout(paths[i])) {
-            good = outputs_add(&outputs, options[i], paths[i]);
-            file = good ? outputs.list[outputs.count - 1].file : NULL;
-        }
-        good = good && (!paths[i] || write_picture(command, options[i], paths[i], file, &figure));
+        good = !drawing.paths[i] ||
+               outputs_add(&outputs, drawing.options[i], drawing.paths[i], kinds[i]);
     }
-    good = good && outputs_commit(&outputs);
-    if (good && !is_stdout(pictures->png) && !is_stdout(pictures->svg)) {
-        tell(paths, &figure);
+    good = good && outputs_write(&outputs, draw, &drawing);
+    if (good) {
+        tell(drawing.paths, &figure);
     }
     outputs_close(&outputs);
     figure_destroy(&figure);

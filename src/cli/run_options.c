@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run_options.h"
 
+#include "outputs.h"
+
 static const char notes[] =
     "Arrays are float32 or float16 in .npy files (versions 1.0 to 3.0, C or Fortran\n"
-    "order), each of its own type; with --bf16 also bf16, as the uint16 of its bits.\n"
+    "order), each of its own type; with --bf16 also bf16, as the uint16 of its bits or\n"
+    "as NumPy writes the type of ml_dtypes. An input may be a pipe; one of them may be\n"
+    "-, which is standard input.\n"
     "Keys and values may be int8 with a float32 scale per position and head, whose\n"
     "files have their shape without the last dimension, or with --q8-0 be blocks of\n"
     "34 bytes, as llama.cpp's block_q8_0: a float16 scale and 32 int8. The last\n"
@@ -31,7 +35,7 @@ static const char notes[] =
     "  layout bshd  K (pages, page, Hkv, D)   V (pages, page, Hkv, Dv)\n"
     "A block table has a row of pages per sequence, of which those beyond its length\n"
     "aren't looked at. Skv is the longest sequence's.\n"
-    "Files of integers are int64 or int32.\n";
+    "Files of integers are int64 or int32.\n\n" OUTPUTS_NOTES;
 
 static const char examples[] =
     "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy\n"
@@ -44,6 +48,7 @@ static const char examples[] =
     "         --block-table T.npy --kv-len L.npy --causal --q-offset end\n"
     "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy --k-scale S.npy --v-scale T.npy\n"
     "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy --mask tree.npy --mask-start end\n"
+    "make-q | rapt run --q - --k K.npy --v V.npy --out - | use-it\n"
     "rapt run --q Q.npy --k K.npy --v V.npy --out O.npy --entropy E.npy --top 5 \\\n"
     "         --top-keys T.npy --top-weights W.npy\n";
 
@@ -55,7 +60,7 @@ static const char *const weights_kinds[] = {"softmax", "scaled", "capped", "mask
 /* Where the table puts what it reads. */
 static struct run_options o = {
     .top = 8,
-    .in = {.layout = LAYOUT_BHSD},
+    .in = {.layout = LAYOUT_NOT_GIVEN},
     .out_type = LIKE_QUERY,
     .weights_kind = -1,
     .window = {.value = {-1, -1}},
@@ -70,7 +75,8 @@ static const struct args_option table[] = {
      "Order of the dimensions in the files (default bhsd).", .choices = layouts},
     {"scale", ARGS_POSITIVE, &o.scale, "X", .help = "Factor of every score (default 1 / sqrt(D))."},
     {"softcap", ARGS_POSITIVE, &o.softcap, "X", .help = "Turns a score s into X * tanh(s / X)."},
-    {"bf16", ARGS_ON, &o.in.bf16, .help = "Reads uint16 arrays as bf16 (not a dtype of .npy).",
+    {"bf16", ARGS_ON, &o.in.bf16,
+     .help = "Reads arrays of uint16, or of ml_dtypes' bfloat16, as bf16 (not a dtype of .npy).",
      .group = "How arrays are stored"},
     {"k-scale", ARGS_STRING, &o.in.text[IN_KEY_SCALE], file,
      .help = "What int8 keys are multiplied by."},
@@ -87,11 +93,12 @@ static const struct args_option table[] = {
      .least = -1, .count = 2},
     {"q-offset", ARGS_STRING, &o.in.text[IN_Q_OFFSET], "N|end|FILE.npy",
      .help = "Position of the first query (default 0): a number, end to align the last query with "
-             "the last key, or integers, one per sequence."},
+             "the last key, or integers, one per sequence.",
+     .needs = "causal window alibi distance diagonals"},
     {"mask", ARGS_STRING, &o.in.text[IN_MASK], file,
      .help = "Bool (true: attend) or a float type (added to the scores), 1 to 4 dimensions that "
              "broadcast, aligned on the right, to (B, Hq, Sq, Skv)."},
-    {"mask-start", ARGS_STRING, &o.in.text[IN_MASK_START], "N|end|FILE.npy",
+    {"mask-start", ARGS_STRING, &o.in.text[IN_MASK_START], "N|end|FILE.npy", .needs = "mask",
      .help = "The key of the mask's first column: a number, end for the number of keys less that "
              "of queries, or integers, one per sequence. Earlier keys are attended, keys after "
              "the last column aren't, and a mask may have any number of columns: that of a tree "
@@ -106,9 +113,11 @@ static const struct args_option table[] = {
     {"cu-q", ARGS_STRING, &o.in.text[IN_CU_Q], file,
      .help = "Where each sequence's queries begin, end to end in Q; then their total."},
     {"cu-k", ARGS_STRING, &o.in.text[IN_CU_K], file,
-     .help = "Where each sequence's keys begin, end to end in K and V; then their total."},
+     .help = "Where each sequence's keys begin, end to end in K and V; then their total.",
+     .excludes = "block-table kv-len"},
     {"block-table", ARGS_STRING, &o.in.text[IN_BLOCK_TABLE], file,
-     .help = "K and V are pages, and these are each sequence's, in order; needs --kv-len."},
+     .help = "K and V are pages, and these are each sequence's, in order; needs --kv-len.",
+     .needs = "kv-len"},
     {"lse", ARGS_STRING, &o.lse, file,
      .help = "Writes the log of the sum of exp(score) of every query.", .group = "More outputs"},
     {"max", ARGS_STRING, &o.max, file, .help = "Writes the largest score of every query."},
@@ -116,57 +125,48 @@ static const struct args_option table[] = {
     {"weights-kind", ARGS_CHOICE, &o.weights_kind, "softmax|scaled|capped|masked",
      "What these are (default softmax), or scores: scaled, then also capped by --softcap, then "
      "also masked.",
-     .choices = weights_kinds},
+     .choices = weights_kinds, .needs = "weights"},
     {"entropy", ARGS_STRING, &o.entropy, file,
      .help = "Writes the entropy of every query's weights, in nats.",
      .group = "What is attended, without the matrix of weights"},
     {"top-weights", ARGS_STRING, &o.top_weights, file,
-     .help = "Writes the largest weights of every query; needs --top-keys."},
+     .help = "Writes the largest weights of every query; needs --top-keys.", .needs = "top-keys"},
     {"top-keys", ARGS_STRING, &o.top_keys, file,
      .help = "Writes their keys as int32, or -1 where there is no weight above 0; needs "
-             "--top-weights."},
-    {"top", ARGS_INT, &o.top, "K", "How many these are (default 8).", .least = 1, .most = 1024},
+             "--top-weights.",
+     .needs = "top-weights"},
+    {"top", ARGS_INT, &o.top, "K", "How many these are (default 8).", .least = 1, .most = 1024,
+     .needs = "top-keys"},
     {"distance", ARGS_STRING, &o.distance, file,
      .help = "Writes the mean distance of a query's position to those that it attends."},
     {"segments", ARGS_STRING, &o.segments, file,
-     .help = "Writes how much every query attends of ranges of keys."},
+     .help = "Writes how much every query attends of ranges of keys.", .needs = "segment-bounds"},
     {"segment-bounds", ARGS_INTS, &o.segment_bounds, "N,N,...",
-     .help = "Where these begin, and where the last one ends; needs --segments."},
+     .help = "Where these begin, and where the last one ends; needs --segments.",
+     .needs = "segments"},
     {"diagonals", ARGS_STRING, &o.diagonals, file,
-     .help = "Writes every query's weights of keys at some distance."},
+     .help = "Writes every query's weights of keys at some distance.", .needs = "diagonal-offsets"},
     {"diagonal-offsets", ARGS_INTS, &o.diagonal_offsets, "N,N,...",
      .help = "How far behind the query these are: 0,-1 for the token itself and the previous one; "
              "needs --diagonals.",
-     .least = -1048576, .most = 1048576},
+     .needs = "diagonals", .least = -1048576, .most = 1048576},
     {"received", ARGS_STRING, &o.received, file,
      .help = "Writes the sum of every key's weights over all queries of a head."},
     {"isa", ARGS_STRING, &o.isa, "NAME",
      .help = "Instruction set, one of those that rapt isa lists (default: the best).",
      .group = "Running"},
-    {"threads", ARGS_INT, &o.threads, "N", "At most so many threads (default: one for every CPU).",
-     .least = 1, .most = 1024},
+    {"threads", ARGS_INT, &o.threads, "N",
+     "At most so many threads (default: one for every core that may be used).", .least = 1,
+     .most = 1024},
 };
 
-/* Options that mean nothing without another one. */
-static int check_pairs(void) {
-    const struct {
-        const char *option, *other;
-        bool given, other_given;
-    } pairs[] = {
-        {"weights-kind", "weights", o.weights_kind >= 0, o.weights},
-        {"top-weights", "top-keys", o.top_weights, o.top_keys},
-        {"top-keys", "top-weights", o.top_keys, o.top_weights},
-        {"segments", "segment-bounds", o.segments, o.segment_bounds.count > 0},
-        {"diagonals", "diagonal-offsets", o.diagonals, o.diagonal_offsets.count > 0},
-        {"diagonal-offsets", "diagonals", o.diagonal_offsets.count > 0, o.diagonals},
-        {"segment-bounds", "segments", o.segment_bounds.count > 0, o.segments},
-    };
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        if (pairs[i].given && !pairs[i].other_given)
-            return args_fail("run", "--%s: found no --%s, expected it, too", pairs[i].option,
-                             pairs[i].other);
+/* What the table can't say. */
+static int check_values(void) {
     if (o.segment_bounds.count == 1)
         return args_fail("run", "--segment-bounds: found 1 number, expected 2 or more");
+    if (o.in.layout != LAYOUT_NOT_GIVEN && o.in.text[IN_CU_Q] && o.in.text[IN_CU_K])
+        return args_fail("run", "--layout: found also --cu-q and --cu-k, whose arrays have one "
+                                "layout alone");
     return ARGS_GO_ON;
 }
 
@@ -181,6 +181,9 @@ int run_options_read(int argc, char **argv, struct run_options *options) {
         .examples = examples,
     };
     const int code = args_parse(&command, argc, argv);
+    const int checked = code == ARGS_GO_ON ? check_values() : code;
     *options = o;
-    return code == ARGS_GO_ON ? check_pairs() : code;
+    if (o.in.layout == LAYOUT_NOT_GIVEN)
+        options->in.layout = LAYOUT_BHSD;
+    return checked;
 }

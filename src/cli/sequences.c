@@ -2,6 +2,7 @@
 #include "sequences.h"
 
 #include "args.h"
+#include "files.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -141,7 +142,7 @@ static bool load_positions(struct input *input, const rapt_attention_args *args)
     const bool align_end = strcmp(input->text, "end") == 0;
     if (align_end || args_parse_int(input->text, &number))
         return make_positions(input, args, align_end, number);
-    if (access(input->text, F_OK) != 0) {
+    if (!files_is_standard(input->text) && access(input->text, F_OK) != 0) {
         args_fail_value("run", input->option, input->text,
                         "N|end|FILE.npy: an integer, end, or a file that exists");
         return false;
