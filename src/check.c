@@ -11,12 +11,14 @@
 static const bool broadcast[4] = {true, true, true, true};
 static const bool batch_broadcast[4] = {true, false, false, false};
 
-/* A dimension of 1 gets stride 0: its one index, or all of a broadcast, lie in one place. */
+/* A dimension of 1 gets stride 0: its one index, or all of a broadcast, lie in one place. Without
+ * elements nobody has seen how large strides are, so that none may be counted with. */
 static rapt_tensor normalised(const rapt_tensor *t) {
     rapt_tensor view = *t;
+    const bool empty = rapt_is_empty(t);
     for (int i = 0; i < 4; i++)
-        if (view.shape[i] == 1)
-            view.stride[i] = 0;
+        if (empty || view.shape[i] == 1)
+            view.stride[i] = empty && i == 3;
     return view;
 }
 

@@ -46,7 +46,7 @@ static rapt_status make_args(const struct mha_run *run, rapt_attention_args *arg
 static void narrow(rapt_tensor *t, int dimension, int64_t first, int64_t count) {
     if (t->dtype == RAPT_NONE || t->shape[dimension] == 1)
         return;
-    if (t->data)
+    if (t->data && !rapt_is_empty(t))
         t->data = (void *)(uintptr_t)rapt_element(t, t->data, first * t->stride[dimension]);
     t->shape[dimension] = count;
 }

@@ -13,7 +13,7 @@
 #define I32 (1u << RAPT_I32)
 #define NONE (1u << RAPT_NONE)
 
-enum { SIZE = 2, CHANNELS = 32, BYTES = 1 << 16 };
+enum { SIZE = 2, CHANNELS = 32, BYTES = 1 << 16, TENSORS_MAX = 64 };
 
 static const int64_t bounds[] = {0, 1}, offsets[] = {0};
 static const int64_t ids[SIZE * SIZE] = {0};
@@ -32,12 +32,13 @@ struct calls {
     rapt_tensor weights[2], rolled;
 };
 
+static _Alignas(64) unsigned char memory[TENSORS_MAX][BYTES];
+static int tensors;
+
 /* Memory of its own, with room for elements of any type: zeros, which every type has. */
 static rapt_tensor zeros(rapt_dtype dtype, int64_t b, int64_t h, int64_t s, int64_t c) {
-    rapt_tensor t = rapt_tensor_bhsd(NULL, dtype, b, h, s, c);
-    t.data = calloc(1, BYTES);
-    cr_assert_not_null(t.data);
-    return t;
+    cr_assert(tensors < TENSORS_MAX);
+    return rapt_tensor_bhsd(memory[tensors++], dtype, b, h, s, c);
 }
 
 static rapt_tensor matrix(int64_t rows, int64_t channels) {
@@ -288,7 +289,7 @@ static void expect_taken(size_t i, const struct calls *good, int number) {
 }
 
 Test(dtypes, only_what_is_meant_is_taken) {
-    const struct calls good = new_calls(); /* its memory goes with the process */
+    const struct calls good = new_calls();
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         for (int number = FEWEST; number <= MOST; number++)
             expect_taken(i, &good, number);

@@ -169,12 +169,15 @@ Test(empty, every_type) {
 Test(empty, strides_count_for_nothing) {
     const struct form f = {2, 4, 2, 3, 0, 6, 7, .lse = true};
     rapt_attention_args args = whole_problem(&f, true);
-    for (int i = 0; i < 4; i++) {
-        args.key.stride[i] = INT64_MAX;
-        args.value.stride[i] = INT64_MIN;
-        args.weights.stride[i] = 0;
+    for (int dense = 0; dense < 2; dense++) {
+        for (int i = 0; i < 4 - dense; i++) {
+            args.key.stride[i] = INT64_MAX;
+            args.value.stride[i] = INT64_MIN;
+            args.weights.stride[i] = 0;
+        }
+        expect_empty(&args, "strides");
+        args.key.stride[3] = args.value.stride[3] = 1;
     }
-    expect_empty(&args, "strides");
     free_problem(&args);
 }
 

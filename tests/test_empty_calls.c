@@ -256,11 +256,12 @@ Test(empty_calls, layers_with_a_cache) {
         if (i & 4)
             run_once(&before, &before.run);
         const int64_t length = rapt_cache_length(cache, 1);
-        c.run.cache = cache;
-        c.run.input.data = c.run.out.data = NULL;
-        c.run.weights =
+        rapt_mha_run_args run = c.run;
+        run.cache = cache;
+        run.input.data = run.out.data = NULL;
+        run.weights =
             rapt_tensor_bhsd(NULL, RAPT_F32, form.batch, 4, form.tokens, form.batch ? length : 0);
-        expect_runs(&c, &c.run);
+        expect_runs(&c, &run);
         cr_expect_eq(rapt_cache_length(cache, 1), length);
         free_layer_case(&before);
         free_layer_case(&c);

@@ -259,10 +259,12 @@ def broadcast(name, array):
 
 
 def _copied(name, values):
-    """The numbers of what isn't NumPy's, as float32."""
+    """The numbers of what has no way to NumPy but DLPack, as float32."""
     v = view(name, values)
     if v.dtype == BOOL:
         raise InvalidType(f"{name}: found bool, expected numbers")
+    if not v.address and 0 not in v.shape:
+        raise InvalidArgument(f"{name}: data is NULL, expected the tensor's elements")
     kind = np.dtype(np.uint16 if v.dtype == BF16 else _NUMPY_OF[v.dtype])
     array = np.empty(v.shape, kind)
     for at in np.ndindex(*v.shape):

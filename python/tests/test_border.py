@@ -193,16 +193,19 @@ class Empty(Case):
         np.testing.assert_array_equal(lse, np.broadcast_to(sinks[:, None], lse.shape))
 
     def test_null(self):
-        q = np.zeros((2, 0, 3, 8), np.float32)
-
-        class Null(Described):
+        def null(array):
             """As torch exports what has no elements."""
+            described = Described(array, 2, 32)
+            described.managed.data = None
+            return described
 
-            def __init__(self):
-                super().__init__(q, 2, 32)
-                self.managed.data = None
-
-        self.assertEqual(rapt.attention(Null(), Null(), Null()).shape, q.shape)
+        q = np.zeros((2, 0, 3, 8), np.float32)
+        self.assertEqual(rapt.attention(null(q), null(q), null(q)).shape, q.shape)
+        q, k, v = tensors()
+        for call in (rapt.attention, lambda *arrays: rapt.Plan(*arrays).run()):
+            with self.assertRaisesRegex(rapt.InvalidArgument, "^key: data is NULL"):
+                call(q, null(k), v)
+        self.refused("^sinks: data is NULL", sinks=null(np.zeros(6, np.float32)))
 
     def test_channels(self):
         q = np.zeros((1, 2, 3, 0), np.float32)

@@ -205,6 +205,7 @@ static rapt_attention_args next_args(struct input *in, struct lists *lists) {
     for (int i = 0; i < 7; i++) {
         const uint8_t wish = next_byte(in);
         n[i] = wish >= 250             ? next_number(in)
+               : i < 5 && wish >= 242  ? 0
                : i >= 5 && wish >= 200 ? 32
                                        : wish % (i < 3 ? 3 : 50) + 1;
     }
