@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cross-attention whose keys and values are projected once: the bits of the call that has the
  * context, what is refused, and that nothing is allocated. */
+#include <fenv.h>
+
 #include "allocations.h"
 #include "layers.h"
 
@@ -122,6 +124,33 @@ Test(mha_context, forks_attend_one_context) {
     expect_ok(rapt_cache_fork(cache, FIRST, FIRST + 1));
     cr_expect_eq(rapt_cache_pages_free(cache), pages);
     c.run.context.stride[0] = 0;
+    expect_same(layer, &c, cache);
+    rapt_cache_destroy(cache);
+    rapt_mha_destroy(layer);
+    free_layer_case(&c);
+}
+
+static int flags_of(rapt_status status) {
+    expect_ok(status);
+    return fetestexcept(FE_ALL_EXCEPT);
+}
+
+/* Rounding, flags and traps of the caller's change no bit, and none of them is changed. */
+Test(mha_context, environment_is_the_callers) {
+    struct layer_case c = new_layer_case(&forms[0], 36);
+    c.args.threads = 2;
+    rapt_mha *layer = new_layer(&c.args);
+    rapt_cache *cache = new_context_cache(&c.args, 0);
+    size_t size;
+    fenv_t before;
+    fegetenv(&before);
+    fesetround(FE_UPWARD);
+    feclearexcept(FE_ALL_EXCEPT);
+    const int measured = flags_of(rapt_mha_append_workspace_size(layer, &c.run.context, &size));
+    const int appended = flags_of(rapt_mha_append(layer, &c.run.context, cache, FIRST, NULL, 0));
+    const int rounding = fegetround();
+    fesetenv(&before);
+    cr_expect(measured == 0 && appended == 0 && rounding == FE_UPWARD);
     expect_same(layer, &c, cache);
     rapt_cache_destroy(cache);
     rapt_mha_destroy(layer);
