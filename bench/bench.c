@@ -55,7 +55,13 @@ static bool run_group(const struct selection *s, const struct bench_data *data,
                       struct bench_result *results, size_t done) {
     const int threads = (int)s->threads.value[t];
     const struct bench_case *all = select_cases_of(s, t);
-    const struct rapt_kernels *kernels = rapt_kernels_find(isa->name);
+    const char *refusal;
+    const struct rapt_kernels *kernels = rapt_kernels_find(isa->name, &refusal);
+    if (!kernels) {
+        args_fail("bench", "--isa: the system refuses what \"%s\" needs (%s): %s", isa->name,
+                  isa->needs, refusal);
+        return false;
+    }
     struct bench_reader memory = bench_data_reader(data, kernels->probe_read, threads);
     const struct bench_limits limits = {bench_probe_create(kernels->probe_fma, threads),
                                         kernels->probe_read,

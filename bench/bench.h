@@ -3,7 +3,6 @@
 #ifndef RAPT_BENCH_BENCH_H
 #define RAPT_BENCH_BENCH_H
 
-#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -91,11 +90,6 @@ void bench_order_cpus(int *cpus, const int *cores, int count);
 
 /* How many of a list, from its start, have a core of their own. */
 int bench_cores_of(const int *cpus, int count);
-
-#if defined(__linux__)
-/* Where the calling thread may run, to be freed by CPU_FREE(); NULL if the system doesn't tell. */
-cpu_set_t *bench_cpu_set(size_t *size);
-#endif
 
 /* Bytes that the machine can still give, and those of the last-level cache, 0 if not known. */
 double bench_memory_available(void);

@@ -10,7 +10,8 @@
 
 #include "args.h"
 #include "bench.h"
-#include "run.h"
+#include "run/cpus.h"
+#include "run/run.h"
 
 /* What is bound: there is one benchmark in a process. */
 static struct {
@@ -41,7 +42,7 @@ static bool bind_to(int cpu) {
 }
 
 static bool remember(void) {
-    state.before = bench_cpu_set(&state.size);
+    state.before = rapt_allowed_cpus(&state.size);
     return state.before != NULL;
 }
 

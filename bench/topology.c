@@ -5,10 +5,11 @@
  */
 #include "bench.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "run/cpus.h"
 
 int bench_cpus_online(void) {
     const long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -22,43 +23,17 @@ struct topology {
 };
 
 #if defined(__linux__)
-cpu_set_t *bench_cpu_set(size_t *size) {
-    /* The kernel refuses a mask smaller than its own, and doesn't tell how large that is. */
-    for (int bits = 1024; bits <= 1 << 20; bits *= 2) {
-        cpu_set_t *set = CPU_ALLOC(bits);
-        *size = CPU_ALLOC_SIZE(bits);
-        if (set && sched_getaffinity(0, *size, set) == 0)
-            return set;
-        CPU_FREE(set);
-    }
-    return NULL;
-}
-
-/* The first of the processors that share a core with this one, or itself if that isn't known. */
-static int first_sibling(int cpu) {
-    char path[96];
-    int first = cpu;
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return cpu;
-    if (fscanf(file, "%d", &first) != 1 || first < 0)
-        first = cpu;
-    fclose(file);
-    return first;
-}
-
 static struct topology ask(void) {
     struct topology t = {0};
     size_t size;
-    cpu_set_t *set = bench_cpu_set(&size);
+    cpu_set_t *set = rapt_allowed_cpus(&size);
     const int count = set ? CPU_COUNT_S(size, set) : 0;
     t.cpus = malloc(2 * (size_t)count * sizeof *t.cpus + 1);
     t.cores = t.cpus ? t.cpus + count : NULL;
     for (int cpu = 0; t.cpus && t.count < count; cpu++)
         if (CPU_ISSET_S((size_t)cpu, size, set)) {
             t.cpus[t.count] = cpu;
-            t.cores[t.count++] = first_sibling(cpu);
+            t.cores[t.count++] = rapt_first_sibling(cpu);
         }
     CPU_FREE(set);
     return t;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -92,14 +93,29 @@ uint32_t rapt_cpu_detect(void) {
 
 #endif
 
-bool rapt_cpu_allow(uint32_t features) {
+const char *rapt_cpu_refusal(uint32_t features) {
     if (!(features & RAPT_CPU_AMX))
-        return true;
+        return NULL;
 #if defined(__x86_64__) && defined(__linux__)
     enum { REQUEST = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM */
-    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+    if (syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0)
+        return NULL;
+    switch (errno) {
+    case ENOSPC:
+        return "the signal stack of a thread (sigaltstack) has no room for its registers";
+    case EINVAL:
+    case ENOSYS:
+        return "the kernel can't grant it; Linux can since 5.16";
+    case EOPNOTSUPP:
+        return "the kernel or the hypervisor has switched it off";
+    case EPERM:
+    case EACCES:
+        return "a filter of system calls, such as a container's, forbids it";
+    default:
+        return "the kernel gives no reason";
+    }
 #else
-    return false;
+    return "this system can't grant it";
 #endif
 }
 

@@ -27,8 +27,8 @@ enum {
 uint32_t rapt_cpu_detect(void);
 
 /* Asks the operating system for what has to be asked for before it is used: AMX's tiles, which are
- * then the process's for good. Returns whether all of the features can be used. */
-bool rapt_cpu_allow(uint32_t features);
+ * then the process's for good. NULL if all of the features can be used, or else why not. */
+const char *rapt_cpu_refusal(uint32_t features);
 
 /* Writes the features' names, space between, and returns text. */
 char *rapt_cpu_names(uint32_t features, char *text, size_t size);

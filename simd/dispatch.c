@@ -37,17 +37,26 @@ const struct rapt_variant *rapt_variants(int *count) {
     return variants;
 }
 
-const struct rapt_kernels *rapt_kernels_find(const char *name) {
+const struct rapt_kernels *rapt_kernels_find(const char *name, const char **refusal) {
     int count;
     const struct rapt_variant *list = rapt_variants(&count);
-    for (int i = 0; i < count; i++)
-        if (list[i].available && (!name || strcmp(list[i].kernels->name, name) == 0))
-            return rapt_cpu_allow(list[i].needs) ? list[i].kernels : NULL;
-    return NULL;
+    const char *reason = "the CPU lacks them";
+    const struct rapt_kernels *found = NULL;
+    for (int i = 0; i < count && !found; i++) {
+        if (!list[i].available || (name && strcmp(list[i].kernels->name, name) != 0))
+            continue;
+        reason = rapt_cpu_refusal(list[i].needs);
+        if (reason)
+            break;
+        found = list[i].kernels;
+    }
+    if (refusal)
+        *refusal = reason;
+    return found;
 }
 
 const struct rapt_kernels *rapt_kernels_best(void) {
-    return rapt_kernels_find(NULL); /* the list is in that order, and scalar needs nothing */
+    return rapt_kernels_find(NULL, NULL); /* in the list's order, and scalar needs nothing */
 }
 
 const char *rapt_dispatch_features(void) {

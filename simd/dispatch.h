@@ -18,9 +18,10 @@ struct rapt_variant {
 /* All variants, best first; *count tells how many. The CPU is asked once, thread-safely. */
 const struct rapt_variant *rapt_variants(int *count);
 
-/* The kernels of the best available variant, or of the available variant of that name. */
+/* The kernels of the best available variant, or of the available variant of that name. NULL with
+ * why in *refusal, if that is wanted, where the system doesn't let the process use them. */
 const struct rapt_kernels *rapt_kernels_best(void);
-const struct rapt_kernels *rapt_kernels_find(const char *name);
+const struct rapt_kernels *rapt_kernels_find(const char *name, const char **refusal);
 
 /* The names of the features that the CPU has. */
 const char *rapt_dispatch_features(void);

@@ -3,13 +3,15 @@
 #include <rapt/rapt.h>
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
 #include "isa.h"
 #include "numbers.h"
-#include "run.h"
+#include "run/cpus.h"
+#include "run/run.h"
 #include "status.h"
 
 /* An array of the caller's, which need not outlive the call, and where a copy is to go. */
@@ -70,15 +72,19 @@ static rapt_status fill_plan(struct rapt_plan *plan, const rapt_attention_args *
         status = rapt_isa_kernels(args->isa, &plan->kernels);
     if (status != RAPT_OK)
         return status;
+    static atomic_uint plans;
+    do
+        plan->number = atomic_fetch_add_explicit(&plans, 1, memory_order_relaxed);
+    while (plan->number == 0);
     plan->data = rapt_attention_data_of(args);
+    plan->interrupted = args->interrupted;
+    plan->interrupted_context = args->interrupted_context;
     if (!keep_numbers(plan))
         return rapt_fail(RAPT_OUT_OF_MEMORY, "plan: no memory for the numbers of %lld sequences",
                          (long long)plan->problem.batch);
-    /* Divided for as many threads as the caller says, who may have some without OpenMP. */
-    status = rapt_plan_sizes(plan, args->threads ? args->threads : rapt_run_threads(0));
+    status = rapt_plan_sizes(plan, rapt_threads(args->threads));
     if (status != RAPT_OK)
         return status;
-    plan->threads = rapt_run_threads(plan->threads);
     plan->tasks = reallocarray(NULL, (size_t)plan->task_count + 1, sizeof *plan->tasks);
     plan->splits = reallocarray(NULL, (size_t)plan->split_count + 1, sizeof *plan->splits);
     if (!plan->tasks || !plan->splits)
@@ -153,9 +159,10 @@ rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data
     void *allocated = workspace ? NULL : malloc(needed);
     if (!workspace && !allocated)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);
-    rapt_run(rapt_plan_of_run(plan, data, &room), data, workspace ? workspace : allocated);
+    const bool done =
+        rapt_run(rapt_plan_of_run(plan, data, &room), data, workspace ? workspace : allocated);
     free(allocated);
-    return RAPT_OK;
+    return done ? RAPT_OK : rapt_fail(RAPT_INTERRUPTED, "interrupted before all was computed");
 }
 
 size_t rapt_plan_slices_workspace_size(const rapt_plan *plan, int slices) {
@@ -177,8 +184,11 @@ rapt_status rapt_plan_run_slice(const rapt_plan *plan, const rapt_attention_data
     rapt_status status = rapt_check_data(&plan->problem, plan->table_stride, data);
     if (status == RAPT_OK)
         status = check_workspace(workspace_size, rapt_run_workspace(plan, slices));
-    if (status == RAPT_OK)
-        rapt_run_slice(rapt_plan_of_run(plan, data, &room), data, slice, slices, workspace);
+    if (status == RAPT_OK &&
+        !rapt_run_slice(rapt_plan_of_run(plan, data, &room), data, slice, slices, workspace))
+        return rapt_fail(RAPT_INVALID_ARGUMENT,
+                         "workspace: found one that is neither zero nor left by a run that ended, "
+                         "or another run's, expected one that no other run uses");
     return status;
 }
 

@@ -13,7 +13,7 @@
 #include "quantize.h"
 #include "rope.h"
 #include "row.h"
-#include "run.h"
+#include "run/run.h"
 #include "status.h"
 
 /* Keys or values: (pages, heads, page size, channels), and for int8 their scales. */

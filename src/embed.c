@@ -9,7 +9,7 @@
 #include "check_tensor.h"
 #include "dispatch.h"
 #include "row.h"
-#include "run.h"
+#include "run/run.h"
 
 enum { CHUNK = 256 }; /* channels that are summed at a time */
 

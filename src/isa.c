@@ -91,10 +91,12 @@ rapt_status rapt_isa_choose(const char *name, const rapt_isa **isa) {
 rapt_status rapt_isa_kernels(const char *name, const struct rapt_kernels **kernels) {
     const rapt_isa *isa;
     const rapt_status status = rapt_isa_choose(name, &isa);
-    *kernels = status == RAPT_OK ? rapt_kernels_find(isa->name) : NULL;
+    const char *refusal = "";
+    *kernels = status == RAPT_OK ? rapt_kernels_find(isa->name, &refusal) : NULL;
     if (status == RAPT_OK && !*kernels)
-        return rapt_fail(RAPT_ISA_UNAVAILABLE,
-                         "isa: the operating system refuses this process what \"%s\" needs (%s)",
-                         isa->name, isa->needs);
+        return rapt_fail(
+            RAPT_ISA_UNAVAILABLE,
+            "isa: the operating system refuses this process what \"%s\" needs (%s): %s", isa->name,
+            isa->needs, refusal);
     return status;
 }

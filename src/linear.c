@@ -9,7 +9,8 @@
 #include "check_tensor.h"
 #include "isa.h"
 #include "project.h"
-#include "run.h"
+#include "run/cpus.h"
+#include "run/run.h"
 
 /* A call after its checks: each projection, its division, and the room for its input in lanes. */
 struct linear {
@@ -80,7 +81,7 @@ static rapt_status add_bytes(struct linear *call, int i, const struct rapt_kerne
         return INVALID("input: its tokens need a workspace larger than the address space, "
                        "expected fewer");
     call->panel_bytes[i] = (bytes + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
-    call->all[i] = rapt_projections_divide(kernels, p, 1, rapt_run_threads(threads));
+    call->all[i] = rapt_projections_divide(kernels, p, 1, rapt_threads(threads));
     call->bytes += call->panel_bytes[i] + call->all[i].scratch_bytes * (size_t)call->all[i].threads;
     return RAPT_OK;
 }

@@ -5,7 +5,7 @@
 
 #include "check.h"
 #include "dispatch.h"
-#include "run.h"
+#include "run/run.h"
 #include "tensor.h"
 
 static const float log2_e = 0x1.715476p+0f;

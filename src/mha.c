@@ -11,7 +11,7 @@
 #include "isa.h"
 #include "rope.h"
 #include "row.h"
-#include "run.h"
+#include "run/run.h"
 
 const char *const rapt_mha_weight_names[MHA_MATRICES] = {"w_query", "w_key", "w_value", "w_out"};
 const char *const rapt_mha_bias_names[MHA_MATRICES] = {"b_query", "b_key", "b_value", "b_out"};

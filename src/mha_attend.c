@@ -5,7 +5,8 @@
 #include "check.h"
 #include "check_tensor.h"
 #include "mha.h"
-#include "run.h"
+#include "run/cpus.h"
+#include "run/run.h"
 
 /* What is done with each plan. */
 typedef rapt_status plan_step(struct mha_run *run, const rapt_attention_args *args);
@@ -134,7 +135,7 @@ static rapt_status make_plan(const struct mha_run *run, const rapt_attention_arg
     TRY(rapt_check_args(args, &plan->problem));
     if (run->cache)
         plan->problem.kv_lens = run->after;
-    return rapt_plan_sizes(plan, rapt_run_threads(args->threads));
+    return rapt_plan_sizes(plan, rapt_threads(args->threads));
 }
 
 /* Tasks and splits come first, then what a run of the plan needs. */

@@ -7,7 +7,8 @@
 #include "check.h"
 #include "check_tensor.h"
 #include "mha.h"
-#include "run.h"
+#include "run/cpus.h"
+#include "run/run.h"
 
 /* A workspace's parts are laid out one after the other, each at a multiple of a cache line. */
 struct layout {
@@ -64,7 +65,7 @@ static void make_projections(struct mha_run *run) {
     float *panels = crosses ? run->context_panels : run->input_panels;
     const int64_t b = run->batch, s = run->tokens, n = run->new_keys;
     const int inputs = args->context_cache ? 1 : 3;
-    const int threads = rapt_run_threads(a->threads);
+    const int threads = rapt_threads(a->threads);
     const rapt_tensor query = rows_of(run->query, b, s, a->q_heads * a->head_dim);
     const rapt_tensor key = rows_of(run->key, b, n, a->kv_heads * a->head_dim);
     const rapt_tensor value = rows_of(run->value, b, n, a->kv_heads * a->value_dim);
@@ -276,7 +277,7 @@ static rapt_status lay_out_append(struct mha_run *run, const rapt_tensor *contex
                                 run->context_panels, true);
         run->in[1] = projection(run, MHA_VALUE, *context, rows_of(run->value, b, n, value_width),
                                 run->context_panels, false);
-        run->into = rapt_projections_divide(kernels, run->in, 2, rapt_run_threads(a->threads));
+        run->into = rapt_projections_divide(kernels, run->in, 2, rapt_threads(a->threads));
         run->scratch =
             take(layout, (int64_t)run->into.scratch_bytes, run->into.threads, 1, sizeof(char));
     }

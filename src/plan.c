@@ -370,7 +370,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     /* The weights need the softmax's result, which a split has at the end only, and the largest of
      * them go by the order of all keys. */
     const bool splits = threads > 1 && p->weights.dtype == RAPT_NONE && p->top_count == 0;
-    const double shares = (double)threads * TASKS_PER_THREAD;
+    const double shares = rapt_min((int64_t)threads * TASKS_PER_THREAD, RAPT_SPLITS_MAX);
     plan->split_cost = splits ? rapt_max(1, (int64_t)(all.cost / shares)) : INT64_MAX;
     divide(plan);
     if (p->received.dtype != RAPT_NONE && !rapt_received_sizes(plan, threads))

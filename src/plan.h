@@ -14,7 +14,10 @@
 #include "kernels.h"
 #include "problem.h"
 
-enum { RAPT_PANELS_MAX = 16 }; /* of a task */
+enum {
+    RAPT_PANELS_MAX = 16,   /* of a task */
+    RAPT_SPLITS_MAX = 1024, /* of a plan: more would divide work that needs no division */
+};
 
 /*
  * Some panels of one sequence and key head, over some chunks of their keys. Tasks can run in any
@@ -69,6 +72,9 @@ struct rapt_plan {
     rapt_attention_data data; /* for runs that don't bring their own */
     const struct rapt_kernels *kernels;
     int threads;
+    uint32_t number;                    /* of the plans that callers have made, from 1 on */
+    bool (*interrupted)(void *context); /* see rapt_attention_args */
+    void *interrupted_context;
 
     int panel_rows; /* of queries, at most */
     int key_block;  /* keys between two rescalings: blocks start at its multiples */

@@ -4,7 +4,7 @@
 #include "blas.h"
 #include "plan.h"
 #include "row.h"
-#include "run.h"
+#include "run/run.h"
 
 enum {
     ROWS = 32,            /* of weights that are projected at once */

@@ -9,7 +9,8 @@
 #include "check.h"
 #include "check_tensor.h"
 #include "dispatch.h"
-#include "run.h"
+#include "run/cpus.h"
+#include "run/run.h"
 
 /* One layer of one item of the batch. */
 struct step {
@@ -98,8 +99,8 @@ rapt_status rapt_rollout(int count, const rapt_tensor *weights, double residual,
     TRY(check_args(count, weights, residual, out, threads));
     const int64_t n = out->shape[2];
     const size_t row = ((size_t)n * sizeof(float) + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
-    threads = rapt_threads_for(2.0 * (double)n * (double)n * (double)n * count,
-                               rapt_run_threads(threads));
+    threads =
+        rapt_threads_for(2.0 * (double)n * (double)n * (double)n * count, rapt_threads(threads));
     size_t bytes;
     if (__builtin_mul_overflow(row, 2 * n + threads, &bytes))
         bytes = PTRDIFF_MAX / RAPT_ALIGN * RAPT_ALIGN;

@@ -12,7 +12,7 @@
 #include "check_tensor.h"
 #include "isa.h"
 #include "row.h"
-#include "run.h"
+#include "run/run.h"
 #include "status.h"
 
 /* Pairs whose sines and cosines are worked out at once: all of most models. */

@@ -32,6 +32,8 @@ const char *rapt_status_text(rapt_status status) {
         return "instruction set unavailable";
     case RAPT_OUT_OF_MEMORY:
         return "out of memory";
+    case RAPT_INTERRUPTED:
+        return "interrupted";
     }
     return "unknown status";
 }

@@ -9,7 +9,8 @@
 #include "check_tensor.h"
 #include "dispatch.h"
 #include "row.h"
-#include "run.h"
+#include "run/cpus.h"
+#include "run/run.h"
 
 enum { NUMBERS = 6, SELF = 0, PREVIOUS = 1, FIRST = 0, REST = 1, CHUNK = 64 };
 
@@ -170,8 +171,8 @@ rapt_status rapt_summarize_heads(const rapt_attention_args *args, rapt_head_summ
     const struct summaries s = {&problem, &watched, heads};
     const rapt_status status = rapt_attention(&watched);
     if (status == RAPT_OK)
-        rapt_run_each(rapt_run_threads(args->threads), problem.batch * problem.q_heads, summarize,
-                      &s, NULL, 0);
+        rapt_run_each(rapt_threads(args->threads), problem.batch * problem.q_heads, summarize, &s,
+                      NULL, 0);
     free(memory);
     return status;
 }

@@ -124,12 +124,12 @@ Test(dispatch, kernels_are_found_by_name) {
     const rapt_isa *list;
     const size_t count = rapt_isa_list(&list);
     for (size_t i = 0; i < count; i++) {
-        const struct rapt_kernels *kernels = rapt_kernels_find(list[i].name);
+        const struct rapt_kernels *kernels = rapt_kernels_find(list[i].name, NULL);
         cr_assert_eq(kernels != NULL, list[i].available, "%s", list[i].name);
         if (kernels)
             cr_expect_str_eq(kernels->name, list[i].name);
     }
-    cr_expect_null(rapt_kernels_find("nonsense"));
+    cr_expect_null(rapt_kernels_find("nonsense", NULL));
     cr_expect_str_eq(rapt_kernels_best()->name, best()->name);
 }
 

@@ -50,7 +50,7 @@ static struct bench_data create_data(void) {
 
 Test(measure, every_form_and_type_is_right) {
     const struct rapt_isa *isa = best_isa();
-    const struct rapt_kernels *kernels = rapt_kernels_find(isa->name);
+    const struct rapt_kernels *kernels = rapt_kernels_find(isa->name, NULL);
     const struct bench_effort effort = {0.001, 3, 2};
     struct bench_data data = create_data();
     for (int threads = 1; threads <= 2; threads++) {

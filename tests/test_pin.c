@@ -11,7 +11,8 @@
 
 #include "bench.h"
 #include "pin.h"
-#include "run.h"
+#include "run/cpus.h"
+#include "run/run.h"
 
 Test(pin, cores_come_before_their_siblings) {
     const struct {
@@ -62,7 +63,7 @@ int __wrap_sched_setaffinity(pid_t id, size_t size, const cpu_set_t *set) {
 /* The one processor that the calling thread may use; -1 if it may use several. */
 static int only_cpu(void) {
     size_t size;
-    cpu_set_t *set = bench_cpu_set(&size);
+    cpu_set_t *set = rapt_allowed_cpus(&size);
     int only = -1;
     cr_assert_not_null(set);
     for (int cpu = 0; CPU_COUNT_S(size, set) == 1 && only < 0; cpu++)
@@ -147,7 +148,7 @@ static void note_team(int threads) {
 
 Test(pin, threads_of_the_library_are_bound_and_released) {
     const int before = only_cpu();
-    const bool alone = rapt_run_threads(2) == 1;
+    const bool alone = rapt_threads(2) == 1;
     cr_assert(pin_start("auto"));
     for (int threads = alone ? 1 : 2; threads <= (alone ? 1 : 4); threads++) {
         pin_team(threads);

@@ -279,3 +279,65 @@ Test(slices, threads_of_the_caller) {
         free_sliced(&s);
     }
 }
+
+/* Runs all slices of a problem in a workspace that others have used. */
+static void run_in(struct sliced *s, void *workspace, size_t size) {
+    reset_outputs(&s->args);
+    for (int k = 0; k < s->slices; k++)
+        expect_ok(rapt_plan_run_slice(s->plan, NULL, k, s->slices, workspace, size));
+    cr_expect(same_outputs(&s->once, &s->args));
+}
+
+/* Plans of many splits, of few and of none, one after the other. */
+Test(slices, one_workspace_serves_any_plans) {
+    const struct form more[] = {
+        {1, 40, 40, 1, 4096, 16, 16, .lse = true},
+        {1, 12, 12, 64, 64, 32, 32, .lse = true},
+        {2, 32, 8, 7, 300, 64, 64, .lse = true},
+        {1, 34, 34, 1, 3000, 24, 24, .lse = true, .watched = true},
+    };
+    enum { MORE = sizeof more / sizeof *more, ALL = FORMS + MORE };
+    static struct sliced all[2 * ALL];
+    size_t size = 0;
+    for (int i = 0; i < 2 * ALL; i++) {
+        const int threads = i < ALL ? 24 : 3;
+        all[i] = new_sliced(i % ALL < FORMS ? &forms[i % ALL] : &more[i % ALL - FORMS], threads,
+                            threads);
+        size = all[i].size > size ? all[i].size : size;
+    }
+    char *workspace = allocate(size);
+    memset(workspace, 0, size);
+    for (int i = 0; i < 2 * ALL; i++)
+        for (int k = 0; k < 2 * ALL; k += 1 + (i + k) % 3) {
+            run_in(&all[i], workspace, size);
+            run_in(&all[k], workspace, size);
+        }
+    free(workspace);
+    for (int i = 0; i < 2 * ALL; i++)
+        free_sliced(&all[i]);
+}
+
+static void expect_refused(struct sliced *s, int slices, void *workspace) {
+    const size_t size = rapt_plan_slices_workspace_size(s->plan, slices);
+    reset_outputs(&s->args);
+    cr_expect_eq(rapt_plan_run_slice(s->plan, NULL, 0, slices, workspace, size),
+                 RAPT_INVALID_ARGUMENT);
+    cr_expect(mentions(rapt_last_error(), "workspace") && mentions(rapt_last_error(), "zero"), "%s",
+              rapt_last_error());
+    cr_expect(outputs_untouched(&s->args));
+}
+
+Test(slices, a_workspace_in_use_is_refused) {
+    struct sliced first = new_sliced(&forms[1], 3, 3), second = new_sliced(&forms[1], 3, 3);
+    run_slice(&first, 1);
+    expect_refused(&second, 3, first.workspace);
+    expect_refused(&first, 2, first.workspace);
+    run_slice(&first, 0);
+    run_slice(&first, 2);
+    run_in(&second, first.workspace, first.size);
+    /* One that never was zero. */
+    memset(first.workspace, CANARY, first.size);
+    expect_refused(&second, 3, first.workspace);
+    free_sliced(&first);
+    free_sliced(&second);
+}

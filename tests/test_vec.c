@@ -23,7 +23,7 @@ static const struct vec_ops *const all_ops[] = {
 /* Runs a body for each variant that this machine has. */
 #define FOR_EACH_VARIANT(ops)                                                                      \
     for (size_t at_ = 0; at_ < sizeof all_ops / sizeof *all_ops; at_++)                            \
-        for (const struct vec_ops *ops = all_ops[at_]; ops && rapt_kernels_find(ops->name);        \
+        for (const struct vec_ops *ops = all_ops[at_]; ops && rapt_kernels_find(ops->name, NULL);  \
              ops = NULL)
 
 enum { LANES_MAX = 16 };

@@ -160,8 +160,16 @@ typedef struct rapt_attention_args {
     const int64_t *kv_len;   /* B numbers of 0 to Skv (or what a block table's row has room for),
                                 later keys don't exist; NULL means Skv */
 
-    int threads;     /* at most this many; 0 means OpenMP's own number */
+    int threads;     /* at most this many; 0: rapt_default_threads() */
     const char *isa; /* a name of rapt/isa.h; NULL means RAPT_ISA if it is set, or else the best */
+
+    /*
+     * Whether to end a run before it is done; NULL: never. It is called on the thread that called
+     * rapt_attention() or rapt_plan_run(), ten times a second at most, between parts of the work.
+     * When it returns true the call returns RAPT_INTERRUPTED, and has written some of its outputs.
+     */
+    bool (*interrupted)(void *context);
+    void *interrupted_context;
 } rapt_attention_args;
 
 /*
@@ -266,18 +274,20 @@ RAPT_API const char *rapt_plan_isa(const rapt_plan *plan);
  * rapt_plan_workspace_size() bytes (any alignment) nothing is allocated; with NULL and 0 the call
  * allocates one. Any number of threads may run one plan at a time, each with a workspace of its own
  * and outputs of its own. Inside an OpenMP parallel region of the caller's the run is serial.
+ * Where the system gives fewer threads, or after a fork, fewer run, or others; see docs/threads.md.
  */
 RAPT_API rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data,
                                    void *workspace, size_t workspace_size);
 
 /*
- * The same for engines with threads of their own: no OpenMP, no lock, nobody waits. A run is cut
- * into slices 0 to slices - 1, of which each has to run once, in any order and on any thread, alone
- * or side by side; they take the plan's tasks off a counter, so none is late. All slices of a run
- * use one workspace of rapt_plan_slices_workspace_size() bytes, which is all zero before its first
- * run, and fit for the next one when the last slice has returned. Any number of slices gives the
- * same bits. Make the plan with as many threads, which is what the work is divided for. Only for
- * `received` a slice waits: after the first pass, for tasks of it that other threads still run.
+ * The same for engines with threads of their own: no other threads, no lock, nobody waits. A run is
+ * cut into slices 0 to slices - 1, of which each has to run once, in any order and on any thread,
+ * alone or side by side; they take the plan's tasks off a counter, so none is late. All slices of a
+ * run use one workspace of rapt_plan_slices_workspace_size() bytes. It is all zero before its first
+ * run, and fit for the next run, of any plan, when the last slice has returned. One that is not
+ * zero, or that another run has, is refused. Any number of slices gives the same bits. Make the
+ * plan with as many threads, which is what the work is divided for. Only for `received` a slice
+ * waits: after the first pass, for tasks of it that other threads still run.
  */
 RAPT_API size_t rapt_plan_slices_workspace_size(const rapt_plan *plan, int slices);
 RAPT_API rapt_status rapt_plan_run_slice(const rapt_plan *plan, const rapt_attention_data *data,

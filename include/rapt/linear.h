@@ -42,7 +42,7 @@ typedef struct rapt_linear_args {
     rapt_tensor outer, outer_bias;
 
     rapt_activation activation;
-    int threads;     /* at most this many; 0 means OpenMP's own number */
+    int threads;     /* at most this many; 0: rapt_default_threads() */
     const char *isa; /* a name of rapt/isa.h; NULL means RAPT_ISA if it is set, or else the best */
 } rapt_linear_args;
 

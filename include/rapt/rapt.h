@@ -13,6 +13,7 @@
 #include <rapt/status.h>
 #include <rapt/summary.h>
 #include <rapt/tensor.h>
+#include <rapt/threads.h>
 #include <rapt/version.h>
 
 #endif

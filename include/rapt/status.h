@@ -23,6 +23,7 @@ typedef enum rapt_status {
     RAPT_ISA_UNAVAILABLE = 3,
     /* Memory for the plan or the workspace could not be allocated. */
     RAPT_OUT_OF_MEMORY = 4,
+    RAPT_INTERRUPTED = 5, /* the caller's own function said so: see rapt_attention_args */
 } rapt_status;
 
 /* A short name for a status, never NULL. Thread-safe. */

@@ -59,8 +59,8 @@ RAPT_API const char *rapt_head_kind_name(rapt_head_kind kind);
  *
  * weights: a tensor per layer, the first one first, (B, heads, S, S), f32, as the output `weights`
  * holds them or averaged (heads = 1); out: (B, 1, S, S), f32. These are matrices of all positions
- * by all, and two more are allocated. At most `threads` threads, 0 for OpenMP's number; any give
- * the same bits. On an error nothing is written. Thread-safe.
+ * by all, and two more are allocated. At most `threads` threads, 0 for rapt_default_threads(); any
+ * give the same bits. On an error nothing is written. Thread-safe.
  */
 RAPT_API rapt_status rapt_rollout(int count, const rapt_tensor *weights, double residual,
                                   const rapt_tensor *out, int threads);

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The threads of a run: the one place that knows OpenMP. */
+/* The threads of a run, and what they do. */
 #ifndef RAPT_SRC_RUN_H
 #define RAPT_SRC_RUN_H
 
 #include <fenv.h>
 
 #include "plan.h"
-
-/* How many threads a call gets that asks for so many, or with 0 doesn't say; 1 without OpenMP. */
-int rapt_run_threads(int asked);
 
 /*
  * Keeps the caller's floating-point environment, for fesetenv(), and sets the default one. Callers
@@ -22,9 +19,9 @@ size_t rapt_run_workspace(const struct rapt_plan *plan, int slices);
 
 /*
  * Runs all tasks on plan->threads threads at most, in a workspace for as many slices. Everything
- * has been checked; nothing can fail.
+ * has been checked; nothing can fail. False if the plan's caller interrupted it.
  */
-void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace);
+bool rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace);
 
 /*
  * Calls task(context, i, scratch) for each i < count, on so many threads at most, each with
@@ -34,8 +31,11 @@ void rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, voi
 void rapt_run_each(int threads, int64_t count, void (*task)(const void *, int64_t, void *),
                    const void *context, void *scratch, size_t scratch_bytes);
 
-/* One slice of a run, on the calling thread, in a workspace that was zero before the first one. */
-void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int slice,
+/*
+ * One slice of a run, on the calling thread, in a workspace that was zero before the first one.
+ * False if the workspace isn't, or belongs to another run that hasn't ended.
+ */
+bool rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int slice,
                     int slices, void *workspace);
 
 #endif
