@@ -39,11 +39,9 @@ static rapt_status check_size(const char *name, int64_t found, int64_t least) {
 }
 
 static rapt_status check_store(const char *name, rapt_dtype dtype, int64_t channels) {
-    if (dtype == RAPT_NONE || dtype == RAPT_BOOL || rapt_dtype_size(dtype) == 0)
-        return INVALID("%s_dtype: found %d, expected f32, f16, bf16, int8 or q8_0", name,
-                       (int)dtype);
+    TRY(rapt_check_dtype(name, dtype, RAPT_FLOATS_OR_QUANTIZED));
     if (channels % rapt_dtype_block(dtype) != 0)
-        return INVALID("%s_dtype: q8_0 has blocks of %" PRId64 " channels, expected a multiple of "
+        return INVALID("%s: q8_0 has blocks of %" PRId64 " channels, expected a multiple of "
                        "it instead of %" PRId64,
                        name, rapt_dtype_block(dtype), channels);
     return RAPT_OK;
@@ -69,9 +67,9 @@ static rapt_status check_args(const rapt_cache_args *args, struct rapt_cache *ca
     if (status != RAPT_OK)
         return status;
     const int64_t value_dim = args->value_dim ? args->value_dim : args->head_dim;
-    status = check_store("key", args->key_dtype, args->head_dim);
+    status = check_store("key_dtype", args->key_dtype, args->head_dim);
     if (status == RAPT_OK)
-        status = check_store("value", args->value_dtype, value_dim);
+        status = check_store("value_dtype", args->value_dtype, value_dim);
     if (status != RAPT_OK)
         return status;
     if (args->rope && 2 * args->rope->pairs > args->head_dim)
@@ -338,14 +336,14 @@ int64_t rapt_cache_pages_free(const rapt_cache *cache) {
     return cache ? cache->pool.free_count : 0;
 }
 
-/* The pages of `count` sequences from `first` on, or of a pool all pages. */
+/* The pages of `count` sequences from `first` on, or of a pool all pages for any. */
 static rapt_tensor view_of(const struct rapt_pool *pool, const rapt_tensor *t, int64_t first,
                            int64_t count) {
     rapt_tensor view = *t;
-    if (pool->fixed && t->dtype != RAPT_NONE) {
+    if (pool->fixed && t->dtype != RAPT_NONE)
         view.data = row_of(t, first, 0, 0);
+    if (pool->fixed || count == 0)
         view.shape[0] = count;
-    }
     return view;
 }
 
@@ -355,8 +353,8 @@ rapt_status rapt_cache_view(const rapt_cache *cache, int64_t first, int64_t coun
     if (status != RAPT_OK)
         return status;
     const struct rapt_pool *pool = &cache->pool;
-    if (count < 1 || count > pool->sequences - first)
-        return INVALID("count: found %" PRId64 ", expected 1 to %" PRId64, count,
+    if (count < 0 || count > pool->sequences - first)
+        return INVALID("count: found %" PRId64 ", expected 0 to %" PRId64, count,
                        pool->sequences - first);
     if (!args)
         return INVALID("args: found NULL, expected a pointer to rapt_attention_args");
@@ -370,7 +368,8 @@ rapt_status rapt_cache_view(const rapt_cache *cache, int64_t first, int64_t coun
     args->sequences = count;
     args->cu_k = NULL;
     args->kv_len = pool->length + first;
-    args->block_table = pool->fixed ? NULL : pool->table + first * pool->row;
-    args->block_table_stride = pool->fixed ? 0 : pool->row;
+    const bool paged = !pool->fixed && count > 0; /* none are an empty batch in either form */
+    args->block_table = paged ? pool->table + first * pool->row : NULL;
+    args->block_table_stride = paged ? pool->row : 0;
     return RAPT_OK;
 }

@@ -22,13 +22,13 @@ static rapt_tensor normalised(const rapt_tensor *t) {
 
 /* The four tensors that every call has: each on its own. */
 static rapt_status check_types(const rapt_attention_args *args) {
-    TRY(rapt_check_dtype("query", &args->query, RAPT_FLOATS));
-    TRY(rapt_check_dtype("key", &args->key, RAPT_FLOATS_OR_QUANTIZED));
-    TRY(rapt_check_dtype("value", &args->value, RAPT_FLOATS_OR_QUANTIZED));
-    TRY(rapt_check_dtype("out", &args->out, RAPT_FLOATS));
-    TRY(rapt_check_dimensions("query", &args->query));
-    TRY(rapt_check_dimensions("key", &args->key));
-    TRY(rapt_check_dimensions("value", &args->value));
+    TRY(rapt_check_dtype("query", args->query.dtype, RAPT_FLOATS));
+    TRY(rapt_check_dtype("key", args->key.dtype, RAPT_FLOATS_OR_QUANTIZED));
+    TRY(rapt_check_dtype("value", args->value.dtype, RAPT_FLOATS_OR_QUANTIZED));
+    TRY(rapt_check_dtype("out", args->out.dtype, RAPT_FLOATS));
+    TRY(rapt_check_dimensions("query", &args->query, 1));
+    TRY(rapt_check_dimensions("key", &args->key, 1));
+    TRY(rapt_check_dimensions("value", &args->value, 1));
     TRY(rapt_check_blocks("key", &args->key));
     return rapt_check_blocks("value", &args->value);
 }
@@ -40,11 +40,12 @@ static rapt_status check_shapes(const rapt_attention_args *args, struct rapt_pro
     p->head_dim = q->shape[3];
     p->kv_heads = k->shape[1];
     p->value_dim = v->shape[3];
-    if (p->q_heads % p->kv_heads != 0)
+    /* Without query heads any number of key heads divides them, also none. */
+    if (p->q_heads > 0 && (p->kv_heads == 0 || p->q_heads % p->kv_heads != 0))
         return INVALID("key: shape[1] (heads) is %" PRId64
                        ", expected a divisor of the query's %" PRId64 " heads",
                        p->kv_heads, p->q_heads);
-    p->group = p->q_heads / p->kv_heads;
+    p->group = p->q_heads ? p->q_heads / p->kv_heads : 0;
     const int64_t key[4] = {k->shape[0], p->kv_heads, k->shape[2], p->head_dim};
     const int64_t value[4] = {k->shape[0], p->kv_heads, k->shape[2], p->value_dim};
     const int64_t out[4] = {q->shape[0], p->q_heads, q->shape[2], p->value_dim};
@@ -72,9 +73,12 @@ static rapt_status check_optional(const char *name, const rapt_tensor *given,
                            name);
         return RAPT_OK;
     }
-    TRY(rapt_check_dtype(name, given, stored));
+    TRY(rapt_check_dtype(name, given->dtype, stored));
     TRY(rapt_check_shape(name, given, shape, or_one));
-    return rapt_check_strides(name, given, !or_one); /* outputs, and only they, are exact */
+    const bool output = !or_one; /* outputs, and only they, are exact */
+    if (output && rapt_is_empty(given))
+        checked->dtype = RAPT_NONE; /* there is nothing to write */
+    return rapt_check_strides(name, given, output);
 }
 
 static rapt_status check_factor(const char *name, float value, const char *meaning_of_zero) {
@@ -117,8 +121,10 @@ static rapt_status check_ragged(const char *name, const int64_t *cu, int64_t bat
 static rapt_status check_pages(const rapt_attention_args *args, struct rapt_problem *p) {
     p->page_size = args->key.shape[2];
     p->pages = args->key.shape[0];
-    if (args->block_table_stride < 1 || args->block_table_stride > RAPT_DIMENSION_MAX)
-        return INVALID("block_table_stride: found %" PRId64 ", expected 1 to %" PRId64,
+    if (p->page_size == 0)
+        return INVALID("key: shape[2] (positions) is 0, expected a page size of 1 or more");
+    if (args->block_table_stride < 0 || args->block_table_stride > RAPT_DIMENSION_MAX)
+        return INVALID("block_table_stride: found %" PRId64 ", expected 0 to %" PRId64,
                        args->block_table_stride, RAPT_DIMENSION_MAX);
     if (!args->kv_len)
         return INVALID("kv_len: found NULL, expected a length per sequence for paged keys");
@@ -145,7 +151,9 @@ static rapt_status check_sequences(const rapt_attention_args *args, struct rapt_
         return INVALID("sequences: found %" PRId64 ", expected 1 to %" PRId64
                        ", or 0 for the query's batch",
                        args->sequences, RAPT_DIMENSION_MAX);
-    p->batch = args->sequences ? args->sequences : args->query.shape[0];
+    /* Without queries cu_q may be one number, that of no sequences. */
+    const bool none = args->cu_q && args->query.shape[2] == 0;
+    p->batch = args->sequences ? args->sequences : none ? 0 : args->query.shape[0];
     p->kv_most = args->key.shape[2];
     p->kv_lens = args->kv_len;
     p->cu_q = args->cu_q;
@@ -181,7 +189,7 @@ static rapt_status check_scale_of(const char *name, const rapt_tensor *t, const 
         return RAPT_OK;
     }
     const int64_t shape[4] = {t->shape[0], t->shape[1], t->shape[2], 1};
-    TRY(rapt_check_dtype(name, given, RAPT_ONLY_F32));
+    TRY(rapt_check_dtype(name, given->dtype, RAPT_ONLY_F32));
     TRY(rapt_check_shape(name, given, shape, NULL));
     return rapt_check_strides(name, given, false);
 }
@@ -194,7 +202,7 @@ static rapt_status check_mask(const rapt_attention_args *args, struct rapt_probl
     if (mask->dtype == RAPT_NONE && args->mask_start)
         return INVALID("mask_start: found without a mask, expected NULL");
     if (mask->dtype != RAPT_NONE && !fixed) {
-        const int64_t least = args->mask_start ? 1 : rapt_max(1, longest(p));
+        const int64_t least = args->mask_start ? 0 : longest(p);
         if (mask->shape[3] > RAPT_DIMENSION_MAX || mask->shape[3] < least) {
             if (mask->shape[3] != 1)
                 return INVALID("mask: shape[3] (channels) is %" PRId64 ", expected %" PRId64
@@ -215,7 +223,7 @@ static rapt_status check_mask(const rapt_attention_args *args, struct rapt_probl
 static int64_t key_columns(const rapt_attention_args *args, const struct rapt_problem *p,
                            const rapt_tensor *t) {
     const bool fixed = !args->cu_k && !p->page_size;
-    const int64_t least = fixed ? p->kv_most : rapt_max(1, longest(p));
+    const int64_t least = fixed ? p->kv_most : longest(p);
     const bool wider = !fixed && t->shape[3] > least && t->shape[3] <= RAPT_DIMENSION_MAX;
     return wider ? t->shape[3] : least;
 }

@@ -30,7 +30,7 @@ rapt_status rapt_check_merge(int count, const rapt_tensor *outs, const rapt_tens
 
 /*
  * Checks one view of f32, f16 or bf16 and its pointer, and finds its place. A shape that the view
- * must have, or NULL.
+ * must have, or NULL for any with channels. A view without elements needs no pointer.
  */
 rapt_status rapt_check_floats(const char *name, const rapt_tensor *view, const int64_t *shape,
                               bool output, struct rapt_place *place);

@@ -18,6 +18,9 @@ static rapt_status find_place(struct placed *t) {
     const rapt_dtype dtype = t->place.view->dtype;
     const int64_t size = dtype == RAPT_Q8_0 ? 1 : rapt_dtype_size(dtype); /* bytes, to us */
     const uintptr_t at = (uintptr_t)t->data;
+    t->place.first = t->place.last = 0;
+    if (rapt_is_empty(t->place.view))
+        return RAPT_OK;
     if (!t->data)
         return INVALID("%s: data is NULL, expected the tensor's elements", t->name);
     if (at % (uintptr_t)size != 0)
@@ -130,8 +133,8 @@ rapt_status rapt_check_data(const struct rapt_problem *p, int64_t table_stride,
 static rapt_status check_part(struct placed *t, const rapt_tensor *out, int64_t channels) {
     const rapt_tensor *view = t->place.view;
     const int64_t shape[4] = {out->shape[0], out->shape[1], out->shape[2], channels};
-    TRY(rapt_check_dtype(t->name, view, RAPT_ONLY_F32));
-    TRY(rapt_check_dimensions(t->name, view));
+    TRY(rapt_check_dtype(t->name, view->dtype, RAPT_ONLY_F32));
+    TRY(rapt_check_dimensions(t->name, view, 1));
     TRY(rapt_check_shape(t->name, view, shape, NULL));
     TRY(rapt_check_strides(t->name, view, t->output));
     t->data = view->data;
@@ -160,7 +163,7 @@ rapt_status rapt_check_merge(int count, const rapt_tensor *outs, const rapt_tens
         for (int k = 0; k < 2; k++) {
             TRY(check_part(&parts[k], out, k == 0 ? out->shape[3] : 1));
             TRY(check_apart(&to_out, &parts[k]));
-            if (to_lse.data)
+            if (lse->dtype != RAPT_NONE)
                 TRY(check_apart(&to_lse, &parts[k]));
         }
     }
@@ -171,8 +174,8 @@ rapt_status rapt_check_floats(const char *name, const rapt_tensor *view, const i
                               bool output, struct rapt_place *place) {
     if (!view)
         return INVALID("%s: found NULL, expected a pointer to a tensor", name);
-    TRY(rapt_check_dtype(name, view, RAPT_FLOATS));
-    TRY(rapt_check_dimensions(name, view));
+    TRY(rapt_check_dtype(name, view->dtype, RAPT_FLOATS));
+    TRY(rapt_check_dimensions(name, view, shape ? 0 : 1));
     if (shape)
         TRY(rapt_check_shape(name, view, shape, NULL));
     TRY(rapt_check_strides(name, view, output));

@@ -29,7 +29,8 @@ const char *rapt_dtype_name(rapt_dtype dtype) {
 
 #define FLOATS (1u << RAPT_F32 | 1u << RAPT_F16 | 1u << RAPT_BF16)
 
-rapt_status rapt_check_dtype(const char *name, const rapt_tensor *t, enum rapt_stored stored) {
+/* What is listed is all that is taken, whatever dtypes there will be. */
+rapt_status rapt_check_dtype(const char *name, rapt_dtype dtype, enum rapt_stored stored) {
     static const struct {
         unsigned types;
         const char *expected;
@@ -41,10 +42,11 @@ rapt_status rapt_check_dtype(const char *name, const rapt_tensor *t, enum rapt_s
         [RAPT_FLOATS_OR_QUANTIZED] = {FLOATS | 1u << RAPT_I8 | 1u << RAPT_Q8_0,
                                       "f32, f16, bf16, int8 or q8_0"},
     };
-    if ((unsigned)t->dtype <= RAPT_I32 && (kinds[stored].types & 1u << t->dtype))
+    const unsigned number = (unsigned)dtype, bits = 8 * sizeof kinds->types;
+    if (number < bits && (kinds[stored].types & 1u << number))
         return RAPT_OK;
-    return INVALID("%s: dtype is %s (%d), expected %s", name, rapt_dtype_name(t->dtype),
-                   (int)t->dtype, kinds[stored].expected);
+    return INVALID("%s: dtype is %s (%d), expected %s", name, rapt_dtype_name(dtype), (int)dtype,
+                   kinds[stored].expected);
 }
 
 rapt_status rapt_check_shape(const char *name, const rapt_tensor *t, const int64_t *expected,
@@ -59,11 +61,12 @@ rapt_status rapt_check_shape(const char *name, const rapt_tensor *t, const int64
     return RAPT_OK;
 }
 
-rapt_status rapt_check_dimensions(const char *name, const rapt_tensor *t) {
+rapt_status rapt_check_dimensions(const char *name, const rapt_tensor *t, int64_t least_channels) {
     for (int i = 0; i < 4; i++) {
-        if (t->shape[i] < 1 || t->shape[i] > RAPT_DIMENSION_MAX)
-            return INVALID("%s: shape[%d] (%s) is %" PRId64 ", expected 1 to %" PRId64, name, i,
-                           dimension_names[i], t->shape[i], RAPT_DIMENSION_MAX);
+        const int64_t least = i == 3 ? least_channels : 0;
+        if (t->shape[i] < least || t->shape[i] > RAPT_DIMENSION_MAX)
+            return INVALID("%s: shape[%d] (%s) is %" PRId64 ", expected %" PRId64 " to %" PRId64,
+                           name, i, dimension_names[i], t->shape[i], least, RAPT_DIMENSION_MAX);
     }
     return RAPT_OK;
 }

@@ -27,11 +27,11 @@ enum rapt_stored {
 
 const char *rapt_dtype_name(rapt_dtype dtype);
 
-/* Whether it is stored in one of these types. */
-rapt_status rapt_check_dtype(const char *name, const rapt_tensor *t, enum rapt_stored stored);
+/* Whether it is one of these types: the one check of dtypes that all calls have. */
+rapt_status rapt_check_dtype(const char *name, rapt_dtype dtype, enum rapt_stored stored);
 
-/* Whether all dimensions are 1 to RAPT_DIMENSION_MAX. */
-rapt_status rapt_check_dimensions(const char *name, const rapt_tensor *t);
+/* Whether all dimensions are 0 to RAPT_DIMENSION_MAX, and the channels least_channels or more. */
+rapt_status rapt_check_dimensions(const char *name, const rapt_tensor *t, int64_t least_channels);
 
 /* Whether it has the expected shape; a dimension of 1 stands for all where or_one, if not NULL,
  * says so. */

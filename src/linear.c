@@ -27,6 +27,7 @@ static rapt_status check_weight(const char *const *names, const rapt_tensor *wei
     const int64_t shape[4] = {1, 1, weight->shape[2], channels};
     const int64_t bias_shape[4] = {1, 1, 1, weight->shape[2]};
     struct rapt_place place, bias_place;
+    TRY(rapt_check_dimensions(names[0], weight, 1));
     TRY(rapt_check_floats(names[0], weight, shape, false, &place));
     const bool has_bias = bias->dtype != RAPT_NONE || bias->data;
     if (has_bias)
@@ -45,9 +46,11 @@ static rapt_status check_tensors(const rapt_linear_args *args, int count) {
     const int64_t rows = count == 2 ? args->outer.shape[2] : args->weight.shape[2];
     const int64_t output[4] = {in->shape[0], 1, in->shape[2], rows};
     struct rapt_place from, to;
-    TRY(rapt_check_dtype("input", in, RAPT_ONLY_F32));
-    TRY(rapt_check_dtype("out", out, RAPT_ONLY_F32));
+    TRY(rapt_check_dtype("input", in->dtype, RAPT_ONLY_F32));
+    TRY(rapt_check_dtype("out", out->dtype, RAPT_ONLY_F32));
+    TRY(rapt_check_dimensions("input", in, 1));
     TRY(rapt_check_floats("input", in, input, false, &from));
+    TRY(rapt_check_dimensions("out", out, 1));
     TRY(rapt_check_floats("out", out, output, true, &to));
     TRY(check_weight(names, &args->weight, &args->bias, in->shape[3], &to));
     if (count == 2)

@@ -69,7 +69,7 @@ static void merge_row(const struct merge *m, int64_t b, int64_t h, int64_t s) {
 rapt_status rapt_merge(int count, const rapt_tensor *outs, const rapt_tensor *lses,
                        const rapt_tensor *out, const rapt_tensor *lse) {
     const rapt_status status = rapt_check_merge(count, outs, lses, out, lse);
-    if (status != RAPT_OK)
+    if (status != RAPT_OK || rapt_is_empty(out))
         return status;
     const struct merge m = {count, outs, lses, out, lse, rapt_kernels_best()};
     fenv_t callers;

@@ -75,7 +75,7 @@ static void add_weights(const struct mha_run *run, const rapt_tensor *part, int6
     const rapt_tensor *sum = &run->args->weights;
     const struct rapt_kernels *kernels = run->layer->kernels;
     const int64_t heads = run->layer->args.q_heads;
-    for (int64_t b = 0; b < run->batch; b++)
+    for (int64_t b = 0; b < run->batch && !rapt_is_empty(sum); b++)
         for (int64_t s = 0; s < run->tokens; s++) {
             float *to = (float *)sum->data + rapt_row_offset(sum, b, 0, s);
             const float *from = (const float *)part->data + rapt_row_offset(part, b, 0, s);

@@ -9,8 +9,8 @@
 
 static rapt_status check_view(const char *name, const rapt_tensor *t, const int64_t *shape,
                               bool output) {
-    TRY(rapt_check_dtype(name, t, RAPT_ONLY_F32));
-    TRY(rapt_check_dimensions(name, t));
+    TRY(rapt_check_dtype(name, t->dtype, RAPT_ONLY_F32));
+    TRY(rapt_check_dimensions(name, t, 0));
     TRY(rapt_check_shape(name, t, shape, NULL));
     return rapt_check_strides(name, t, output);
 }
@@ -62,8 +62,9 @@ rapt_status rapt_mha_check_context(struct mha_run *run, const rapt_tensor *conte
 rapt_status rapt_mha_check_cache(const struct mha_run *run, const char *name,
                                  const rapt_cache *cache, int64_t first_sequence) {
     const rapt_mha_args *layer = &run->layer->args;
+    const int64_t last = first_sequence + rapt_max(run->batch, 1) - 1;
     if (first_sequence < 0 || first_sequence > RAPT_DIMENSION_MAX ||
-        rapt_cache_length(cache, first_sequence + run->batch - 1) < 0)
+        rapt_cache_length(cache, last) < 0)
         return INVALID("first_sequence: found %" PRId64 " for a batch of %" PRId64
                        ", expected as many sequences of the cache",
                        first_sequence, run->batch);
@@ -116,10 +117,11 @@ static rapt_status check_ragged(struct mha_run *run) {
                        (int)args->weights_form, RAPT_MHA_EACH);
     if (run->batch != 1)
         return INVALID("input: shape[0] (batch) is %" PRId64 ", expected 1 with cu", run->batch);
-    if (args->sequences < 1 || args->sequences > RAPT_DIMENSION_MAX)
-        return INVALID("sequences: found %" PRId64 ", expected 1 to %" PRId64, args->sequences,
-                       RAPT_DIMENSION_MAX);
-    run->keys = 1;
+    const int64_t fewest = run->tokens > 0;
+    if (args->sequences < fewest || args->sequences > RAPT_DIMENSION_MAX)
+        return INVALID("sequences: found %" PRId64 ", expected %" PRId64 " to %" PRId64,
+                       args->sequences, fewest, RAPT_DIMENSION_MAX);
+    run->keys = 0;
     for (int64_t b = 0; b <= args->sequences; b++) {
         const int64_t least = b ? args->cu[b - 1] : 0;
         const int64_t most = b == 0 ? 0 : run->tokens;
@@ -133,18 +135,19 @@ static rapt_status check_ragged(struct mha_run *run) {
 
 static rapt_status check_chosen(struct mha_run *run) {
     const rapt_mha_run_args *args = run->args;
-    if (args->head_count < 1 || args->head_count > RAPT_DIMENSION_MAX)
-        return INVALID("head_count: found %" PRId64 ", expected 1 to %" PRId64, args->head_count,
+    if (args->head_count < 0 || args->head_count > RAPT_DIMENSION_MAX)
+        return INVALID("head_count: found %" PRId64 ", expected 0 to %" PRId64, args->head_count,
                        RAPT_DIMENSION_MAX);
-    if (!args->heads)
+    if (!args->heads && args->head_count > 0)
         return INVALID("heads: found NULL, expected %" PRId64 " numbers", args->head_count);
     for (int64_t i = 0; i < args->head_count; i++)
         if (args->heads[i] < 0 || args->heads[i] >= run->layer->args.q_heads)
             return INVALID("heads[%" PRId64 "]: found %" PRId64 ", expected 0 to %" PRId64, i,
                            args->heads[i], run->layer->args.q_heads - 1);
-    if (args->first_row < 0 || args->first_row >= run->tokens)
+    const int64_t last = rapt_max(run->tokens, 1) - 1;
+    if (args->first_row < 0 || args->first_row > last)
         return INVALID("first_row: found %" PRId64 ", expected 0 to %" PRId64, args->first_row,
-                       run->tokens - 1);
+                       last);
     if (args->rows < 0 || args->rows > run->tokens - args->first_row)
         return INVALID("rows: found %" PRId64 ", expected 0 to %" PRId64, args->rows,
                        run->tokens - args->first_row);
@@ -218,7 +221,7 @@ rapt_status rapt_mha_check_data(const struct mha_run *run) {
     TRY(check_apart(run, "out", &out));
     if (args->weights.dtype == RAPT_NONE)
         return RAPT_OK;
-    TRY(rapt_check_floats("weights", &args->weights, NULL, true, &weights));
+    TRY(rapt_check_floats("weights", &args->weights, args->weights.shape, true, &weights));
     TRY(check_apart(run, "weights", &weights));
     if (rapt_places_meet(&weights, &out))
         return INVALID("weights: its memory overlaps that of out, expected memory of its own");

@@ -127,7 +127,7 @@ static rapt_status check_call(const rapt_mha *layer, const rapt_mha_run_args *ar
     if (args->size != sizeof *args)
         return INVALID("args: size is %zu, expected %zu, as rapt_mha_run_defaults() sets it",
                        args->size, sizeof *args);
-    return rapt_check_dimensions("input", &args->input);
+    return rapt_check_dimensions("input", &args->input, 1);
 }
 
 rapt_status rapt_mha_workspace_size(const rapt_mha *layer, const rapt_mha_run_args *args,

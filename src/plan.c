@@ -232,7 +232,8 @@ struct totals {
 static struct totals sum_up(struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
     struct totals t = {.counted = true};
-    for (int64_t b = 0; b < p->batch; b++) {
+    /* Without queries the batch may be of any number, which would take its time. */
+    for (int64_t b = 0; b < p->batch && !rapt_is_empty(&p->query); b++) {
         const int64_t panels = rapt_panels(plan, b);
         t.longest = rapt_max(t.longest, panels);
         int64_t heads_panels;
@@ -300,7 +301,7 @@ static void add_tasks(struct rapt_plan *plan, struct rapt_task task, struct rapt
 static void divide(struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
     plan->task_count = plan->split_count = plan->part_count = 0;
-    for (int32_t b = 0; b < p->batch; b++) {
+    for (int32_t b = 0; b < p->batch && !rapt_is_empty(&p->query); b++) {
         const int64_t panels = rapt_panels(plan, b);
         const int64_t shares = rapt_divide_up(panels, plan->panels_per_task);
         for (int64_t i = 0; i < shares; i++) {

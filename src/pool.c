@@ -41,6 +41,8 @@ static bool last_is_shared(const struct rapt_pool *pool, int64_t sequence) {
 
 int64_t rapt_pool_needs(const struct rapt_pool *pool, int64_t sequence, int64_t n) {
     const int64_t length = pool->length[sequence];
+    if (n == 0)
+        return 0;
     return pages_of(pool, length + n) - pages_of(pool, length) + last_is_shared(pool, sequence);
 }
 
@@ -59,7 +61,7 @@ struct rapt_page_copy rapt_pool_grow(struct rapt_pool *pool, int64_t sequence, i
     int32_t *table = pool->table + sequence * pool->row;
     const int64_t length = pool->length[sequence], last = length / pool->page_size;
     struct rapt_page_copy copy = {0, 0, 0};
-    if (last_is_shared(pool, sequence)) {
+    if (n > 0 && last_is_shared(pool, sequence)) {
         copy.from = table[last];
         copy.to = take_page(pool);
         copy.tokens = length % pool->page_size;

@@ -53,7 +53,8 @@ struct rapt_projections rapt_projections_divide(const struct rapt_kernels *kerne
     for (int i = 0; i < count; i++) {
         const rapt_tensor *w = &projection[i].weight;
         const int64_t panels = rapt_projection_panels(kernels, &projection[i].in);
-        const int64_t wanted = rapt_divide_up((int64_t)all.threads * TASKS_PER_THREAD, panels);
+        const int64_t wanted =
+            rapt_divide_up((int64_t)all.threads * TASKS_PER_THREAD, rapt_max(1, panels));
         const int64_t most = TASK_BYTES / (w->shape[3] * (int64_t)sizeof(float));
         const int64_t rows = rapt_min(most, rapt_divide_up(w->shape[2], wanted));
         all.task_rows[i] = rapt_max(1, rapt_divide_up(rows, ROWS)) * ROWS;
@@ -163,7 +164,7 @@ static void project_task(const void *context, int64_t i, void *scratch) {
 }
 
 void rapt_projections_run(const struct rapt_projections *all, void *scratch) {
-    if (rapt_blas_run(all, scratch))
+    if (all->first_task[all->count] == 0 || rapt_blas_run(all, scratch))
         return;
     rapt_run_each(all->gather_threads, all->first_gather[all->count], gather_task, all, scratch,
                   all->scratch_bytes);

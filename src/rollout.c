@@ -28,7 +28,9 @@ static rapt_status check_matrices(const char *name, const rapt_tensor *t, const 
         return INVALID("%s: found NULL, expected tensors", name);
     const int64_t positions = out->shape[2];
     const int64_t shape[4] = {out->shape[0], output ? 1 : t->shape[1], positions, positions};
-    TRY(rapt_check_dtype(name, t, RAPT_ONLY_F32));
+    TRY(rapt_check_dtype(name, t->dtype, RAPT_ONLY_F32));
+    if (t->shape[1] == 0)
+        return INVALID("%s: shape[1] (heads) is 0, expected 1 or more", name);
     return rapt_check_floats(name, t, shape, output, place);
 }
 
@@ -102,6 +104,8 @@ rapt_status rapt_rollout(int count, const rapt_tensor *weights, double residual,
     threads =
         rapt_threads_for(2.0 * (double)n * (double)n * (double)n * count, rapt_threads(threads));
     size_t bytes;
+    if (rapt_is_empty(out))
+        return RAPT_OK;
     if (__builtin_mul_overflow(row, 2 * n + threads, &bytes))
         bytes = PTRDIFF_MAX / RAPT_ALIGN * RAPT_ALIGN;
     char *memory = aligned_alloc(RAPT_ALIGN, bytes);

@@ -199,6 +199,8 @@ rapt_status rapt_rope_apply(const rapt_rope *rope, const rapt_tensor *in, const 
         return INVALID("batch_stride: found %" PRId64 ", expected 0 to %d", batch_stride,
                        INT32_MAX);
     rapt_status status = check_views(rope, in, out);
+    if (status == RAPT_OK && rapt_is_empty(out))
+        return status;
     for (int64_t b = 0; status == RAPT_OK && positions && b < in->shape[0]; b++)
         status = rapt_rope_check_positions(positions + b * batch_stride, in->shape[2]);
     if (status != RAPT_OK)

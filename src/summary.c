@@ -158,13 +158,13 @@ rapt_status rapt_summarize_heads(const rapt_attention_args *args, rapt_head_summ
     struct rapt_problem problem;
     size_t rows, bytes;
     TRY(rapt_check_args(args, &problem));
-    if (!heads)
+    if (!heads && problem.batch * problem.q_heads > 0)
         return INVALID("heads: found NULL, expected room for a summary per head");
     const int64_t *q = args->query.shape;
     if (__builtin_mul_overflow(q[0] * q[1], q[2], &rows) ||
         __builtin_mul_overflow(rows, NUMBERS * sizeof(float), &bytes))
         bytes = SIZE_MAX;
-    float *memory = malloc(bytes);
+    float *memory = malloc(bytes ? bytes : 1);
     if (!memory)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "heads: no memory for %zu bytes", bytes);
     const rapt_attention_args watched = watching(args, memory, rows);

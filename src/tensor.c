@@ -69,6 +69,9 @@ bool rapt_tensor_span(const rapt_tensor *t, struct rapt_span *span) {
     const rapt_tensor blocks = in_blocks(*t);
     const int64_t size = rapt_dtype_size(t->dtype);
     span->first = 0;
+    span->last = 0;
+    if (rapt_is_empty(t))
+        return true;
     span->last = size;
     for (int i = 0; i < 4; i++) {
         int64_t reach;
@@ -112,7 +115,8 @@ static bool interleave(const struct rapt_place *a, const struct rapt_place *b, u
 }
 
 bool rapt_places_meet(const struct rapt_place *a, const struct rapt_place *b) {
-    if (a->first >= b->last || b->first >= a->last)
+    const bool empty = a->first == a->last || b->first == b->last;
+    if (empty || a->first >= b->last || b->first >= a->last)
         return false;
     const rapt_tensor blocks = in_blocks(*a->view);
     for (int i = 0; i < 4; i++) {
@@ -127,6 +131,8 @@ bool rapt_tensor_meets_itself(const rapt_tensor *t) {
     /* From the smallest stride up, each must step over all that the smaller ones reach. */
     bool used[4] = {false};
     int64_t reach = 0;
+    if (rapt_is_empty(t))
+        return false;
     for (int round = 0; round < 4; round++) {
         int next = -1;
         int64_t least = INT64_MAX;

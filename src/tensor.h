@@ -12,6 +12,11 @@ static inline int64_t rapt_row_offset(const rapt_tensor *t, int64_t b, int64_t h
     return b * t->stride[0] + h * t->stride[1] + s * t->stride[2];
 }
 
+/* Whether a view has no elements: a dimension is 0. */
+static inline bool rapt_is_empty(const rapt_tensor *t) {
+    return t->shape[0] == 0 || t->shape[1] == 0 || t->shape[2] == 0 || t->shape[3] == 0;
+}
+
 /* Bytes of so many elements of a tensor. */
 static inline int64_t rapt_bytes(const rapt_tensor *t, int64_t elements) {
     return t->dtype == RAPT_Q8_0 ? elements / 32 * 34 : elements * rapt_dtype_size(t->dtype);
@@ -22,7 +27,7 @@ static inline const void *rapt_element(const rapt_tensor *t, const void *data, i
     return (const char *)data + rapt_bytes(t, offset);
 }
 
-/* The bytes that a view covers, relative to data: [first, last). */
+/* The bytes that a view covers, relative to data: [first, last), none if it is empty. */
 struct rapt_span {
     int64_t first, last;
 };

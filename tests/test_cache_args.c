@@ -131,7 +131,7 @@ Test(cache_args, wrong_appends_change_nothing) {
         {0, NULL, &value, "key", "NULL"},          {0, &key, NULL, "value", "NULL"},
         {0, &heads, &value, "key", "1"},           {0, &batch, &value, "key", "2"},
         {0, &key, &channels, "value", "5"},        {0, &bytes, &value, "key", "int8"},
-        {0, &key, &null, "value", "NULL"},         {0, &none, &value, "key", "0"},
+        {0, &key, &null, "value", "NULL"},         {0, &none, &value, "value", "0"},
         {0, &far, &value, "key", "strides"},       {0, &key, &more_values, "value", "5"},
         {0, &more_keys, &more_values, "key", "4"},
     };
@@ -168,12 +168,18 @@ Test(cache_args, other_wrong_calls_change_nothing) {
         rapt_attention_args view = rapt_attention_defaults(), old = view;
         old.size--;
         const rapt_status statuses[] = {
-            rapt_cache_truncate(s.cache, 2, 0),    rapt_cache_truncate(s.cache, 1, 6),
-            rapt_cache_truncate(s.cache, 1, -1),   rapt_cache_truncate(NULL, 0, 0),
-            rapt_cache_fork(s.cache, 0, 2),        rapt_cache_fork(s.cache, -1, 0),
-            rapt_cache_fork(NULL, 0, 1),           rapt_cache_view(NULL, 0, 1, &view),
-            rapt_cache_view(s.cache, 2, 1, &view), rapt_cache_view(s.cache, 1, 2, &view),
-            rapt_cache_view(s.cache, 0, 0, &view), rapt_cache_view(s.cache, 0, 1, NULL),
+            rapt_cache_truncate(s.cache, 2, 0),
+            rapt_cache_truncate(s.cache, 1, 6),
+            rapt_cache_truncate(s.cache, 1, -1),
+            rapt_cache_truncate(NULL, 0, 0),
+            rapt_cache_fork(s.cache, 0, 2),
+            rapt_cache_fork(s.cache, -1, 0),
+            rapt_cache_fork(NULL, 0, 1),
+            rapt_cache_view(NULL, 0, 1, &view),
+            rapt_cache_view(s.cache, 2, 1, &view),
+            rapt_cache_view(s.cache, 1, 2, &view),
+            rapt_cache_view(s.cache, 0, -1, &view),
+            rapt_cache_view(s.cache, 0, 1, NULL),
             rapt_cache_view(s.cache, 0, 1, &old),
         };
         for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)

@@ -5,9 +5,16 @@
 static const struct form form = {
     2, 4, 2, 3, 5, 6, 7, .mask = RAPT_F32, .lse = true, .weights = true};
 
+/* A dimension of 0 where others are more. */
+#define NO_DIMENSION(tensor, i, of)                                                                \
+    { of, "0", AT(tensor.shape[i]), I64, 0, 0, NULL }
+#define NO_DIMENSIONS(tensor)                                                                      \
+    NO_DIMENSION(tensor, 0, #tensor), NO_DIMENSION(tensor, 1, #tensor),                            \
+        NO_DIMENSION(tensor, 2, #tensor), NO_DIMENSION(tensor, 3, #tensor)
+
 /* Every dimension of every required tensor, with what no dimension may be. */
 #define IMPOSSIBLE_DIMENSION(tensor, i)                                                            \
-    SHAPE(tensor, i, 0), SHAPE(tensor, i, -1), SHAPE(tensor, i, 2147483648),                       \
+    SHAPE(tensor, i, -1), SHAPE(tensor, i, 2147483648),                                            \
         {#tensor, INT64_MAX_TEXT, AT(tensor.shape[i]), I64, INT64_MAX, 0, NULL},                   \
         {#tensor, INT64_MIN_TEXT, AT(tensor.shape[i]), I64, INT64_MIN, 0, NULL}, {                 \
 #        tensor, "4611686018427387904", AT(tensor.shape[i]), I64, INT64_C(1) << 62, 0, NULL        \
@@ -27,6 +34,21 @@ static const struct bad table[] = {
     ANY("args", "0", size, SIZE, 0),
     ANY("args", "1", size, SIZE, 1),
     ANY("args", "18446744073709551615", size, SIZE, -1),
+
+    /* Who is told to have another one first. */
+    NO_DIMENSION(query, 0, "key"),
+    NO_DIMENSION(query, 1, "out"),
+    NO_DIMENSION(query, 2, "out"),
+    NO_DIMENSION(query, 3, "query"),
+    NO_DIMENSION(key, 0, "key"),
+    NO_DIMENSION(key, 1, "key"),
+    NO_DIMENSION(key, 2, "value"),
+    NO_DIMENSION(key, 3, "key"),
+    NO_DIMENSIONS(value),
+    NO_DIMENSIONS(out),
+    NO_DIMENSIONS(mask),
+    NO_DIMENSIONS(lse),
+    NO_DIMENSIONS(weights),
 
     IMPOSSIBLE_DIMENSIONS(query),
     IMPOSSIBLE_DIMENSIONS(key),

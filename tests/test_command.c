@@ -62,6 +62,7 @@ Test(command, run_refuses_bad_files) {
     SAVE_F32("long.npy", "(3, 1)", 1, 2, 3, 4);
     SAVE_F32("huge.npy", "(1152921504606846976, 1)", 1, 2, 3);
     SAVE_F32("empty.npy", "(0, 1)", 0);
+    SAVE_F32("flat.npy", "(2, 0)", 0);
     SAVE_F32("vector.npy", "(3,)", 1, 2, 3);
     SAVE_F32("wide.npy", "(3, 2)", 1, 2, 3, 4, 5, 6);
     SAVE_I64("integers.npy", "(3, 1)", 1, 2, 3);
@@ -70,7 +71,7 @@ Test(command, run_refuses_bad_files) {
     SAVE_I64("far.npy", "(1,)", INT64_MIN);
     save("f8.npy", "<f8", "(3, 1)", false, (double[]){1, 2, 3}, 24);
     save("big.npy", ">f4", "(3, 1)", false, (float[]){1, 2, 3}, 12);
-    cr_assert(truncate("empty.npy", 128) == 0);
+    cr_assert(truncate("empty.npy", 128) == 0 && truncate("flat.npy", 128) == 0);
     cr_assert(mkfifo("fifo", 0600) == 0);
     static const struct {
         const char *line, *message;
@@ -84,9 +85,9 @@ Test(command, run_refuses_bad_files) {
         {"run --q Q.npy --k short.npy --v V.npy --out O.npy", "12 bytes of data, expected 16"},
         {"run --q Q.npy --k long.npy --v V.npy --out O.npy", "16 bytes of data, expected 12"},
         {"run --q Q.npy --k huge.npy --v V.npy --out O.npy", "12 bytes of data, expected 4611"},
-        {"run --q empty.npy --k K.npy --v V.npy --out O.npy",
-         "shape (0, 1), expected no dimension"},
-        {"run --q Q.npy --k K.npy --v empty.npy --out O.npy", "--v: empty.npy: shape (0, 1)"},
+        {"run --q flat.npy --k K.npy --v V.npy --out O.npy", "query: shape[3] (channels) is 0"},
+        {"run --q Q.npy --k K.npy --v empty.npy --out O.npy",
+         "value: shape[2] (positions) is 0, expected 3"},
         {"run --q vector.npy --k K.npy --v V.npy --out O.npy", "shape (3,), expected 2 to 4 dim"},
         {"run --q Q.npy --k wide.npy --v V.npy --out O.npy", "key: shape[3] (channels) is 2"},
         {RUN " --mask integers.npy",
@@ -158,7 +159,8 @@ Test(command, run_refuses_bad_slopes_and_sinks) {
          "--alibi: heads.npy: shape (2,), expected (1,) or (1, 1), one per query head\n"},
         {RUN " --sinks deep.npy", "--sinks: deep.npy: shape (1, 1, 1), expected (1,) or (1, 1)"},
         {RUN " --sinks scalar.npy", "--sinks: scalar.npy: shape (), expected (1,) or (1, 1)"},
-        {RUN " --sinks empty.npy", "--sinks: empty.npy: shape (0,), expected no dimension of 0"},
+        {RUN " --sinks empty.npy",
+         "--sinks: empty.npy: shape (0,), expected (1,) or (1, 1), one per query head"},
         {RUN4 " --alibi heads.npy", "shape (2,), expected (4,) or (2, 4), one per query head"},
         {RUN4 " --sinks turned.npy", "--sinks: turned.npy: shape (4, 2), expected (4,) or (2, 4)"},
         {RUN4 " --sinks one.npy", "--sinks: one.npy: shape (1, 4), expected (4,) or (2, 4)"},

@@ -93,7 +93,7 @@ Test(mha_args, runs_are_checked) {
     REFUSES("input", "23", run.input.shape[3] = 23);
     REFUSES("input", "2", run.input.shape[1] = 2);
     REFUSES("input", "bf16", run.input.dtype = RAPT_BF16);
-    REFUSES("input", "0", run.input.shape[0] = 0);
+    REFUSES("out", "0", run.input.shape[0] = 0);
     REFUSES("input", "NULL", run.input.data = NULL);
     /* more than anyone can count: refused before anything of that size is touched */
     REFUSES("query", "1048576", run.input.shape[0] = run.out.shape[0] = 1 << 20;
@@ -115,7 +115,8 @@ Test(mha_args, runs_are_checked) {
     REFUSES("weights", "data", run.weights.dtype = RAPT_NONE);
     REFUSES("heads[1]", "4", CHOSEN);
     REFUSES("heads", "NULL", CHOSEN; run.heads = NULL);
-    REFUSES("head_count", "0", CHOSEN; run.head_count = 0);
+    REFUSES("head_count", "-1", CHOSEN; run.head_count = -1);
+    REFUSES("weights", "0", CHOSEN; run.head_count = 0);
     REFUSES("first_row", "9", CHOSEN; run.head_count = 1; run.first_row = 9);
     REFUSES("rows", "6", CHOSEN; run.head_count = 1; run.first_row = 4; run.rows = 6);
     REFUSES("context", "25", run.context = rapt_tensor_bhsd(run.input.data, RAPT_F32, 2, 1, 5, 25));

@@ -300,7 +300,7 @@ Test(run_sequences, refuses_bad_batches) {
          "--cu-k: cu-q.npy: ends with 12, expected 24, the tokens of --k\n"},
         {RAGGED " --cu-k k-far.npy --q-offset end --lse L.npy --weights W.npy", "cu_k[3]"},
         {RAGGED " --cu-k cu-k.npy --mask mask.npy --mask-start end", "mask_start[2]: found -1"},
-        {RUN " --cu-q one.npy", "--cu-q: one.npy: shape (1,), expected one dimension of 2 or"},
+        {RUN " --cu-q one.npy", "--cu-q: one.npy: ends with 0, expected 12, the tokens"},
         {RUN " --cu-q square.npy", "--cu-q: square.npy: shape (2, 3), expected one dimension of"},
         {RUN " --cu-q back.npy --cu-k cu-k.npy", "cu_q[2]"},
         {RUN " --cu-q late.npy --cu-k cu-k.npy", "cu_q[0]"},

@@ -45,8 +45,9 @@ typedef enum rapt_weights_kind {
  * The problem. Start from rapt_attention_defaults() and set what differs.
  *
  * Shapes: B sequences (the batch), Hq query heads, Hkv key heads (Hq a multiple of Hkv: query head
- * h reads key head h / (Hq / Hkv)), Sq queries, Skv keys, D and Dv channels. Every dimension is at
- * least 1.
+ * h reads key head h / (Hq / Hkv)), Sq queries, Skv keys, D and Dv channels. D and Dv are at least
+ * 1. B, Hq, Hkv (if Hq is), Sq, Skv, totals of ragged sequences and the number of pages may be 0:
+ * then outputs have no elements, or rows are those of queries whose masks leave them no key.
  */
 typedef struct rapt_attention_args {
     size_t size; /* sizeof(rapt_attention_args), which tells the library what the caller knows */
@@ -71,7 +72,7 @@ typedef struct rapt_attention_args {
      * at 0 and don't fall, a length may be 0. cu_q is for query, out and all outputs that have
      * rows of queries; cu_k for key and value, and kv_len must be NULL. Positions after the last
      * sequence are left alone. Either can be used without the other. Both have `sequences` + 1
-     * numbers; `sequences` is B, 0 the query's batch.
+     * numbers; `sequences` is B, 0 the query's batch, or none if there is cu_q and no query.
      *
      * Paged keys and values: their shape is (pages, Hkv, page size, D or Dv), key j of sequence b
      * is position j % (page size) of page block_table[b * block_table_stride + j / (page size)].

@@ -84,10 +84,11 @@ RAPT_API rapt_status rapt_cache_create(const rapt_cache_args *args, rapt_cache *
 RAPT_API void rapt_cache_destroy(rapt_cache *cache);
 
 /*
- * Appends n tokens to a sequence: key (1, kv_heads, n, head_dim) and value (1, kv_heads, n,
- * value_dim), each f32, f16 or bf16 with any strides. The keys are rotated in f32 by positions[i],
- * n numbers of -2^31 to 2^31, or by their index in the sequence if that is NULL, and then rounded
- * to the cache's type, once. However many tokens a call brings, the bytes are the same.
+ * Appends n tokens, or none, to a sequence: key (1, kv_heads, n, head_dim) and value (1, kv_heads,
+ * n, value_dim), each f32, f16 or bf16 with any strides. The keys are rotated in f32 by
+ * positions[i], n numbers of -2^31 to 2^31, or by their index in the sequence if that is NULL, and
+ * then rounded to the cache's type, once. However many tokens a call brings, the bytes are the
+ * same.
  *
  * Takes O(n) time, plus the copy of a page if the sequence's last page is shared.
  * RAPT_OUT_OF_MEMORY means that the pool has too few free pages. On any error nothing has changed.
@@ -116,9 +117,9 @@ RAPT_API int64_t rapt_cache_pages_free(const rapt_cache *cache);
  * Sets what args say of keys and values to `count` sequences from `first` on: key, value, their
  * scales, sequences, kv_len, block_table and its stride; cu_k to NULL. All of it points into the
  * cache and is valid until the cache changes, but for the tensors, which are valid until it is
- * destroyed. A sequence that takes no part in a call can have no queries, by cu_q. One plan serves
- * all tokens: made with the capacity for kv_len and without a block_table, it runs with those of a
- * view in rapt_attention_data.
+ * destroyed. A sequence that takes no part in a call can have no queries, by cu_q; a `count` of 0
+ * makes an empty batch. One plan serves all tokens: made with the capacity for kv_len and without a
+ * block_table, it runs with those of a view in rapt_attention_data.
  */
 RAPT_API rapt_status rapt_cache_view(const rapt_cache *cache, int64_t first, int64_t count,
                                      rapt_attention_args *args);

@@ -133,7 +133,7 @@ typedef struct rapt_mha_run_args {
 
     rapt_tensor weights; /* f32, written, or RAPT_NONE */
     rapt_mha_form weights_form;
-    const int64_t *heads; /* CHOSEN: head_count numbers of 0 to q_heads - 1 */
+    const int64_t *heads; /* CHOSEN: head_count numbers of 0 to q_heads - 1, or none */
     int64_t head_count;
     int64_t first_row,
         rows; /* CHOSEN: the tokens of the input; 0 rows stands for all that follow */

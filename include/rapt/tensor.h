@@ -31,6 +31,10 @@ typedef enum rapt_dtype {
  * channels and strides are multiples of 32, but for that of the channel, which is 1, and the data
  * needs no alignment.
  *
+ * Batch, heads and positions may be 0, in every call, and so may the channels of weights, which are
+ * keys; all other channels are at least 1. A view without elements may have any strides, and data
+ * NULL. What a call has nothing to write for it leaves alone, and returns RAPT_OK.
+ *
  * Inputs are never written, although `data` is not const: one type serves inputs and outputs.
  */
 typedef struct rapt_tensor {

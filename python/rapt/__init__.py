@@ -10,9 +10,11 @@ from ._attention import Plan, attention
 from ._library import (
     Error,
     InvalidArgument,
+    InvalidType,
     IsaUnavailable,
     OutOfMemory,
     Unsupported,
+    default_threads,
     isas,
     library_path,
     version,
@@ -22,11 +24,13 @@ __version__ = version()
 __all__ = [
     "Error",
     "InvalidArgument",
+    "InvalidType",
     "IsaUnavailable",
     "OutOfMemory",
     "Plan",
     "Unsupported",
     "attention",
+    "default_threads",
     "isas",
     "library_path",
 ]

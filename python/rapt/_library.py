@@ -18,6 +18,10 @@ class InvalidArgument(Error, ValueError):
     """An argument is out of range, or doesn't fit the others."""
 
 
+class InvalidType(InvalidArgument, TypeError):
+    """An argument is of a type that says nothing there."""
+
+
 class Unsupported(Error, NotImplementedError):
     """The arguments make sense, but this version can't compute that."""
 
@@ -42,6 +46,10 @@ class Tensor(ctypes.Structure):
         ("shape", ctypes.c_int64 * 4),
         ("stride", ctypes.c_int64 * 4),
     ]
+
+
+# bool interrupted(void *context): whether to end a run before it is done.
+INTERRUPTED = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)
 
 
 class AttentionArgs(ctypes.Structure):
@@ -86,6 +94,8 @@ class AttentionArgs(ctypes.Structure):
         ("kv_len", ctypes.POINTER(ctypes.c_int64)),
         ("threads", ctypes.c_int),
         ("isa", ctypes.c_char_p),
+        ("interrupted", INTERRUPTED),
+        ("interrupted_context", ctypes.c_void_p),
     ]
 
 
@@ -117,6 +127,7 @@ class Isa(ctypes.Structure):
 
 _Plan = ctypes.c_void_p
 _FUNCTIONS = {
+    "rapt_default_threads": (ctypes.c_int, []),
     "rapt_attention": (ctypes.c_int, [ctypes.POINTER(AttentionArgs)]),
     "rapt_plan_create": (ctypes.c_int, [ctypes.POINTER(AttentionArgs), ctypes.POINTER(_Plan)]),
     "rapt_plan_destroy": (None, [_Plan]),
@@ -170,7 +181,7 @@ def _declare(library):
 def check(status):
     """Raises what a status other than RAPT_OK stands for."""
     if status:
-        raise _ERRORS.get(status, Error)(lib.rapt_last_error().decode())
+        raise _ERRORS.get(status, Error)(lib.rapt_last_error().decode(errors="replace"))
 
 
 def default_args():
@@ -191,6 +202,11 @@ def _check_layout():
 def version():
     """The version of the library that was loaded."""
     return lib.rapt_version().decode()
+
+
+def default_threads():
+    """The most threads that a call takes which doesn't say how many."""
+    return lib.rapt_default_threads()
 
 
 def isas():

@@ -2,6 +2,7 @@
 """Arrays that can be had by DLPack alone: NumPy's, and memory that is described by hand."""
 
 import ctypes
+import weakref
 
 import numpy as np
 
@@ -25,10 +26,50 @@ class Exported:
         return self.array.__dlpack__(**options)
 
 
+class Copying:
+    """An exporter whose capsule is all that keeps the memory: each export is a copy."""
+
+    def __init__(self, array):
+        self.array, self.alive = array, []
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+    def __dlpack__(self, **options):
+        copy = self.array.copy()
+        token = object()
+        self.alive.append(token)
+        weakref.finalize(copy, self.alive.remove, token)
+        return copy.__dlpack__(**options)
+
+
+class Lazy(Exported):
+    """What torch has of a tensor that is negated when it is read."""
+
+    def __init__(self, array, *, neg=False, conj=False):
+        super().__init__(array)
+        self.is_neg, self.is_conj = (lambda: neg), (lambda: conj)
+
+
+class Refusing:
+    """Whatever an exporter may do instead of exporting."""
+
+    def __init__(self, result=None, error=None, device=(1, 0)):
+        self.result, self.error, self.device = result, error, device
+
+    def __dlpack_device__(self):
+        return self.device
+
+    def __dlpack__(self, **options):
+        if self.error:
+            raise self.error
+        return self.result
+
+
 class Described:
     """Memory of a NumPy array under another type (code, bits), on some device; compact."""
 
-    def __init__(self, array, code, bits, *, device=1, skip=0, read_only=None):
+    def __init__(self, array, code, bits, *, device=1, skip=0, read_only=None, major=1):
         self.array, self.device = array, device
         shape = (ctypes.c_int64 * array.ndim)(*array.shape)
         tensor = _views._DLTensor(
@@ -44,7 +85,7 @@ class Described:
         if read_only is None:
             self.managed, self.name = tensor, b"dltensor"
         else:
-            self.managed = _views._Versioned(major=1, flags=int(read_only), tensor=tensor)
+            self.managed = _views._Versioned(major=major, flags=int(read_only), tensor=tensor)
             self.name = b"dltensor_versioned"
 
     def __dlpack_device__(self):

@@ -123,7 +123,7 @@ static bool allocate(struct result *results, int count) {
         struct result *r = &results[i];
         /* The plan has checked that these bytes fit the address space. */
         const size_t bytes = (size_t)npy_count(r->rank, r->shape) * npy_dtype_size(r->dtype);
-        r->data = malloc(bytes);
+        r->data = malloc(bytes ? bytes : 1);
         if (!r->data) {
             args_fail("run", "--%s: no memory for %zu bytes", r->option, bytes);
             return false;

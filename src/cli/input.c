@@ -48,8 +48,6 @@ bool input_load(struct input *input, unsigned dtypes, int least_rank, int most_r
             return input_fail_shape(input, "%d dimension%s", least_rank, least_rank > 1 ? "s" : "");
         return input_fail_shape(input, "%d to %d dimensions", least_rank, most_rank);
     }
-    if (npy_count(array->rank, array->shape) == 0)
-        return input_fail_shape(input, "no dimension of 0");
     return true;
 }
 
@@ -65,7 +63,7 @@ static int64_t element_at(const struct npy_array *array, int64_t place) {
 }
 
 static bool allocate(const struct input *input, int64_t count, int64_t **numbers) {
-    *numbers = malloc((size_t)count * sizeof **numbers);
+    *numbers = malloc((size_t)(count ? count : 1) * sizeof **numbers);
     if (!*numbers)
         args_fail("run", "--%s: no memory for %lld numbers", input->option, (long long)count);
     return *numbers;

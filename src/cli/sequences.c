@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 int64_t sequences_count(const rapt_attention_args *args) {
-    return args->sequences ? args->sequences : args->query.shape[0];
+    return args->cu_q ? args->sequences : args->query.shape[0];
 }
 
 /* The length of a sequence, -1 if the numbers make no sense: the library will say why. */
@@ -27,7 +27,7 @@ static int64_t key_count(const rapt_attention_args *args, int64_t b) {
 }
 
 int64_t sequences_longest(const rapt_attention_args *args) {
-    int64_t longest = 1;
+    int64_t longest = 0;
     for (int64_t b = 0; b < sequences_count(args); b++) {
         const int64_t keys = key_count(args, b);
         longest = keys > longest ? keys : longest;
@@ -61,8 +61,8 @@ static bool load_cumulative_queries(struct input *input, rapt_attention_args *ar
     const struct npy_array *array = &input->array;
     if (!input_load_integers(input))
         return false;
-    if (array->rank != 1 || array->shape[0] < 2)
-        return input_fail_shape(input, "one dimension of 2 or more, a number more than sequences");
+    if (array->rank != 1 || array->shape[0] < 1)
+        return input_fail_shape(input, "one dimension of 1 or more, a number more than sequences");
     args->cu_q = array->data;
     args->sequences = array->shape[0] - 1;
     return check_total(input, args->query.shape[2], "--q");

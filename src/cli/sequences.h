@@ -11,7 +11,7 @@ bool sequences_load(struct inputs *inputs, rapt_attention_args *args);
 /* Loads --q-offset and --mask-start, once args has the sequences. */
 bool sequences_load_positions(struct inputs *inputs, rapt_attention_args *args);
 
-/* The number of sequences, and how many keys the longest one has, at least 1. */
+/* The number of sequences, and how many keys the longest one has. */
 int64_t sequences_count(const rapt_attention_args *args);
 int64_t sequences_longest(const rapt_attention_args *args);
 

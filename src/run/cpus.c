@@ -68,8 +68,10 @@ int rapt_first_sibling(int cpu) {
 
 /* Counts the CPUs of the mask of which no earlier one shares the core. */
 static int count_cores(void) {
-    size_t size;
-    cpu_set_t *set = rapt_allowed_cpus(&size);
+    cpu_set_t usual, *large = NULL, *set = &usual;
+    size_t size = sizeof usual;
+    if (sched_getaffinity(0, size, &usual) != 0)
+        set = large = rapt_allowed_cpus(&size);
     if (!set)
         return 0;
     bool seen[CPU_SETSIZE] = {false}; /* first siblings; CPUs beyond it count as cores */
@@ -83,14 +85,16 @@ static int count_cores(void) {
         if (first < CPU_SETSIZE)
             seen[first] = true;
     }
-    CPU_FREE(set);
+    CPU_FREE(large);
     return cores;
 }
 
+enum { GROUP_MAX = 2048 }; /* bytes of a path; longer ones are cut, and then not found */
+
 /* Reads up to two numbers of a file in a group's folder; "max" is none. Returns how many. */
 static int read_numbers(const char *group, const char *name, double *first, double *second) {
-    char path[2 * PATH_MAX];
-    snprintf(path, sizeof path, "%.*s/%s", PATH_MAX, group, name);
+    char path[GROUP_MAX + 32];
+    snprintf(path, sizeof path, "%s/%s", group, name);
     FILE *file = fopen(path, "re");
     const int read = file ? fscanf(file, "%lf %lf", first, second) : 0;
     if (file)
@@ -132,9 +136,9 @@ static bool has_cpu(const char *controllers) {
 }
 
 double rapt_cpu_quota(const char *root) {
-    char name[PATH_MAX], line[PATH_MAX], group[2 * PATH_MAX];
+    char name[256], line[GROUP_MAX / 2], group[GROUP_MAX];
     double least = 0;
-    snprintf(name, sizeof name, "%s/proc/self/cgroup", root);
+    snprintf(name, sizeof name, "%.200s/proc/self/cgroup", root);
     FILE *file = fopen(name, "re");
     while (file && fgets(line, sizeof line, file)) {
         /* number:controllers:path, the controllers empty for the unified hierarchy */
@@ -147,7 +151,7 @@ double rapt_cpu_quota(const char *root) {
         controllers++;
         if (*controllers && !has_cpu(controllers))
             continue;
-        const int length = snprintf(group, sizeof group, "%.1024s/sys/fs/cgroup%s%s", root,
+        const int length = snprintf(group, sizeof group, "%.200s/sys/fs/cgroup%s%s", root,
                                     *controllers ? "/" : "", controllers);
         snprintf(group + length, sizeof group - (size_t)length, "%s", path[1] ? path : "");
         const double found = least_quota(group, (size_t)length);

@@ -56,18 +56,29 @@ static bool was_forked(void) {
            (flags & PF_FORKNOEXEC);
 }
 
+/* The process that came first has its team without an allocation. */
+static struct team first = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void begin(void) {
+    first.process = getpid();
+    first.forked = was_forked();
+    atomic_store_explicit(&present, &first, memory_order_release);
+}
+
 /* The team of this process, or NULL without memory. */
 static struct team *find_team(void) {
+    pthread_once(&once, begin);
     struct team *team = atomic_load_explicit(&present, memory_order_acquire);
     const pid_t process = getpid();
-    if (team && team->process == process)
+    if (team->process == process)
         return team;
     struct team *made = calloc(1, sizeof *made);
     if (!made)
         return NULL;
     made->process = process;
     made->parents = team;
-    made->forked = team || was_forked();
+    made->forked = true;
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->wake, NULL);
     if (atomic_compare_exchange_strong(&present, &team, made))

@@ -49,7 +49,7 @@ static int below(uint64_t *state, int n) {
 
 int64_t cases_queries(const struct attention_case *c, int b) {
     const int64_t all = c->q_len;
-    const int64_t uneven[] = {all, 1, 0, (all + 1) / 2};
+    const int64_t uneven[] = {all, all ? 1 : 0, 0, (all + 1) / 2};
     return c->ragged & RAGGED_QUERIES ? uneven[(c->seed + (uint64_t)b) % 4] : all;
 }
 
@@ -60,7 +60,7 @@ static int64_t not_negative(int64_t n) {
 int64_t cases_keys(const struct attention_case *c, int b) {
     const bool own_lengths = c->page_size || (c->ragged & RAGGED_KEYS);
     const int64_t all = c->kv_len;
-    const int64_t uneven[] = {all, 0, all / 3 + 1, all - 1};
+    const int64_t uneven[] = {all, 0, all ? all / 3 + 1 : 0, not_negative(all - 1)};
     if (c->layout == LAYOUT_PACKED && c->ragged)
         return cases_queries(c, b);
     switch (c->lengths) {
@@ -69,7 +69,7 @@ int64_t cases_keys(const struct attention_case *c, int b) {
     case LENGTH_SOME:
         return not_negative(all - 3 - 7 * b);
     case LENGTH_ZERO:
-        return b == 0 ? 0 : all - 1;
+        return b == 0 ? 0 : not_negative(all - 1);
     default:
         return all;
     }
@@ -253,6 +253,23 @@ static void add_corners(struct maker *m) {
     }
 }
 
+/* Every option where there are no sequences, no queries or no keys. */
+static void add_empty(struct maker *m) {
+    for (int f = FEATURE_HEADS; f < FEATURE_COUNT; f++) {
+        for (int a = 1; a < features[f].options; a++) {
+            for (int n = 0; n < 4; n++) {
+                struct attention_case c = features_base;
+                features[f].set(&c, a);
+                c.batch = n == 0 ? 0 : c.batch;
+                c.q_len = n == 1 || n == 3 ? 0 : c.q_len;
+                c.kv_len = n >= 2 ? 0 : c.kv_len;
+                c.watch = c.watch == WATCH_NONE && (a + n) % 3 == 0 ? WATCH_ALL : c.watch;
+                add(m, c, a == 1 + (f + n) % 2);
+            }
+        }
+    }
+}
+
 /* Other features than sizes and heads, each with a probability of a quarter. */
 static void add_features(struct maker *m, struct attention_case c, bool quick) {
     for (int f = FEATURE_HEADS + 1; f < FEATURE_COUNT; f++)
@@ -317,6 +334,7 @@ bool cases_make(struct case_list *list, uint64_t seed, bool quick_only) {
     add_divided(&m);
     add_random(&m, 250);
     add_large(&m);
+    add_empty(&m);
     if (m.failed)
         cases_free(list);
     return !m.failed;

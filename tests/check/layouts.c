@@ -99,7 +99,7 @@ void layouts_shapes(rapt_attention_args *args, const struct attention_case *c, i
     const int64_t queries = args->cu_q ? args->cu_q[c->batch] : c->q_len;
     const int64_t all_keys = args->cu_k ? args->cu_k[c->batch] : c->kv_len;
     const int64_t key_batch = args->cu_k ? 1 : c->page_size ? pages : c->batch;
-    const int64_t keys = c->page_size ? c->page_size : all_keys ? all_keys : 1;
+    const int64_t keys = c->page_size ? c->page_size : all_keys;
     set_shape(&args->query, dtypes[0], batch, c->q_heads, queries, c->head_dim);
     set_shape(&args->key, dtypes[packed ? 0 : 1], key_batch, c->kv_heads, keys, c->head_dim);
     set_shape(&args->value, dtypes[packed ? 0 : 2], key_batch, c->kv_heads, keys, c->value_dim);

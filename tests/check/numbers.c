@@ -316,7 +316,7 @@ static float sink(const struct attention_case *c, const int64_t *at) {
 static void fill_heads(const rapt_tensor *view, const struct attention_case *c,
                        float (*number)(const struct attention_case *, const int64_t *)) {
     int64_t at[4] = {0};
-    if (view->dtype == RAPT_NONE)
+    if (tensors_is_empty(view))
         return;
     do
         numbers_put(view, at, number(c, at));
@@ -325,12 +325,16 @@ static void fill_heads(const rapt_tensor *view, const struct attention_case *c,
 
 bool numbers_fill(const rapt_attention_args *args, const struct attention_case *c) {
     uint64_t state = c->seed;
-    fill_query(&args->query, c, &state);
-    fill_key(args, c, &state);
-    fill_value(args, c, &state);
-    if (c->mask == MASK_TREE)
+    if (!tensors_is_empty(&args->query))
+        fill_query(&args->query, c, &state);
+    if (!tensors_is_empty(&args->key)) {
+        fill_key(args, c, &state);
+        fill_value(args, c, &state);
+    }
+    const bool masks = !tensors_is_empty(&args->mask);
+    if (masks && c->mask == MASK_TREE)
         fill_tree(args, c);
-    else if (c->mask != MASK_NONE)
+    else if (masks)
         fill_mask(&args->mask, c, &state);
     fill_heads(&args->alibi, c, slope);
     fill_heads(&args->sink, c, sink);

@@ -51,7 +51,7 @@ bool outputs_collect(struct tensors *t, struct outputs *outputs) {
             continue;
         outputs->count[role] = outputs->rows * (size_t)view->shape[3];
         outputs->dtype[role] = view->dtype;
-        outputs->data[role] = malloc(outputs->count[role] * storage_size(view->dtype));
+        outputs->data[role] = malloc(outputs->count[role] * storage_size(view->dtype) + 1);
         if (!outputs->data[role]) {
             outputs_free(outputs);
             return false;
@@ -68,7 +68,7 @@ bool outputs_are_intact(const struct tensors *t) {
         const struct guard *g = &t->memory[role];
         if (g->map && !guard_intact(g))
             return false;
-        if (g->map && role >= TENSOR_OUT &&
+        if (g->map && role >= TENSOR_OUT && g->size > 0 &&
             (g->data[0] != CANARY_BYTE || memcmp(g->data, g->data + 1, g->size - 1) != 0))
             return false;
     }

@@ -34,7 +34,7 @@ struct expected {
 };
 
 static bool allocate(struct part *part, const struct split *s) {
-    part->out = malloc(s->rows * (s->channels + 1) * sizeof *part->out);
+    part->out = malloc((s->rows * (s->channels + 1) + 1) * sizeof *part->out);
     part->lse = part->out ? part->out + s->rows * s->channels : NULL;
     return part->out != NULL;
 }
@@ -247,7 +247,7 @@ static void compare_row(struct trial *k, const struct split *s, size_t r,
 }
 
 bool parts_can_be_cut(const struct attention_case *c) {
-    return !c->ragged && !c->page_size && !c->start && c->offset != OFFSET_FAR;
+    return c->kv_len > 0 && !c->ragged && !c->page_size && !c->start && c->offset != OFFSET_FAR;
 }
 
 void parts_check(struct trial *k, const struct tensors *t, const struct oracle_result *whole) {

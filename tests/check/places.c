@@ -2,7 +2,7 @@
 #include "places.h"
 
 int64_t places_sequences(const rapt_attention_args *args) {
-    return args->sequences ? args->sequences : args->query.shape[0];
+    return args->sequences || args->cu_q ? args->sequences : args->query.shape[0];
 }
 
 int64_t places_queries(const rapt_attention_args *args, int64_t b) {
@@ -24,7 +24,7 @@ int64_t places_room(const rapt_attention_args *args, int64_t b) {
 }
 
 int64_t places_columns(const rapt_attention_args *args) {
-    int64_t longest = 0;
+    int64_t longest = places_dense(args) ? args->key.shape[2] : 0;
     if (args->weights.dtype != RAPT_NONE)
         return args->weights.shape[3];
     for (int64_t b = 0; b < places_sequences(args); b++) {

@@ -24,7 +24,7 @@ static void sprinkle(const rapt_tensor *view, const rapt_tensor *scales, float n
                      uint64_t *state) {
     const int64_t step = view->shape[0] > CASE_BATCH_MAX ? view->shape[0] / 3 : 1;
     int64_t at[4];
-    for (at[0] = 0; at[0] < view->shape[0]; at[0] += step) {
+    for (at[0] = 0; at[0] < view->shape[0] && view->shape[2] > 0; at[0] += step) {
         for (at[1] = 0; at[1] < view->shape[1]; at[1]++) {
             at[2] = (int64_t)(cases_random(state) % (uint64_t)view->shape[2]);
             at[3] = (int64_t)(cases_random(state) % (uint64_t)view->shape[3]);

@@ -73,13 +73,14 @@ static bool allocate(struct tensors *t, enum tensor_role role, enum guard_side s
                         view->shape[0] <= PIECES_MAX;
     const size_t unit = storage_size(view->dtype), count = pieces ? (size_t)view->shape[0] : 1;
     const unsigned char fill = role >= TENSOR_OUT ? CANARY_BYTE : INPUT_GAP_BYTE;
+    const bool empty = tensors_is_empty(view);
     int64_t before = 0, after = 0;
-    for (int i = pieces; i < 4; i++) {
+    for (int i = pieces; i < 4 && !empty; i++) {
         const int64_t reach = (view->shape[i] - 1) * view->stride[i];
         before -= reach < 0 ? reach : 0;
         after += reach > 0 ? reach : 0;
     }
-    const size_t size = bytes_of(view->dtype, before + after + 1);
+    const size_t size = empty ? 0 : bytes_of(view->dtype, before + after + 1);
     if (!guard_alloc_pieces(memory, size, count, unit, side, fill))
         return false;
     const bool backwards = pieces && view->stride[0] < 0;
@@ -230,8 +231,9 @@ static void set_args(struct tensors *t, const struct attention_case *c) {
     t->args.weights_kind = c->weights_kind;
     if (c->watch != WATCH_NONE) {
         /* An empty segment, one of most keys, and keys beyond the last and before the first. */
-        const int64_t bounds[CASE_SEGMENTS + 1] = {1, c->kv_len / 3 + 1, c->kv_len / 3 + 1,
-                                                   c->kv_len - c->kv_len / 8, far_away};
+        const int64_t last = c->kv_len ? c->kv_len - c->kv_len / 8 : 1;
+        const int64_t bounds[CASE_SEGMENTS + 1] = {1, c->kv_len / 3 + 1, c->kv_len / 3 + 1, last,
+                                                   far_away};
         memcpy(t->segment_bounds, bounds, sizeof bounds);
         t->args.segment_bounds = t->segment_bounds;
         const int64_t offsets[CASE_DIAGONALS] = {0, -1, c->kv_len / 2};

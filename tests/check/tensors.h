@@ -65,6 +65,11 @@ void *tensors_element(const rapt_tensor *view, const int64_t *at);
 /* Lets a view start at one of its elements, for q8_0 of its blocks. */
 void tensors_start_at(rapt_tensor *view, const int64_t *at);
 
+/* Whether a view has no elements, as one that isn't there. */
+static inline bool tensors_is_empty(const rapt_tensor *view) {
+    return view->shape[0] * view->shape[1] * view->shape[2] * view->shape[3] == 0;
+}
+
 /* Steps to the next element in that order; back to the first and false after the last. */
 bool tensors_next(const rapt_tensor *view, int64_t *at);
 

@@ -114,14 +114,17 @@ struct item {
     int64_t kv_len;
 };
 
-/* Ragged keys as dense ones. Without any there is one, which doesn't exist. */
+/* Ragged keys as dense ones. Without any there is one that doesn't exist, if there is one at all.
+ */
 static void narrow_ragged_keys(struct item *item, const rapt_attention_args *args, int64_t b) {
-    const int64_t keys = places_keys(args, b), count = keys ? keys : 1;
+    const int64_t keys = places_keys(args, b), all = args->key.shape[2];
+    const int64_t count = keys ? keys : all > 0;
     const int64_t first = keys ? args->cu_k[b] : 0;
     for (int role = 0; role < TENSOR_COUNT; role++)
         if (tensors_is_of_keys(role))
             narrow(tensors_view(&item->args, role), 2, first, count);
-    narrow(&item->args.weights, 3, 0, count);
+    if (item->args.weights.dtype != RAPT_NONE)
+        item->args.weights.shape[3] = count;
     if (!args->mask_start)
         narrow(&item->args.mask, 3, 0, count);
     item->kv_len = keys;
@@ -224,7 +227,8 @@ static bool run_rows(struct trial *k, const rapt_attention_args *args, const str
     int rows[ROWS];
     some_queries(k->c, rows);
     for (int n = 0; n < ROWS; n++)
-        if (rows[n] < args->query.shape[2] && !run_queries(k, args, rows[n], 1, false, mode))
+        if (rows[n] >= 0 && rows[n] < args->query.shape[2] &&
+            !run_queries(k, args, rows[n], 1, false, mode))
             return false;
     return true;
 }

@@ -180,7 +180,7 @@ void watched_received(struct trial *k, const rapt_attention_args *args,
     rapt_attention_args a = *args;
     const int64_t sequences = places_sequences(args), columns = places_columns(args);
     const size_t count = (size_t)(sequences * args->query.shape[1] * columns);
-    float *received = malloc(2 * count * sizeof *received), *again = received + count;
+    float *received = malloc((2 * count + 1) * sizeof *received), *again = received + count;
     if (!received) {
         trial_fail(k, "received: no memory");
         return;
