@@ -87,7 +87,7 @@ static rapt_status check_cached(struct mha_run *run) {
         return INVALID("kv_len: found with a cache, expected NULL, for it knows its lengths");
     TRY(rapt_mha_check_cache(run, args->cache ? "cache" : "context_cache", run->cache,
                              args->first_sequence));
-    run->keys = 1;
+    run->keys = 0;
     for (int64_t b = 0; b < run->batch; b++) {
         const int64_t length = rapt_cache_length(run->cache, args->first_sequence + b);
         run->before[b] = args->cache ? length : 0;

@@ -307,11 +307,16 @@ rapt_status rapt_mha_append_workspace_size(const rapt_mha *layer, const rapt_ten
     if (!size)
         return INVALID("size: found NULL, expected where to put the size");
     *size = 0;
-    return measure_append(&run, context, size);
+    fenv_t callers;
+    rapt_enter_environment(&callers);
+    const rapt_status status = measure_append(&run, context, size);
+    fesetenv(&callers);
+    return status;
 }
 
-rapt_status rapt_mha_append(const rapt_mha *layer, const rapt_tensor *context, rapt_cache *cache,
-                            int64_t first_sequence, void *workspace, size_t workspace_size) {
+static rapt_status append_context(const rapt_mha *layer, const rapt_tensor *context,
+                                  rapt_cache *cache, int64_t first_sequence, void *workspace,
+                                  size_t workspace_size) {
     struct mha_run run = {.layer = layer};
     struct rapt_place unused;
     size_t needed = 0;
@@ -328,13 +333,20 @@ rapt_status rapt_mha_append(const rapt_mha *layer, const rapt_tensor *context, r
         return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);
     struct layout layout = {.memory = (char *)workspace + -(uintptr_t)workspace % RAPT_ALIGN};
     rapt_status status = lay_out_append(&run, context, &layout);
-    fenv_t callers;
-    rapt_enter_environment(&callers);
     if (status == RAPT_OK) {
         rapt_projections_run(&run.into, run.scratch);
         status = append(&run, cache, first_sequence, NULL);
     }
-    fesetenv(&callers);
     free(allocated);
+    return status;
+}
+
+rapt_status rapt_mha_append(const rapt_mha *layer, const rapt_tensor *context, rapt_cache *cache,
+                            int64_t first_sequence, void *workspace, size_t workspace_size) {
+    fenv_t callers;
+    rapt_enter_environment(&callers);
+    const rapt_status status =
+        append_context(layer, context, cache, first_sequence, workspace, workspace_size);
+    fesetenv(&callers);
     return status;
 }

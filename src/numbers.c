@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "numbers.h"
 
+#include "run/run.h"
+
 const struct rapt_plan *rapt_plan_of_run(const struct rapt_plan *plan,
                                          const rapt_attention_data *data, struct rapt_plan *room) {
     if (!data->kv_len && !data->q_offset && !data->mask_start && !data->block_table)
@@ -15,10 +17,13 @@ const struct rapt_plan *rapt_plan_of_run(const struct rapt_plan *plan,
         p->block_table = data->block_table;
         p->block_table_stride = plan->table_stride;
     }
+    fenv_t callers;
     double flops = 0;
+    rapt_enter_environment(&callers);
     for (int64_t b = 0; b < p->batch; b++)
         flops += rapt_flops(p, b);
     room->threads = rapt_threads_for(flops, plan->threads);
+    fesetenv(&callers);
     return room;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cross-attention whose keys and values are projected once: the bits of the call that has the
  * context, what is refused, and that nothing is allocated. */
+#include <fenv.h>
+
 #include "allocations.h"
 #include "layers.h"
 
@@ -128,18 +130,47 @@ Test(mha_context, forks_attend_one_context) {
     free_layer_case(&c);
 }
 
+static int flags_of(rapt_status status) {
+    expect_ok(status);
+    return fetestexcept(FE_ALL_EXCEPT);
+}
+
+/* Rounding, flags and traps of the caller's change no bit, and none of them is changed. */
+Test(mha_context, environment_is_the_callers) {
+    struct layer_case c = new_layer_case(&forms[0], 36);
+    c.args.threads = 2;
+    rapt_mha *layer = new_layer(&c.args);
+    rapt_cache *cache = new_context_cache(&c.args, 0);
+    size_t size;
+    fenv_t before;
+    fegetenv(&before);
+    fesetround(FE_UPWARD);
+    feclearexcept(FE_ALL_EXCEPT);
+    const int measured = flags_of(rapt_mha_append_workspace_size(layer, &c.run.context, &size));
+    const int appended = flags_of(rapt_mha_append(layer, &c.run.context, cache, FIRST, NULL, 0));
+    const int rounding = fegetround();
+    fesetenv(&before);
+    cr_expect(measured == 0 && appended == 0 && rounding == FE_UPWARD);
+    expect_same(layer, &c, cache);
+    rapt_cache_destroy(cache);
+    rapt_mha_destroy(layer);
+    free_layer_case(&c);
+}
+
 /* Without a context there is nothing but the bias. */
 Test(mha_context, may_be_empty) {
     struct layer_case c = new_layer_case(&forms[0], 32);
     rapt_mha *layer = new_layer(&c.args);
     rapt_cache *cache = new_context_cache(&c.args, 0);
+    rapt_tensor none = c.run.context;
+    none.shape[2] = 0;
+    expect_ok(rapt_mha_append(layer, &none, cache, FIRST, NULL, 0));
+    cr_expect_eq(rapt_cache_length(cache, FIRST), 0);
     rapt_mha_run_args run = cached(&c.run, cache);
-    run.weights = new_tensor(RAPT_F32, BATCH, 6, TOKENS, 1);
+    run.weights = new_tensor(RAPT_F32, BATCH, 6, TOKENS, 0);
     expect_ok(rapt_mha_run(layer, &run, NULL, 0));
     for (int64_t i = 0; i < BATCH * TOKENS * 48; i++)
         cr_assert_eq(((float *)run.out.data)[i], ((float *)c.args.b_out.data)[i % 48]);
-    for (int64_t i = 0; i < BATCH * 6 * TOKENS; i++)
-        cr_assert_eq(((float *)run.weights.data)[i], 0);
     free(run.weights.data);
     rapt_cache_destroy(cache);
     rapt_mha_destroy(layer);
