@@ -15,11 +15,25 @@ TestSuite(outputs, .init = enter, .fini = leave, .timeout = 600);
 #define DESCRIPTION(p)                                                                             \
     (p)->files, (p)->existing, (p)->lacking, (int)(p)->event, (p)->at, (p)->number
 
-/* For every number of files, which of them exist, and every kind of file system. */
-#define FOR_EVERY_CASE(p)                                                                          \
-    for ((p)->files = 1; (p)->files <= MOST_FILES; (p)->files++)                                   \
-        for ((p)->existing = 0; (p)->existing < 1 << (p)->files; (p)->existing++)                  \
-            for ((p)->lacking = 0; (p)->lacking < LACKING; (p)->lacking++)
+/* The kinds of file systems, from ext4 to FAT. */
+static const int lackings[] = {0, NO_EXCHANGE, NO_UNNAMED, NO_UNNAMED | NO_EXCHANGE,
+                               NO_UNNAMED | NO_EXCHANGE | NO_LINKS};
+enum { KINDS = sizeof lackings / sizeof *lackings };
+
+/* The next number of files, which of them exist, and kind of file system; false after the last. */
+static bool next_case(struct plan *p, int *kind) {
+    if (++*kind == KINDS) {
+        *kind = 0;
+        if (++p->existing == 1 << p->files) {
+            p->existing = 0;
+            p->files++;
+        }
+    }
+    p->lacking = lackings[*kind];
+    return p->files <= MOST_FILES;
+}
+
+#define FOR_EVERY_CASE(p) for (int kind = ((p)->files = 1, -1); next_case(p, &kind);)
 
 Test(outputs, are_written_on_every_file_system) {
     struct plan p = {.at = -1};
