@@ -21,6 +21,9 @@ enum { RAPT_PANEL_ROWS_MAX = 64 };
 /* Weights are summed by so many keys at a time, so a block's first key is a multiple of it. */
 enum { RAPT_SUMMED_KEYS = 4 };
 
+/* Masks are looked at by so many keys at a time, of a chunk that has at most so many of these. */
+enum { RAPT_MASK_KEYS = 32, RAPT_MASK_PIECES_MAX = 63 };
+
 /*
  * A variant with a matrix unit takes keys and values of bf16 packed, if the queries are of bf16,
  * too: in groups of RAPT_PACKED_KEYS, the last one filled with zeros, which packed blocks start
@@ -193,6 +196,13 @@ struct rapt_kernels {
      * nearest even. */
     void (*widen)(float *dst, const void *src, rapt_dtype dtype, float scale, int64_t n);
     void (*narrow)(void *dst, const float *src, rapt_dtype dtype, int64_t n);
+    /*
+     * Looks at n dense elements of a row of a mask, for keys from `at` on. A bit stands for
+     * RAPT_MASK_KEYS keys: *hides loses those of which the row lets any be attended, *shows those
+     * of whose scores it changes any. Where both bits are lost already nothing is read.
+     */
+    void (*survey)(const void *row, rapt_dtype dtype, int64_t at, int64_t n, uint64_t *hides,
+                   uint64_t *shows);
 
     /* sum += factor * part, and out = canonical(out * factor), over n floats. */
     void (*accumulate)(float *sum, const float *part, float factor, int64_t n);

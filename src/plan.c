@@ -15,6 +15,7 @@ enum {
     CHUNK_KEYS_MAX = 1280,
     PAGE_BYTES = 4096,
     THREADS_MAX = 4096,
+    LOOKS_MAX = 1 << 18,  /* 4 MiB */
     PANELS_MAX = 1 << 28, /* what takes seconds to count takes years to compute */
 };
 
@@ -339,6 +340,19 @@ static int64_t choose_panels(const struct rapt_plan *plan, int64_t panels, int64
     return best;
 }
 
+/* Heads that share a mask share what is seen of it, unless that is too much to keep. */
+static void share_looks(struct rapt_plan *plan, int64_t panels) {
+    const struct rapt_problem *p = &plan->problem;
+    const int64_t chunks = rapt_divide_up(p->kv_most, plan->chunk);
+    int64_t looks;
+    plan->look_panels = plan->look_chunks = 0;
+    if (p->mask.dtype == RAPT_NONE || p->mask.stride[1] != 0 || p->kv_heads == 1 ||
+        __builtin_mul_overflow(panels * chunks, p->batch, &looks) || looks > LOOKS_MAX)
+        return;
+    plan->look_panels = panels;
+    plan->look_chunks = chunks;
+}
+
 rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     const struct rapt_problem *p = &plan->problem;
     plan->packed = plan->kernels->pack_keys && p->query.dtype == RAPT_BF16 &&
@@ -350,6 +364,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     if (!all.counted)
         return too_large(p);
     threads = rapt_threads_for(all.flops, threads);
+    share_looks(plan, all.longest);
 
     const int64_t row_floats = p->head_dim + p->value_dim + rapt_watched(p) + 2 * p->top_count;
     const int64_t row_bytes = row_floats * (int64_t)sizeof(float);
@@ -380,6 +395,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     return RAPT_OK;
 }
 
+/* Of equal ones the last panel first: if there is a mask, then mostly one that gives it more. */
 static bool is_heavier(const struct rapt_task *x, const struct rapt_task *y) {
     if (x->cost != y->cost)
         return x->cost > y->cost;
@@ -388,7 +404,7 @@ static bool is_heavier(const struct rapt_task *x, const struct rapt_task *y) {
     if (x->kv_head != y->kv_head)
         return x->kv_head < y->kv_head;
     if (x->panel != y->panel)
-        return x->panel < y->panel;
+        return x->panel > y->panel;
     return x->chunks.first < y->chunks.first;
 }
 

@@ -11,6 +11,8 @@
 #ifndef RAPT_SRC_PLAN_H
 #define RAPT_SRC_PLAN_H
 
+#include <stdatomic.h>
+
 #include "kernels.h"
 #include "problem.h"
 
@@ -86,9 +88,25 @@ struct rapt_plan {
     struct rapt_split *splits;
     size_t part_floats;
 
+    int64_t look_panels, look_chunks; /* of a sequence, whose looks heads share; or 0 */
+
     struct rapt_second second;
     struct rapt_scratch scratch;
 };
+
+/*
+ * What a mask does to the keys of one chunk, for the rows of a panel: see `survey` of the kernels.
+ * Where heads share a mask, who comes first leaves it here for the others; 0 until then, for no
+ * chunk needs all 64 bits.
+ */
+struct rapt_look {
+    atomic_uint_fast64_t hides, shows;
+};
+
+/* Of all sequences, panels and chunks, or 0. */
+static inline int64_t rapt_looks(const struct rapt_plan *plan) {
+    return plan->problem.batch * plan->look_panels * plan->look_chunks;
+}
 
 /* Keys between two rescalings of the online softmax, and between its new starts: functions of the
  * head sizes alone. */

@@ -29,9 +29,18 @@ int rapt_run_threads(int asked) {
 }
 
 /* Where a workspace's pieces lie: the team, then every slice's scratch, then what they share. */
-static size_t team_bytes(const struct rapt_plan *plan) {
-    const size_t bytes = sizeof(struct team) + (size_t)plan->split_count * sizeof(atomic_int);
+static size_t whole_lines(size_t bytes) {
     return (bytes + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
+}
+
+static size_t look_bytes(const struct rapt_plan *plan) {
+    return whole_lines((size_t)rapt_looks(plan) * sizeof(struct rapt_look));
+}
+
+/* The team begins with the counters, and ends with the looks. */
+static size_t team_bytes(const struct rapt_plan *plan) {
+    return whole_lines(sizeof(struct team) + (size_t)plan->split_count * sizeof(atomic_int)) +
+           look_bytes(plan);
 }
 
 size_t rapt_run_workspace(const struct rapt_plan *plan, int slices) {
@@ -76,6 +85,7 @@ void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *dat
     float *scratch = all_scratch + (size_t)slice * plan->scratch.floats;
     float *parts = all_scratch + (size_t)slices * plan->scratch.floats;
     float *results = parts + (size_t)plan->part_count * plan->part_floats;
+    struct rapt_look *looks = (void *)((char *)all_scratch - look_bytes(plan));
     fenv_t callers;
     rapt_enter_environment(&callers);
     for (;;) {
@@ -83,7 +93,7 @@ void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *dat
         if (i >= plan->task_count)
             break;
         const struct rapt_task *task = &plan->tasks[i];
-        rapt_task_run(plan, data, task, scratch, parts, results);
+        rapt_task_run(plan, data, task, scratch, parts, results, looks);
         /* Who finishes a split last joins it, and nobody waits. */
         if (task->split >= 0 &&
             atomic_fetch_add(&team->done[task->split], 1) == plan->splits[task->split].tasks - 1) {
@@ -101,6 +111,7 @@ void rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *dat
         atomic_store(&team->next_task, 0);
         atomic_store(&team->tasks_done, 0);
         atomic_store(&team->next_second, 0);
+        memset(looks, 0, look_bytes(plan));
         atomic_store(&team->finished, 0);
     }
 }

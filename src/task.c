@@ -147,7 +147,7 @@ static void pack_queries(struct worker *w, const struct work_panel *panel) {
                                  w->plan->problem.head_dim, true);
 }
 
-static void read_queries(struct worker *w, struct work_panel *panel) {
+void rapt_read_queries(struct worker *w, struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
     const struct rapt_kernels *kernels = w->plan->kernels;
     const int64_t channels = p->head_dim;
@@ -237,25 +237,11 @@ static void make_worker(struct worker *w, const struct rapt_plan *plan,
     w->copied_value = (char *)(scratch + s->copied_value);
 }
 
-static struct rapt_range meet(struct rapt_range a, struct rapt_range b) {
-    return (struct rapt_range){rapt_max(a.first, b.first), rapt_min(a.last, b.last)};
-}
-
-/* Calls visit for every block of a panel's keys. A panel that has the task for itself stages each
- * on its own. */
-static void visit_blocks(struct worker *w, struct work_panel *panel, struct rapt_range keys,
-                         void (*visit)(const struct worker *, struct work_panel *,
-                                       struct rapt_range)) {
-    const int64_t block = w->plan->key_block;
-    for (int64_t k = keys.first / block * block; k < keys.last; k += block) {
-        const struct rapt_range own = meet(keys, (struct rapt_range){k, k + block});
-        if (w->task->panels == 1)
-            rapt_stage(w, own);
-        visit(w, panel, own);
-    }
-}
-
-static void attend_block(const struct worker *w, struct work_panel *panel, struct rapt_range keys) {
+static void attend_block(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
+    keys = rapt_attended(w, panel, keys);
+    if (keys.first == keys.last)
+        return;
+    rapt_stage_own(w, keys);
     struct rapt_block block = rapt_make_block(w, panel, keys, true);
     block.begins = panel->empty;
     panel->empty = false;
@@ -263,13 +249,28 @@ static void attend_block(const struct worker *w, struct work_panel *panel, struc
     w->plan->kernels->attend(&panel->kernel, &block, w->scores);
 }
 
+/* The next block from some key on of which a row attends any; the last of a chunk is followed by
+ * the first of the next one. */
+static struct rapt_range next_few(const struct worker *w, int64_t key, struct rapt_range keys,
+                                  int64_t last) {
+    const int64_t block = w->plan->key_block;
+    for (; key < keys.last; key = (key / block + 1) * block) {
+        const struct rapt_range own = {key, rapt_min((key / block + 1) * block, keys.last)};
+        const struct rapt_range some = rapt_attended(w, &w->panel[0], own);
+        if (some.first < some.last)
+            return some;
+    }
+    const int64_t next = rapt_divide_up(keys.last, w->plan->chunk) * w->plan->chunk;
+    return (struct rapt_range){rapt_max(key, next), rapt_min(rapt_max(key, next) + block, last)};
+}
+
 static void attend_few(struct worker *w, const struct rapt_few *few, struct rapt_range keys) {
     const int64_t block = w->plan->key_block;
     const int64_t last = rapt_min(w->panel[0].keys.last, w->task->chunks.last * w->plan->chunk);
-    for (int64_t k = keys.first / block * block; k < keys.last; k += block) {
-        const struct rapt_block stored =
-            rapt_make_few_block(w, meet(keys, (struct rapt_range){k, k + block}),
-                                (struct rapt_range){k + block, rapt_min(k + 2 * block, last)});
+    struct rapt_range own = next_few(w, keys.first, keys, last), next;
+    for (; own.first < keys.last; own = next) {
+        next = next_few(w, (own.first / block + 1) * block, keys, last);
+        const struct rapt_block stored = rapt_make_few_block(w, own, next);
         w->plan->kernels->attend_few(few, &stored, w->scores);
     }
 }
@@ -296,27 +297,40 @@ static void clear_out(const struct rapt_panel *panel) {
 static void attend_keys(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
     w->plan->kernels->clear(&panel->kernel);
     panel->empty = true;
-    visit_blocks(w, panel, keys, attend_block);
+    rapt_visit_blocks(w, panel, keys, attend_block);
     if (panel->empty)
         clear_out(&panel->kernel);
 }
 
 /*
  * A panel's keys of one chunk, from an empty state on. That of the first chunk, joined to nothing,
- * is the total; the others are joined to it while they lie in the cache.
+ * is the total; the others are joined to it while they lie in the cache. To join an empty one would
+ * change nothing.
  */
 static void attend_chunk(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
+    if (keys.first >= keys.last)
+        return;
     if (!panel->begun) {
-        read_queries(w, panel);
+        rapt_read_queries(w, panel);
         attend_keys(w, panel, keys);
         panel->begun = true;
         return;
     }
-    if (keys.first >= keys.last)
-        return;
     place_state(&w->plan->problem, &panel->kernel, w->part);
     attend_keys(w, panel, keys);
     w->plan->kernels->join(&panel->total, &panel->kernel);
+}
+
+/* All chunks of a panel are done. */
+static void end_panel(struct worker *w, struct work_panel *panel, float *results) {
+    if (!panel->begun) {
+        w->plan->kernels->clear(&panel->total);
+        clear_out(&panel->total);
+    } else if (w->is_few) {
+        end_few(w, &panel->total);
+    }
+    rapt_write_panel(w, panel, results);
+    panel->done = true;
 }
 
 static void attend_few_chunk(struct worker *w, struct rapt_range keys) {
@@ -324,7 +338,7 @@ static void attend_few_chunk(struct worker *w, struct rapt_range keys) {
     if (keys.first >= keys.last)
         return;
     if (!w->panel[0].begun) {
-        read_queries(w, &w->panel[0]);
+        rapt_read_queries(w, &w->panel[0]);
         w->panel[0].begun = true;
         attend_few(w, &w->few, keys);
         return;
@@ -334,79 +348,25 @@ static void attend_few_chunk(struct worker *w, struct rapt_range keys) {
     kernels->join_few(&w->few, &w->few_part);
 }
 
-static struct rapt_range chunk_keys(const struct worker *w, int64_t chunk) {
-    return (struct rapt_range){chunk * w->plan->chunk, (chunk + 1) * w->plan->chunk};
-}
-
 /* The panels go through a chunk one after the other, while its keys lie in the cache. */
 static void run_chunk(struct worker *w, int64_t chunk, float *results) {
-    const struct rapt_range keys = chunk_keys(w, chunk);
+    const struct rapt_range keys = rapt_chunk_keys(w, chunk);
+    struct rapt_range own[RAPT_PANELS_MAX], all = {INT64_MAX, 0};
+    for (int i = 0; i < w->task->panels; i++) {
+        own[i] = rapt_survey(w, &w->panel[i], rapt_meet(w->panel[i].keys, keys));
+        all = rapt_join(all, own[i]);
+    }
     if (w->is_few) {
-        attend_few_chunk(w, meet(w->panel[0].keys, keys));
+        attend_few_chunk(w, own[0]);
         return;
     }
-    if (w->task->panels > 1)
-        rapt_stage(w, meet(w->keys, keys));
+    if (w->task->panels > 1 && all.first < all.last)
+        rapt_stage(w, all);
     for (int i = 0; i < w->task->panels; i++) {
         struct work_panel *panel = &w->panel[i];
-        if (panel->done)
-            continue;
-        attend_chunk(w, panel, meet(panel->keys, keys));
-        panel->done = panel->keys.last <= keys.last;
-        if (panel->done) /* while its state lies in the cache */
-            rapt_write_panel(w, panel, results);
-    }
-}
-
-/* Keys that the output `weights` shows something else of than that they aren't attended. */
-static struct rapt_range shown_keys(const struct worker *w, const struct work_panel *panel) {
-    const struct rapt_problem *p = &w->plan->problem;
-    if (p->weights_kind == RAPT_WEIGHTS_SOFTMAX || p->weights_kind == RAPT_WEIGHTS_MASKED)
-        return panel->keys;
-    const bool all = !p->cu_k && !p->page_size;
-    return (struct rapt_range){0, all ? p->key.shape[2] : rapt_kv_len(p, w->task->batch)};
-}
-
-static void weigh_block(const struct worker *w, struct work_panel *panel, struct rapt_range keys) {
-    const struct rapt_problem *p = &w->plan->problem;
-    const bool masks =
-        p->weights_kind == RAPT_WEIGHTS_SOFTMAX || p->weights_kind == RAPT_WEIGHTS_MASKED;
-    const struct rapt_block block = rapt_make_block(w, panel, keys, masks);
-    w->plan->kernels->weigh(&panel->total, &block, p->weights_kind, w->scores);
-    rapt_scatter_rows(w, panel, &p->weights, w->data->weights, keys.first * p->weights.stride[3],
-                      block.keys, w->scores);
-}
-
-/* The weights of keys that no block of this panel covers. */
-static void fill_weights(const struct worker *w, const struct work_panel *panel) {
-    const struct rapt_problem *p = &w->plan->problem;
-    const struct rapt_range shown = shown_keys(w, panel);
-    const int64_t step = p->weights.stride[3];
-    const float none = p->weights_kind == RAPT_WEIGHTS_MASKED ? -INFINITY : 0;
-    const int count = (int)(panel->rows.last - panel->rows.first);
-    int64_t offsets[RAPT_PANEL_ROWS_MAX];
-    rapt_lane_offsets(w, panel, &p->weights, count, offsets);
-    for (int lane = 0; lane < count; lane++) {
-        float *row = (float *)w->data->weights + offsets[lane];
-        for (int64_t i = 0; i < shown.first; i++)
-            row[i * step] = none;
-        for (int64_t i = shown.last; i < p->weights.shape[3]; i++)
-            row[i * step] = none;
-    }
-}
-
-static void write_weights(struct worker *w) {
-    struct rapt_range all = {INT64_MAX, 0};
-    for (int i = 0; i < w->task->panels; i++) {
-        fill_weights(w, &w->panel[i]);
-        all = rapt_join(all, shown_keys(w, &w->panel[i]));
-    }
-    for (int64_t c = all.first / w->plan->chunk; c * w->plan->chunk < all.last; c++) {
-        if (w->task->panels > 1)
-            rapt_stage(w, meet(all, chunk_keys(w, c)));
-        for (int i = 0; i < w->task->panels; i++)
-            visit_blocks(w, &w->panel[i], meet(shown_keys(w, &w->panel[i]), chunk_keys(w, c)),
-                         weigh_block);
+        attend_chunk(w, panel, own[i]);
+        if (!panel->done && panel->keys.last <= keys.last) /* while its state lies in the cache */
+            end_panel(w, panel, results);
     }
 }
 
@@ -419,10 +379,11 @@ static float *part_of(const struct rapt_plan *plan, const struct rapt_task *task
 /* Leaves the states of a split's chunks to who joins them. */
 static void run_parts(struct worker *w, float *parts) {
     struct work_panel *panel = &w->panel[0];
-    read_queries(w, panel);
+    rapt_read_queries(w, panel);
     for (int64_t chunk = w->task->chunks.first; chunk < w->task->chunks.last; chunk++) {
         place_state(&w->plan->problem, &panel->kernel, part_of(w->plan, w->task, chunk, parts));
-        const struct rapt_range keys = meet(panel->keys, chunk_keys(w, chunk));
+        const struct rapt_range keys =
+            rapt_survey(w, panel, rapt_meet(panel->keys, rapt_chunk_keys(w, chunk)));
         if (w->is_few) {
             clear_few(w->plan->kernels, &w->few);
             attend_few(w, &w->few, keys);
@@ -436,24 +397,19 @@ static void run_parts(struct worker *w, float *parts) {
 static void run_whole(struct worker *w, float *results) {
     for (int64_t chunk = w->task->chunks.first; chunk < w->task->chunks.last; chunk++)
         run_chunk(w, chunk, results);
-    if (w->is_few)
-        end_few(w, &w->panel[0].total);
-    for (int i = 0; i < w->task->panels; i++) {
-        struct work_panel *panel = &w->panel[i];
-        if (panel->done)
-            continue;
-        if (!panel->begun && !w->is_few)
-            attend_chunk(w, panel, (struct rapt_range){0, 0});
-        rapt_write_panel(w, panel, results);
-    }
+    for (int i = 0; i < w->task->panels; i++)
+        if (!w->panel[i].done)
+            end_panel(w, &w->panel[i], results);
     if (w->plan->problem.weights.dtype != RAPT_NONE)
-        write_weights(w);
+        rapt_write_weights(w);
 }
 
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
-                   const struct rapt_task *task, float *scratch, float *parts, float *results) {
+                   const struct rapt_task *task, float *scratch, float *parts, float *results,
+                   struct rapt_look *looks) {
     struct worker w;
     make_worker(&w, plan, data, task, scratch);
+    w.looks = looks;
     if (plan->packed)
         plan->kernels->open(w.is_few);
     if (task->split >= 0)

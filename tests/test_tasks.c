@@ -97,7 +97,7 @@ static bool in_order(const struct rapt_task *a, const struct rapt_task *b) {
         return a->batch < b->batch;
     if (a->kv_head != b->kv_head)
         return a->kv_head < b->kv_head;
-    return a->panel != b->panel ? a->panel < b->panel : a->chunks.first < b->chunks.first;
+    return a->panel != b->panel ? a->panel > b->panel : a->chunks.first < b->chunks.first;
 }
 
 /* Every chunk that a panel of any sequence and head wants belongs to one task, heaviest first. */

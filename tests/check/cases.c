@@ -261,6 +261,27 @@ static void add_features(struct maker *m, struct attention_case c, bool quick) {
     add(m, c, quick);
 }
 
+/* Masks that hide keys from all queries of a panel, or change nothing: of blocks, parts of them and
+ * chunks, and in passes over keys of their own. */
+static void add_pieces(struct maker *m) {
+    static const int q_lens_of[] = {1, 2, 60, 130},
+                     heads_of[][2] = {{2, 2}, {6, 2}, {9, 3}, {4, 1}};
+    for (int n = 0; n < 64; n++) {
+        struct attention_case c = features_base;
+        c.mask = n % 2 ? MASK_BOOL_PIECES : MASK_PIECES;
+        c.q_heads = heads_of[n / 2 % 4][0];
+        c.kv_heads = heads_of[n / 2 % 4][1];
+        c.q_len = q_lens_of[n / 8 % 4];
+        c.kv_len = n % 3 == 0 ? 1400 + n : 250 + n;
+        c.head_dim = c.value_dim = n % 3 == 0 ? 8 : n % 3 == 1 ? 72 : 160;
+        c.weights = n % 4 == 1;
+        c.fill = n % 5 == 2 ? FILL_HIDDEN : FILL_NORMAL;
+        c.watch = n % 7 == 3 ? WATCH_ALL : WATCH_NONE;
+        add(m, c, n % 4 == 2 && c.kv_len < 1000);
+        add_features(m, c, false);
+    }
+}
+
 /* Few queries against many keys: lengths about the borders of blocks and chunks, which depend on
  * the channels, and all groups. Most have no weights, which would keep them off their own path. */
 static void add_decode(struct maker *m) {
@@ -315,6 +336,7 @@ bool cases_make(struct case_list *list, uint64_t seed, bool quick_only) {
     add_pairs(&m);
     add_decode(&m);
     add_divided(&m);
+    add_pieces(&m);
     add_random(&m, 250);
     add_large(&m);
     if (m.failed)
