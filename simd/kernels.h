@@ -81,6 +81,9 @@ struct rapt_panel {
     struct rapt_watch watch;
 };
 
+/* No variant takes more than so many times few_rows as a few queries. */
+enum { RAPT_FEW_SETS = 4 };
+
 /* A few queries, at most few_rows: the same state in another shape. */
 struct rapt_few {
     int rows;
@@ -89,6 +92,7 @@ struct rapt_few {
     float *out;              /* [rows][value_dim] */
     float *sums;             /* [rows][value_dim rounded up to lanes]: scratch */
     float *max, *sum, *seen; /* [lanes], those beyond the rows are any numbers */
+    struct rapt_watch watch; /* [lanes] in the place of [width] */
 };
 
 /*
@@ -145,6 +149,8 @@ struct rapt_block {
                                   ALiBi, distances and diagonals */
     float start;               /* keys before `key`, in the same block */
     struct rapt_soon soon[RAPT_SOON]; /* for a panel */
+    float *const *kept; /* for a few queries, [rows][keys]: where their scores go that weights are
+                           made of, -inf behind a mask; or NULL */
 };
 
 struct rapt_kernels {
@@ -152,7 +158,8 @@ struct rapt_kernels {
     int lanes;
     int panel_rows;
     int tile_rows;
-    int few_rows;
+    int few_rows; /* of one call */
+    int few_most; /* rows up to which calls for some at a time are faster than a panel */
 
     /* dst[i][lane] = rows[lane][i * step] for i < n: puts rows into lanes. */
     void (*gather)(float *dst, int width, const float *const *rows, ptrdiff_t step, int64_t n);
@@ -166,7 +173,8 @@ struct rapt_kernels {
     void (*clear)(const struct rapt_panel *panel);
     /* Takes a block of keys into the state. `scores` is scratch, [keys][width]. */
     void (*attend)(const struct rapt_panel *panel, const struct rapt_block *block, float *scores);
-    /* The same for a few queries. `scores` is [few_rows][keys rounded up to lanes]. */
+    /* The same for a few queries. `scores` is [few_rows][keys rounded up to lanes], and as many
+     * [lanes] again if anything is watched. */
     void (*attend_few)(const struct rapt_few *few, const struct rapt_block *block, float *scores);
     /* Takes the state of `part`, of the same queries and later keys, into that of `total`. */
     void (*join)(const struct rapt_panel *total, const struct rapt_panel *part);
@@ -180,6 +188,9 @@ struct rapt_kernels {
     /* After finish: the weights of a block, [keys][width], exactly 0 behind a mask, or scores. */
     void (*weigh)(const struct rapt_panel *panel, const struct rapt_block *block,
                   rapt_weights_kind kind, float *weights);
+    /* The same for n scores that a row kept, and its max and factor: softmax or masked, in place.
+     */
+    void (*weigh_kept)(float *row, int64_t n, rapt_weights_kind kind, float max, float factor);
 
     /*
      * The second pass with the roles changed: the panel's lanes are keys, as they come, and the

@@ -61,10 +61,11 @@ static bool is_dense(const rapt_tensor *t) {
 
 bool rapt_is_few(const struct rapt_plan *plan, int64_t b) {
     const struct rapt_problem *p = &plan->problem;
-    /* Weights and what is watched are of keys by lanes; and a few rows read keys and values as they
-     * lie. */
-    return row_count(plan, b) <= plan->kernels->few_rows && p->weights.dtype == RAPT_NONE &&
-           rapt_watched(p) == 0 && p->top_count == 0 && is_dense(&p->key) && is_dense(&p->value);
+    /* Keys and values are read as they lie, and scores are kept where their weights go, if masks
+     * show in these. */
+    const bool kept = rapt_weights_masked(p) && is_dense(&p->weights);
+    return row_count(plan, b) <= plan->kernels->few_most && is_dense(&p->key) &&
+           is_dense(&p->value) && (p->weights.dtype == RAPT_NONE || kept);
 }
 
 /* Whether rows of this view would be read badly where they are by so many panels. */
@@ -166,13 +167,14 @@ static void lay_out_scratch(struct rapt_plan *plan) {
         used += (n);                                                                               \
     } while (0)
     TAKE(panels, s->panel_floats * (size_t)plan->panels_per_task);
-    /* query; out and three numbers of each, twice; sums */
+    /* query; out, three numbers of each and what is watched, twice; sums; the largest weights */
     const int64_t out = rapt_few_floats(kernels, p->value_dim);
     const int64_t vectors = rapt_divide_up(p->value_dim, kernels->lanes);
     const int64_t sums = rapt_few_floats(kernels, vectors * kernels->lanes);
-    TAKE(few, plan->has_few
-                  ? padded(rapt_few_query_floats(plan) + 2 * (out + 3 * kernels->lanes) + sums)
-                  : 0);
+    const int64_t numbers = 2 * (3 + rapt_watched(p) + p->top_count) * kernels->lanes;
+    s->few_floats = padded(rapt_few_query_floats(plan) + 2 * out + numbers + sums);
+    const int64_t sets = rapt_divide_up(kernels->few_most, kernels->few_rows);
+    TAKE(few, plan->has_few ? s->few_floats * (size_t)sets : 0);
     TAKE(copied_key, plan->has_few ? copied(plan, p->head_dim) : 0);
     TAKE(copied_value, plan->has_few && p->page_size ? copied(plan, p->value_dim) : 0);
     TAKE(scores, padded(rapt_score_floats(plan)));

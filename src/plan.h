@@ -42,7 +42,7 @@ struct rapt_split {
 /* Floats from the start of a thread's scratch to each of its parts. */
 struct rapt_scratch {
     size_t panels, panel_floats;     /* panels_per_task of them */
-    size_t few;                      /* what a panel of few rows needs in addition */
+    size_t few, few_floats;          /* what sets of a few rows need in addition, and one of them */
     size_t copied_key, copied_value; /* rows that it can't read where they lie */
     size_t scores, bias, bounds;
     size_t key_scale, value_scale; /* of int8, for a block */

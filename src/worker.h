@@ -42,9 +42,10 @@ struct worker {
     uint16_t *unpacked;
     struct rapt_range keys; /* that any panel of the task attends */
     int64_t staged_first;   /* the key that the staged rows begin with */
-    bool is_few;            /* then there is one panel, and `few` does its work */
-    struct rapt_few few;    /* its state is that of all chunks so far */
-    struct rapt_few few_part;
+    bool is_few;            /* then there is one panel, and `few` does its work: sets of its rows */
+    int sets;
+    struct rapt_few few[RAPT_FEW_SETS]; /* their state is that of all chunks so far */
+    struct rapt_few few_part[RAPT_FEW_SETS];
     struct stored_rows stored_value;
     struct stored_rows stored_key[2]; /* of its block and the next, in turn */
     int stored_turn;
@@ -111,10 +112,27 @@ void rapt_fetch_rows(const struct worker *w, const struct work_panel *panel, con
  * `at` on, if they are dense, or of their copy. */
 const uint16_t *rapt_dense_row(const rapt_tensor *t, const void *data, int64_t at, uint16_t *copy);
 
-/* Reads a panel's queries into its lanes, or those of a few rows. */
-void rapt_read_queries(struct worker *w, struct work_panel *panel);
+/* Reads a panel's queries into its lanes; and some of its rows for a matrix unit, the last one
+ * repeated up to the width. */
+void rapt_read_queries(const struct worker *w, const struct work_panel *panel);
+void rapt_pack_queries(const struct worker *w, const struct work_panel *panel, int first, int count,
+                       int width, float *pairs);
 
-/* Writes the weights of all panels of a task, whose results are known. */
+/* A few rows: sets them up; takes a chunk's keys into their state, or lets that be of these keys
+ * alone; brings it into the lanes of a panel. */
+void rapt_place_few(struct worker *w, float *scratch);
+void rapt_attend_few_chunk(struct worker *w, struct rapt_range keys);
+void rapt_attend_few_part(struct worker *w, struct rapt_range keys);
+void rapt_end_few(const struct worker *w, const struct rapt_panel *panel);
+
+/* What is watched: its sums from `at` on, which belong to a state; and the largest weights of all
+ * chunks, none yet. */
+void rapt_place_watch(const struct rapt_problem *p, struct rapt_watch *watch, float *at, int width);
+void rapt_place_top(const struct rapt_problem *p, struct rapt_watch *watch, float *at, int width);
+
+/* Writes the weights of all panels of a task, whose results are known. A few rows begin before
+ * their keys: they leave their scores where the weights go. */
+void rapt_begin_kept(const struct worker *w);
 void rapt_write_weights(struct worker *w);
 
 /* What int8 keys are multiplied by, whose scales their scores are; queries have the inverse. */

@@ -315,6 +315,45 @@ Test(tasks, division_changes_no_bit) {
     }
 }
 
+/* Runs with as many rows as there may be as a few, in sets of what the kernel takes; or none. */
+static void run_in_sets(const rapt_attention_args *args, bool few) {
+    rapt_plan *plan;
+    expect_ok(rapt_plan_create(args, &plan));
+    struct rapt_kernels kernels = *plan->kernels;
+    kernels.few_most = few ? RAPT_FEW_SETS * kernels.few_rows : 0;
+    plan->kernels = &kernels;
+    plan->has_few = plan->joins = false;
+    expect_ok(rapt_plan_sizes(plan, args->threads));
+    free(plan->tasks);
+    free(plan->splits);
+    plan->tasks = allocate(((size_t)plan->task_count + 1) * sizeof *plan->tasks);
+    plan->splits = allocate(((size_t)plan->split_count + 1) * sizeof *plan->splits);
+    rapt_plan_tasks(plan);
+    expect_ok(rapt_plan_run(plan, NULL, NULL, 0));
+    rapt_plan_destroy(plan);
+}
+
+Test(tasks, sets_of_a_few_rows_change_no_bit) {
+    const struct form forms[] = {
+        {1, 0, 2, 1, 1500, 40, 70, .lse = true, .mask = RAPT_F32},
+        {2, 0, 1, 1, 700, 72, 40, .lse = true, .watched = true, .weights = true},
+        {1, 0, 1, 2, 600, 200, 130, .causal = true, .mask = RAPT_BOOL, .weights = true},
+        {1, 0, 2, 2, 3000, 64, 64, .softcap = 5, .window_left = 900, .watched = true},
+    };
+    const int groups[] = {1, 3, 4, 5, 8};
+    for (int f = 0; f < 4 * 5; f++) {
+        struct form form = forms[f % 4];
+        form.q_heads = form.kv_heads * groups[f / 4];
+        rapt_attention_args panels = new_problem(&form, 1), sets = new_problem(&form, 1);
+        panels.threads = sets.threads = f % 2 ? 1 : 4;
+        run_in_sets(&panels, false);
+        run_in_sets(&sets, true);
+        cr_expect(same_outputs(&panels, &sets), "form %d, group %d", f % 4, groups[f / 4]);
+        free_problem(&panels);
+        free_problem(&sets);
+    }
+}
+
 /* Runs in a workspace of which every byte is `fill`. */
 static void run_filled(const rapt_attention_args *args, int fill) {
     rapt_plan *plan;
