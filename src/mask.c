@@ -97,6 +97,18 @@ struct rapt_range rapt_attended(const struct worker *w, const struct work_panel 
                                rapt_min(keys.last, start + last * RAPT_MASK_KEYS)};
 }
 
+/* What heads share about a panel and a chunk, or NULL. */
+static struct rapt_look *find_look(const struct worker *w, const struct work_panel *panel,
+                                   struct rapt_range keys) {
+    const struct rapt_plan *plan = w->plan;
+    const int64_t index = w->task->panel + (panel - w->panel);
+    if (plan->look_count == 0)
+        return NULL;
+    const int64_t at =
+        (w->task->batch * plan->look_panels + index) * plan->look_chunks + keys.first / plan->chunk;
+    return at < plan->look_count ? w->looks + at : NULL;
+}
+
 /* Whether what others have seen tells. */
 static bool is_known(struct rapt_look *seen, struct work_panel *panel) {
     panel->hides = atomic_load_explicit(&seen->hides, memory_order_relaxed);
@@ -106,21 +118,15 @@ static bool is_known(struct rapt_look *seen, struct work_panel *panel) {
 
 struct rapt_range rapt_survey(const struct worker *w, struct work_panel *panel,
                               struct rapt_range keys) {
-    const struct rapt_plan *plan = w->plan;
-    struct rapt_look *seen = NULL;
-    const bool masked = plan->problem.mask.dtype != RAPT_NONE;
+    const bool masked = w->plan->problem.mask.dtype != RAPT_NONE;
     panel->hides = masked ? ~(uint64_t)0 : 0;
     panel->shows = ~(uint64_t)0;
     if (!masked || keys.first >= keys.last)
         return keys;
-    if (plan->look_panels > 0) {
-        const int64_t index = w->task->panel + (panel - w->panel);
-        seen = w->looks + (w->task->batch * plan->look_panels + index) * plan->look_chunks +
-               keys.first / plan->chunk;
-        if (is_known(seen, panel))
-            return rapt_attended(w, panel, keys);
-        panel->hides = panel->shows = ~(uint64_t)0;
-    }
+    struct rapt_look *seen = find_look(w, panel, keys);
+    if (seen && is_known(seen, panel))
+        return rapt_attended(w, panel, keys);
+    panel->hides = panel->shows = ~(uint64_t)0;
     look(w, panel, keys);
     if (seen) {
         atomic_store_explicit(&seen->hides, panel->hides, memory_order_relaxed);

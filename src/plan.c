@@ -15,7 +15,7 @@ enum {
     CHUNK_KEYS_MAX = 1280,
     PAGE_BYTES = 4096,
     THREADS_MAX = 4096,
-    LOOKS_MAX = 1 << 18,  /* 4 MiB */
+    LOOKS_MAX = 1 << 15,  /* 512 KiB */
     PANELS_MAX = 1 << 28, /* what takes seconds to count takes years to compute */
 };
 
@@ -342,17 +342,18 @@ static int64_t choose_panels(const struct rapt_plan *plan, int64_t panels, int64
     return best;
 }
 
-/* Heads that share a mask share what is seen of it, unless that is too much to keep. */
+/* Heads that share a mask share what is seen of it: of the first panels and chunks, if there are
+ * many. */
 static void share_looks(struct rapt_plan *plan, int64_t panels) {
     const struct rapt_problem *p = &plan->problem;
-    const int64_t chunks = rapt_divide_up(p->kv_most, plan->chunk);
-    int64_t looks;
-    plan->look_panels = plan->look_chunks = 0;
-    if (p->mask.dtype == RAPT_NONE || p->mask.stride[1] != 0 || p->kv_heads == 1 ||
-        __builtin_mul_overflow(panels * chunks, p->batch, &looks) || looks > LOOKS_MAX)
+    plan->look_count = 0;
+    if (p->mask.dtype == RAPT_NONE || p->mask.stride[1] != 0 || p->kv_heads == 1)
         return;
     plan->look_panels = panels;
-    plan->look_chunks = chunks;
+    plan->look_chunks = rapt_divide_up(p->kv_most, plan->chunk);
+    if (__builtin_mul_overflow(panels * plan->look_chunks, p->batch, &plan->look_count))
+        plan->look_count = LOOKS_MAX;
+    plan->look_count = rapt_min(plan->look_count, LOOKS_MAX);
 }
 
 rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {

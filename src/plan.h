@@ -88,7 +88,8 @@ struct rapt_plan {
     struct rapt_split *splits;
     size_t part_floats;
 
-    int64_t look_panels, look_chunks; /* of a sequence, whose looks heads share; or 0 */
+    int64_t look_count;               /* which heads share: of sequences, panels and chunks */
+    int64_t look_panels, look_chunks; /* of a sequence */
 
     struct rapt_second second;
     struct rapt_scratch scratch;
@@ -102,11 +103,6 @@ struct rapt_plan {
 struct rapt_look {
     atomic_uint_fast64_t hides, shows;
 };
-
-/* Of all sequences, panels and chunks, or 0. */
-static inline int64_t rapt_looks(const struct rapt_plan *plan) {
-    return plan->problem.batch * plan->look_panels * plan->look_chunks;
-}
 
 /* Keys between two rescalings of the online softmax, and between its new starts: functions of the
  * head sizes alone. */

@@ -34,7 +34,7 @@ static size_t whole_lines(size_t bytes) {
 }
 
 static size_t look_bytes(const struct rapt_plan *plan) {
-    return whole_lines((size_t)rapt_looks(plan) * sizeof(struct rapt_look));
+    return whole_lines((size_t)plan->look_count * sizeof(struct rapt_look));
 }
 
 /* The team begins with the counters, and ends with the looks. */

@@ -32,7 +32,7 @@ struct worker {
     const struct rapt_plan *plan;
     const rapt_attention_data *data;
     const struct rapt_task *task;
-    struct rapt_look *looks; /* [rapt_looks()], or whatever if there are none */
+    struct rapt_look *looks; /* [plan->look_count] */
     float *scores, *bias;
     float *key_scale, *value_scale; /* of int8, for a block */
     float *first, *last, *position; /* [lanes]: of a block, or results of a panel */
