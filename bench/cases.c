@@ -29,10 +29,10 @@
     }
 
 /* One token more, whose keys come from memory. */
-#define TOKEN(id, q_heads, kv_heads, keys, dim, type)                                              \
+#define TOKEN(id, q_heads, kv_heads, keys, dim, type, ...)                                         \
     {                                                                                              \
         .name = id, .suite = BENCH_DECODE, .memory = true,                                         \
-        SHAPE(1, q_heads, kv_heads, 1, keys, dim, type)                                            \
+        SHAPE(1, q_heads, kv_heads, 1, keys, dim, type), __VA_ARGS__                               \
     }
 
 /* As many queries for ever more keys: few enough that one run is short, and several panels of each
@@ -119,7 +119,9 @@ static const struct bench_case cases[] = {
     /* What a feature, a type, a layout or a head size costs. */
     FEATURE("d128", 4, 2048, 2048, 128, RAPT_F32, .base = NULL),
     D128("-causal", RAPT_F32, .shape.causal = true),
-    D128("-mask", RAPT_F32, .shape.mask = true),
+    D128("-mask", RAPT_F32, .shape.mask = BENCH_MASK_ANY),
+    D128("-mask-causal", RAPT_F32, .shape.mask = BENCH_MASK_CAUSAL),
+    D128("-mask-documents", RAPT_F32, .shape.mask = BENCH_MASK_DOCUMENTS),
     D128("-alibi", RAPT_F32, .shape.alibi = true),
     D128("-softcap", RAPT_F32, .shape.softcap = 50),
     D128("-bf16", RAPT_BF16, .use = BENCH_ASKED),
@@ -166,6 +168,8 @@ static const struct bench_case cases[] = {
     ENCODER("sdxl-4096", 2, 10, 4096, 64),
     ENCODER("whisper-1500", 1, 20, 1500, 64),
     TOKEN("whisper-cross", 20, 20, 1500, 64, RAPT_F32),
+    TOKEN("whisper-cross-top", 20, 20, 1500, 64, RAPT_F32, .shape.watch = BENCH_TOP,
+          .base = "whisper-cross"),
     PROMPT("gpt2-xl-1024", 25, 25, 1024, 64),
     PROMPT("llama3-8b-512", 32, 8, 512, 128),
     PROMPT("llama3-8b-2048", 32, 8, 2048, 128),
@@ -184,6 +188,7 @@ static const struct bench_case cases[] = {
     PROMPT("gemma2-2b-2048", 8, 4, 2048, 256, .shape.softcap = 50),
     PROMPT("phi3-mini-2048", 32, 32, 2048, 96),
     PROMPT("falcon-7b-2048", 71, 1, 2048, 64),
+    TOKEN("falcon-7b-decode-2k", 71, 1, 2048, 64, RAPT_BF16),
     PROMPT("bloom-560m-2048", 16, 16, 2048, 64, .shape.alibi = true),
 };
 

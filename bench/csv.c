@@ -26,8 +26,8 @@ static bool write_run(FILE *file, const struct bench_result *r) {
             "%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%d,%" PRId64
             ",%g,%d,%d,%d,%d,%d,%d,",
             s->batch, s->q_heads, s->kv_heads, s->q_len, s->kv_len, s->head_dim, s->causal,
-            s->window, (double)s->softcap, s->sinks, s->alibi, s->mask, s->bshd, s->qkv,
-            r->correct);
+            s->window, (double)s->softcap, s->sinks, s->alibi, s->mask != BENCH_NO_MASK, s->bshd,
+            s->qkv, r->correct);
     if (r->correct)
         fprintf(file, "%.9g,%.9g,%.6g,%.9g,%s,%.9g,%.6g,%.6g,%d,%.3g,", 1e3 * r->time.median,
                 1e3 * r->time.min, r->time.spread, r->rate, r->of->memory ? "GB/s" : "GFLOP/s",

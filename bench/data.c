@@ -61,7 +61,7 @@ static struct needs find_needs(const struct bench_case *cases, size_t count, dou
         const double rows = (double)s->batch * (double)s->q_heads * (double)s->q_len;
         most.query = fmax(most.query, rows * (double)s->head_dim);
         most.scale = fmax(most.scale, 2 * copies.scales * copies.count);
-        if (s->mask)
+        if (s->mask == BENCH_MASK_ANY)
             most.mask = fmax(most.mask, (double)s->q_len * (double)s->kv_len);
         most.cache = fmax(most.cache, 2 * copies.tensor_bytes * copies.count);
     }

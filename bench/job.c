@@ -122,6 +122,19 @@ static bool set_watched(struct bench_job *job) {
     return at != NULL;
 }
 
+/* A mask that hides keys. */
+static bool set_mask(struct bench_job *job) {
+    const struct bench_shape *s = &job->shape;
+    if (s->mask <= BENCH_MASK_ANY)
+        return true;
+    job->mask = calloc((size_t)(s->q_len * s->kv_len), sizeof *job->mask);
+    for (int64_t i = 0; job->mask && i < s->q_len; i++)
+        for (int64_t j = 0; j < s->kv_len; j++)
+            if (!bench_mask_shows(s, s->q_offset + i, j))
+                job->mask[i * s->kv_len + j] = -INFINITY;
+    return job->mask != NULL;
+}
+
 static void set_tensors(struct bench_job *job, const struct bench_data *data) {
     const struct bench_shape *s = &job->shape;
     rapt_attention_args *a = &job->args;
@@ -135,7 +148,8 @@ static void set_tensors(struct bench_job *job, const struct bench_data *data) {
         a->out = rapt_tensor_bhsd(data->out, RAPT_F32, 1, s->q_heads, packed, s->head_dim);
     }
     if (s->mask)
-        a->mask = rapt_tensor_bhsd(data->mask, RAPT_F32, 1, 1, s->q_len, s->kv_len);
+        a->mask = rapt_tensor_bhsd(job->mask ? job->mask : data->mask, RAPT_F32, 1, 1, s->q_len,
+                                   s->kv_len);
     a->key = key_view(s, keys, data->cache, s->kv_type, s->head_dim);
     a->value = key_view(s, keys, data->cache + job->tensor_bytes, s->kv_type, s->head_dim);
     if (s->kv_type == RAPT_I8) {
@@ -158,7 +172,8 @@ bool bench_job_create(struct bench_job *job, const struct bench_case *bench_case
     job->args.softcap = shape->softcap;
     job->args.threads = threads;
     job->args.isa = isa;
-    if (!set_numbers(job) || !set_pages(job) || !set_heads(job) || !set_watched(job)) {
+    if (!set_numbers(job) || !set_pages(job) || !set_heads(job) || !set_watched(job) ||
+        !set_mask(job)) {
         args_fail("bench", "no memory for %" PRId64 " lengths and %" PRId64 " heads", shape->batch,
                   shape->q_heads);
         return false;
@@ -181,6 +196,7 @@ void bench_job_destroy(struct bench_job *job) {
     free(job->block_table);
     free(job->heads);
     free(job->watched);
+    free(job->mask);
     free(job->workspace);
     rapt_plan_destroy(job->plan);
 }

@@ -14,6 +14,7 @@ struct bench_job {
     int64_t *numbers;         /* what args points to */
     int32_t *block_table;     /* NULL unless paged */
     float *watched;           /* what the watch of the shape gives */
+    float *mask;              /* that hides keys, or NULL */
     float *heads;             /* a slope of ALiBi and a sink for each query head */
     rapt_plan *plan;
     void *workspace;

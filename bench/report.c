@@ -55,7 +55,7 @@ static bool add_shape(cJSON *json, const struct bench_shape *s) {
            cJSON_AddNumberToObject(json, "softcap", (double)s->softcap) &&
            cJSON_AddBoolToObject(json, "sinks", s->sinks) &&
            cJSON_AddBoolToObject(json, "alibi", s->alibi) &&
-           cJSON_AddBoolToObject(json, "mask", s->mask) &&
+           cJSON_AddBoolToObject(json, "mask", s->mask != BENCH_NO_MASK) &&
            cJSON_AddBoolToObject(json, "bshd", s->bshd) &&
            cJSON_AddBoolToObject(json, "qkv", s->qkv) &&
            cJSON_AddNumberToObject(json, "page_size", s->form == BENCH_PAGED ? BENCH_PAGE_SIZE : 0);

@@ -67,8 +67,12 @@ static bool parse_flag(const char **text, struct bench_case *c) {
         s->sinks = true;
     else if (skip(text, "alibi"))
         s->alibi = true;
+    else if (skip(text, "mask=causal"))
+        s->mask = BENCH_MASK_CAUSAL;
+    else if (skip(text, "mask=documents"))
+        s->mask = BENCH_MASK_DOCUMENTS;
     else if (skip(text, "mask"))
-        s->mask = true;
+        s->mask = BENCH_MASK_ANY;
     else if (skip(text, "bshd"))
         s->bshd = true;
     else if (skip(text, "qkv"))
@@ -100,8 +104,8 @@ static bool parse_shape(const char *text, struct bench_case *c, char *expected, 
     while (*at)
         if (*at++ != ',' || !parse_flag(&at, c)) {
             snprintf(expected, size,
-                     "%s, flags of causal, window=N, softcap=X, sinks, alibi, mask, bshd, bf16, "
-                     "f16, int8, qkv, cold, warm, and top or received",
+                     "%s, flags of causal, window=N, softcap=X, sinks, alibi, mask, mask=causal, "
+                     "mask=documents, bshd, bf16, f16, int8, qkv, cold, warm, and top or received",
                      form);
             return false;
         }
@@ -125,7 +129,7 @@ bool bench_case_parse(const char *text, struct bench_case *out, char *expected, 
     }
     if (!parse_shape(text, &c, expected, size))
         return false;
-    s->q_offset = s->causal ? s->kv_len - s->q_len : 0;
+    s->q_offset = s->causal || s->mask > BENCH_MASK_ANY ? s->kv_len - s->q_len : 0;
     *out = c;
     snprintf(out->name, sizeof out->name, "%s", text);
     return true;
@@ -133,10 +137,17 @@ bool bench_case_parse(const char *text, struct bench_case *out, char *expected, 
 
 struct bench_shape bench_shape_cut(struct bench_shape shape, int64_t q_len) {
     if (q_len < shape.q_len) {
-        shape.q_offset += shape.causal ? (shape.q_len - q_len) / 2 : 0;
+        const bool middle = shape.causal || shape.mask > BENCH_MASK_ANY;
+        shape.q_offset += middle ? (shape.q_len - q_len) / 2 : 0;
         shape.q_len = q_len;
     }
     return shape;
+}
+
+bool bench_mask_shows(const struct bench_shape *shape, int64_t position, int64_t key) {
+    return shape->mask == BENCH_MASK_CAUSAL      ? key <= position
+           : shape->mask == BENCH_MASK_DOCUMENTS ? key / BENCH_DOCUMENT == position / BENCH_DOCUMENT
+                                                 : true;
 }
 
 struct bench_length bench_shape_length(const struct bench_shape *shape, int64_t b) {
@@ -156,7 +167,16 @@ static double sum_up_to(int64_t last, int64_t count) {
 /* The scores of one head of one sequence. */
 static double count_scores(const struct bench_shape *shape, int64_t b) {
     const struct bench_length length = bench_shape_length(shape, b);
-    if (!shape->causal)
+    double scores = 0;
+    if (shape->mask == BENCH_MASK_DOCUMENTS) {
+        for (int64_t i = 0; i < length.q_len; i++) {
+            const int64_t first = (shape->q_offset + i) / BENCH_DOCUMENT * BENCH_DOCUMENT;
+            const int64_t left = length.kv_len - first;
+            scores += (double)(left < BENCH_DOCUMENT ? left : BENCH_DOCUMENT);
+        }
+        return scores;
+    }
+    if (!shape->causal && shape->mask != BENCH_MASK_CAUSAL)
         return (double)length.q_len * (double)length.kv_len;
     /* Query i sees offset + i + 1 keys, but for those that have left the window; the last query's
      * never exceed kv_len. */

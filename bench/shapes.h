@@ -30,15 +30,24 @@ enum bench_watch {
     BENCH_RECEIVED, /* what keys receive, in a second pass */
 };
 
+/* What a mask is, the same for all heads and of f32. */
+enum bench_mask {
+    BENCH_NO_MASK,
+    BENCH_MASK_ANY,       /* any numbers */
+    BENCH_MASK_CAUSAL,    /* hides later keys */
+    BENCH_MASK_DOCUMENTS, /* hides keys of other documents, which are BENCH_DOCUMENT long */
+};
+enum { BENCH_DOCUMENT = 512 };
+
 struct bench_shape {
     int64_t batch, q_heads, kv_heads, q_len, kv_len, head_dim;
     bool causal;
-    int64_t q_offset; /* position of the first query, for causal */
+    int64_t q_offset; /* position of the first query, for causal and masks that hide */
     int64_t window;   /* a causal query's own key and those before it, together; 0 for all */
     float softcap;    /* 0 for none */
     bool sinks, alibi;
-    bool mask; /* an additive one of f32, the same for all heads; for dense shapes */
-    bool bshd; /* the heads of a position lie together in memory; for dense shapes */
+    enum bench_mask mask; /* for dense shapes */
+    bool bshd;            /* the heads of a position lie together in memory; for dense shapes */
     enum bench_watch watch;
     rapt_dtype kv_type; /* of keys and values; all else is f32 */
     bool qkv;           /* but queries, which are of it, too; f16 or bf16 */
@@ -83,6 +92,9 @@ bool bench_case_parse(const char *text, struct bench_case *out, char *expected, 
  * the first queries of a window lack. For dense shapes.
  */
 struct bench_shape bench_shape_cut(struct bench_shape shape, int64_t q_len);
+
+/* Whether a shape's mask lets the query at a position attend a key. */
+bool bench_mask_shows(const struct bench_shape *shape, int64_t position, int64_t key);
 
 /* The lengths of sequence b and the position of its first query. */
 struct bench_length bench_shape_length(const struct bench_shape *shape, int64_t b);

@@ -6,6 +6,7 @@
 #define RAPT_TILE_ROWS(vectors) ((vectors) == 3 ? 4 : (vectors) == 2 ? 6 : 8)
 #define RAPT_TILE_STEPS 4
 #define RAPT_FEW_ROWS 4
+#define RAPT_FEW_MOST 4
 #define RAPT_FEW_VECTORS 2
 #define RAPT_FEW_STEPS 4
 #define RAPT_FEW_KEYS 2

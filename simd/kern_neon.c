@@ -6,6 +6,7 @@
 #define RAPT_TILE_ROWS(vectors) 4
 #define RAPT_TILE_STEPS 2
 #define RAPT_FEW_ROWS 2
+#define RAPT_FEW_MOST 2
 #define RAPT_FEW_VECTORS 4
 #define RAPT_FEW_STEPS 1
 #define RAPT_FEW_KEYS 3

@@ -23,6 +23,9 @@ enum { RAPT_PANEL_ROWS_MAX = 64 };
 /* Weights are summed by so many keys at a time, so a block's first key is a multiple of it. */
 enum { RAPT_SUMMED_KEYS = 4 };
 
+/* Masks are looked at by so many keys at a time, of a chunk that has at most so many of these. */
+enum { RAPT_MASK_KEYS = 32, RAPT_MASK_PIECES_MAX = 63 };
+
 /*
  * A variant with a matrix unit takes keys and values of bf16 packed, if the queries are of bf16,
  * too: in groups of RAPT_PACKED_KEYS, the last one filled with zeros, which packed blocks start
@@ -80,6 +83,9 @@ struct rapt_panel {
     struct rapt_watch watch;
 };
 
+/* No variant takes more than so many times few_rows as a few queries. */
+enum { RAPT_FEW_SETS = 4 };
+
 /* A few queries, at most few_rows: the same state in another shape. */
 struct rapt_few {
     int rows;
@@ -88,6 +94,7 @@ struct rapt_few {
     float *out;              /* [rows][value_dim] */
     float *sums;             /* [rows][value_dim rounded up to lanes]: scratch */
     float *max, *sum, *seen; /* [lanes], those beyond the rows are any numbers */
+    struct rapt_watch watch; /* [lanes] in the place of [width] */
 };
 
 /*
@@ -144,6 +151,8 @@ struct rapt_block {
                                   ALiBi, distances and diagonals */
     float start;               /* keys before `key`, in the same block */
     struct rapt_soon soon[RAPT_SOON]; /* for a panel */
+    float *const *kept; /* for a few queries, [rows][keys]: where their scores go that weights are
+                           made of, -inf behind a mask; or NULL */
 };
 
 struct rapt_kernels {
@@ -151,7 +160,8 @@ struct rapt_kernels {
     int lanes;
     int panel_rows;
     int tile_rows;
-    int few_rows;
+    int few_rows; /* of one call */
+    int few_most; /* rows up to which calls for some at a time are faster than a panel */
 
     /* dst[i][lane] = rows[lane][i * step] for i < n: puts rows into lanes. */
     void (*gather)(float *dst, int width, const float *const *rows, ptrdiff_t step, int64_t n);
@@ -165,7 +175,8 @@ struct rapt_kernels {
     void (*clear)(const struct rapt_panel *panel);
     /* Takes a block of keys into the state. `scores` is scratch, [keys][width]. */
     void (*attend)(const struct rapt_panel *panel, const struct rapt_block *block, float *scores);
-    /* The same for a few queries. `scores` is [few_rows][keys rounded up to lanes]. */
+    /* The same for a few queries. `scores` is [few_rows][keys rounded up to lanes], and as many
+     * [lanes] again if anything is watched. */
     void (*attend_few)(const struct rapt_few *few, const struct rapt_block *block, float *scores);
     /* Takes the state of `part`, of the same queries and later keys, into that of `total`. */
     void (*join)(const struct rapt_panel *total, const struct rapt_panel *part);
@@ -179,6 +190,9 @@ struct rapt_kernels {
     /* After finish: the weights of a block, [keys][width], exactly 0 behind a mask, or scores. */
     void (*weigh)(const struct rapt_panel *panel, const struct rapt_block *block,
                   rapt_weights_kind kind, float *weights);
+    /* The same for n scores that a row kept, and its max and factor: softmax or masked, in place.
+     */
+    void (*weigh_kept)(float *row, int64_t n, rapt_weights_kind kind, float max, float factor);
 
     /*
      * The second pass with the roles changed: the panel's lanes are keys, as they come, and the
@@ -195,6 +209,13 @@ struct rapt_kernels {
      * nearest even. */
     void (*widen)(float *dst, const void *src, rapt_dtype dtype, float scale, int64_t n);
     void (*narrow)(void *dst, const float *src, rapt_dtype dtype, int64_t n);
+    /*
+     * Looks at n dense elements of a row of a mask, for keys from `at` on. A bit stands for
+     * RAPT_MASK_KEYS keys: *hides loses those of which the row lets any be attended, *shows those
+     * of whose scores it changes any. Where both bits are lost already nothing is read.
+     */
+    void (*survey)(const void *row, rapt_dtype dtype, int64_t at, int64_t n, uint64_t *hides,
+                   uint64_t *shows);
 
     /* sum += factor * part, and out = canonical(out * factor), over n floats. */
     void (*accumulate)(float *sum, const float *part, float factor, int64_t n);

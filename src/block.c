@@ -134,37 +134,6 @@ static void scale_block(const struct worker *w, struct rapt_range keys, struct r
     }
 }
 
-/* The mask's elements for a panel and some keys, as what is added to the scores. */
-static void fill_bias(const struct worker *w, const struct work_panel *panel,
-                      struct rapt_range keys) {
-    const struct rapt_problem *p = &w->plan->problem;
-    const rapt_tensor *mask = &p->mask;
-    const int64_t row = w->plan->key_block,
-                  start = p->mask_start ? p->mask_start[w->task->batch] : 0;
-    /* Keys before the first column are attended. */
-    const int64_t open = rapt_min(keys.last - keys.first, rapt_max(0, start - keys.first));
-    const int64_t column = keys.first + open - start, count = keys.last - keys.first - open;
-    float *bias = w->bias + (w->is_few ? open : open * panel->lanes);
-    if (w->is_few)
-        for (int lane = 0; lane < panel->lanes; lane++)
-            memset(w->bias + lane * row, 0, (size_t)open * sizeof *bias);
-    else
-        memset(w->bias, 0, (size_t)(open * panel->lanes) * sizeof *bias);
-    if (count == 0)
-        return;
-    if (!w->is_few) {
-        rapt_gather_rows(w, panel, mask, w->data->mask, column * mask->stride[3], count, bias);
-        rapt_fetch_rows(w, panel, mask, w->data->mask, column + count,
-                        rapt_min(column + count + row, mask->shape[3]));
-        return;
-    }
-    int64_t offsets[RAPT_PANEL_ROWS_MAX];
-    rapt_lane_offsets(w, panel, mask, panel->lanes, offsets);
-    for (int lane = 0; lane < panel->lanes; lane++)
-        rapt_read_row(w->plan->kernels, bias + lane * row, mask, w->data->mask,
-                      offsets[lane] + column * mask->stride[3], 1, count);
-}
-
 /* Positions count from where the keys' block starts, so that a distance is rounded in the same way
  * however the block is cut. */
 static void fill_positions(const struct worker *w, const struct work_panel *panel,
@@ -188,8 +157,8 @@ static void mask_block(const struct worker *w, const struct work_panel *panel,
         block->first = w->first;
         block->last = w->last;
     }
-    if (p->mask.dtype != RAPT_NONE) {
-        fill_bias(w, panel, keys);
+    if (rapt_is_biased(w, panel, keys)) {
+        rapt_fill_bias(w, panel, keys);
         block->bias = w->bias;
         block->bias_row = w->plan->key_block;
     }

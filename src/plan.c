@@ -15,6 +15,7 @@ enum {
     CHUNK_KEYS_MAX = 1280,
     PAGE_BYTES = 4096,
     THREADS_MAX = 4096,
+    LOOKS_MAX = 1 << 15,  /* 512 KiB */
     PANELS_MAX = 1 << 28, /* what takes seconds to count takes years to compute */
 };
 
@@ -60,10 +61,11 @@ static bool is_dense(const rapt_tensor *t) {
 
 bool rapt_is_few(const struct rapt_plan *plan, int64_t b) {
     const struct rapt_problem *p = &plan->problem;
-    /* Weights and what is watched are of keys by lanes; and a few rows read keys and values as they
-     * lie. */
-    return row_count(plan, b) <= plan->kernels->few_rows && p->weights.dtype == RAPT_NONE &&
-           rapt_watched(p) == 0 && p->top_count == 0 && is_dense(&p->key) && is_dense(&p->value);
+    /* Keys and values are read as they lie, and scores are kept where their weights go, if masks
+     * show in these. */
+    const bool kept = rapt_weights_masked(p) && is_dense(&p->weights);
+    return row_count(plan, b) <= plan->kernels->few_most && is_dense(&p->key) &&
+           is_dense(&p->value) && (p->weights.dtype == RAPT_NONE || kept);
 }
 
 /* Whether rows of this view would be read badly where they are by so many panels. */
@@ -165,13 +167,14 @@ static void lay_out_scratch(struct rapt_plan *plan) {
         used += (n);                                                                               \
     } while (0)
     TAKE(panels, s->panel_floats * (size_t)plan->panels_per_task);
-    /* query; out and three numbers of each, twice; sums */
+    /* query; out, three numbers of each and what is watched, twice; sums; the largest weights */
     const int64_t out = rapt_few_floats(kernels, p->value_dim);
     const int64_t vectors = rapt_divide_up(p->value_dim, kernels->lanes);
     const int64_t sums = rapt_few_floats(kernels, vectors * kernels->lanes);
-    TAKE(few, plan->has_few
-                  ? padded(rapt_few_query_floats(plan) + 2 * (out + 3 * kernels->lanes) + sums)
-                  : 0);
+    const int64_t numbers = 2 * (3 + rapt_watched(p) + p->top_count) * kernels->lanes;
+    s->few_floats = padded(rapt_few_query_floats(plan) + 2 * out + numbers + sums);
+    const int64_t sets = rapt_divide_up(kernels->few_most, kernels->few_rows);
+    TAKE(few, plan->has_few ? s->few_floats * (size_t)sets : 0);
     TAKE(copied_key, plan->has_few ? copied(plan, p->head_dim) : 0);
     TAKE(copied_value, plan->has_few && p->page_size ? copied(plan, p->value_dim) : 0);
     TAKE(scores, padded(rapt_score_floats(plan)));
@@ -351,6 +354,20 @@ static int64_t choose_panels(const struct rapt_plan *plan, int64_t panels, int64
     return best;
 }
 
+/* Heads that share a mask share what is seen of it: of the first panels and chunks, if there are
+ * many. */
+static void share_looks(struct rapt_plan *plan, int64_t panels) {
+    const struct rapt_problem *p = &plan->problem;
+    plan->look_count = 0;
+    if (p->mask.dtype == RAPT_NONE || p->mask.stride[1] != 0 || p->kv_heads == 1)
+        return;
+    plan->look_panels = panels;
+    plan->look_chunks = rapt_divide_up(p->kv_most, plan->chunk);
+    if (__builtin_mul_overflow(panels * plan->look_chunks, p->batch, &plan->look_count))
+        plan->look_count = LOOKS_MAX;
+    plan->look_count = rapt_min(plan->look_count, LOOKS_MAX);
+}
+
 rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     const struct rapt_problem *p = &plan->problem;
     plan->packed = plan->kernels->pack_keys && p->query.dtype == RAPT_BF16 &&
@@ -362,6 +379,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     if (!all.counted)
         return too_large(p);
     threads = rapt_threads_for(all.flops, threads);
+    share_looks(plan, all.longest);
 
     const int64_t row_floats = p->head_dim + p->value_dim + rapt_watched(p) + 2 * p->top_count;
     const int64_t row_bytes = row_floats * (int64_t)sizeof(float);
@@ -392,6 +410,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     return RAPT_OK;
 }
 
+/* Of equal ones the last panel first: if there is a mask, then mostly one that gives it more. */
 static bool is_heavier(const struct rapt_task *x, const struct rapt_task *y) {
     if (x->cost != y->cost)
         return x->cost > y->cost;
@@ -400,7 +419,7 @@ static bool is_heavier(const struct rapt_task *x, const struct rapt_task *y) {
     if (x->kv_head != y->kv_head)
         return x->kv_head < y->kv_head;
     if (x->panel != y->panel)
-        return x->panel < y->panel;
+        return x->panel > y->panel;
     return x->chunks.first < y->chunks.first;
 }
 

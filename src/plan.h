@@ -11,6 +11,8 @@
 #ifndef RAPT_SRC_PLAN_H
 #define RAPT_SRC_PLAN_H
 
+#include <stdatomic.h>
+
 #include "kernels.h"
 #include "problem.h"
 
@@ -44,7 +46,7 @@ struct rapt_split {
 /* Floats from the start of a thread's scratch to each of its parts. */
 struct rapt_scratch {
     size_t panels, panel_floats;     /* panels_per_task of them */
-    size_t few;                      /* what a panel of few rows needs in addition */
+    size_t few, few_floats;          /* what sets of a few rows need in addition, and one of them */
     size_t copied_key, copied_value; /* rows that it can't read where they lie */
     size_t scores, bias, bounds;
     size_t key_scale, value_scale; /* of int8, for a block */
@@ -95,8 +97,20 @@ struct rapt_plan {
     struct rapt_split *splits;
     size_t part_floats;
 
+    int64_t look_count;               /* which heads share: of sequences, panels and chunks */
+    int64_t look_panels, look_chunks; /* of a sequence */
+
     struct rapt_second second;
     struct rapt_scratch scratch;
+};
+
+/*
+ * What a mask does to the keys of one chunk, for the rows of a panel: see `survey` of the kernels.
+ * Where heads share a mask, who comes first leaves it here for the others; 0 until then, for no
+ * chunk needs all 64 bits.
+ */
+struct rapt_look {
+    atomic_uint_fast64_t hides, shows;
 };
 
 /* Keys between two rescalings of the online softmax, and between its new starts: functions of the

@@ -135,6 +135,11 @@ static inline int64_t rapt_watched(const struct rapt_problem *p) {
            p->diagonal_count;
 }
 
+/* Whether the masks show in the weights. */
+static inline bool rapt_weights_masked(const struct rapt_problem *p) {
+    return p->weights_kind == RAPT_WEIGHTS_SOFTMAX || p->weights_kind == RAPT_WEIGHTS_MASKED;
+}
+
 /* Of a lane: out, max, sum, seen and what is watched. */
 static inline int64_t rapt_state_floats(const struct rapt_problem *p) {
     return p->value_dim + 3 + rapt_watched(p);

@@ -198,9 +198,13 @@ static void read_queries(const struct receiver *r, struct rapt_range block) {
     r->plan->kernels->scale(r->queries, rapt_query_factor(p), count * channels);
 }
 
-/* A row of the mask for a panel's keys: those before its first column are attended. */
-static void fill_row(const struct receiver *r, const struct key_panel *panel, int64_t query,
-                     float *bias) {
+/* Where the rows of the mask have what is for a panel's keys. */
+struct columns {
+    int64_t open, count; /* keys before the first column, which are attended; and those behind */
+    int64_t at;          /* elements from the data to those of the first query */
+};
+
+static struct columns find_columns(const struct receiver *r, const struct key_panel *panel) {
     const struct rapt_problem *p = &r->plan->problem;
     const rapt_tensor *mask = &p->mask;
     const int64_t start = p->mask_start ? p->mask_start[r->batch] : 0;
@@ -208,13 +212,48 @@ static void fill_row(const struct receiver *r, const struct key_panel *panel, in
     const int64_t column = panel->first_key + open - start;
     /* Keys behind the last column have no queries. */
     const int64_t columns = p->mask_start ? mask->shape[3] : INT64_MAX;
-    const int64_t count = rapt_max(0, rapt_min(panel->keys - open, columns - column));
-    const int64_t at = rapt_row_offset(mask, r->batch, r->head, rapt_q_first(p, r->batch) + query) +
-                       column * mask->stride[3];
-    for (int lane = 0; lane < panel->kernel.width; lane++)
-        bias[lane] = 0;
-    if (count > 0)
-        rapt_read_row(r->plan->kernels, bias + open, mask, r->data->mask, at, 1, count);
+    return (struct columns){
+        .open = open,
+        .count = rapt_max(0, rapt_min(panel->keys - open, columns - column)),
+        .at = rapt_row_offset(mask, r->batch, r->head, rapt_q_first(p, r->batch)) +
+              column * mask->stride[3],
+    };
+}
+
+static void fill_bias(const struct receiver *r, const struct key_panel *panel,
+                      struct rapt_range queries) {
+    const rapt_tensor *mask = &r->plan->problem.mask;
+    const struct columns c = find_columns(r, panel);
+    const int width = panel->kernel.width;
+    float *bias = r->bias;
+    for (int64_t i = queries.first; i < queries.last; i++, bias += width) {
+        for (int lane = 0; lane < width; lane++)
+            bias[lane] = 0;
+        if (c.count > 0)
+            rapt_read_row(r->plan->kernels, bias + c.open, mask, r->data->mask,
+                          c.at + i * mask->stride[2], 1, c.count);
+    }
+}
+
+/* Whether the mask lets some query of a block attend a key of a panel, and whether it changes any
+ * score. */
+static bool survey(const struct receiver *r, const struct key_panel *panel,
+                   struct rapt_range queries, bool *biased) {
+    const rapt_tensor *mask = &r->plan->problem.mask;
+    uint64_t hides = ~(uint64_t)0, shows = ~(uint64_t)0;
+    *biased = false;
+    if (mask->dtype == RAPT_NONE)
+        return true;
+    const struct columns c = find_columns(r, panel);
+    const int64_t last = mask->stride[2] == 0 ? queries.first + 1 : queries.last;
+    if (c.open > 0)
+        hides = 0;
+    if (c.count > 0)
+        for (int64_t i = queries.first; i < last && (~hides == 0 || ~shows == 0); i++)
+            rapt_survey_row(r->plan, r->data->mask, c.at + i * mask->stride[2], 0, c.count, &hides,
+                            &shows);
+    *biased = ~shows != 0;
+    return ~hides != 0;
 }
 
 static void fill_alibi(const struct receiver *r, const struct key_panel *panel, int64_t query,
@@ -233,7 +272,8 @@ static void fill_alibi(const struct receiver *r, const struct key_panel *panel, 
 }
 
 /* Adds what the queries of a block give to a panel's keys. */
-static void receive(const struct receiver *r, struct key_panel *panel, struct rapt_range queries) {
+static void receive(const struct receiver *r, struct key_panel *panel, struct rapt_range queries,
+                    bool biased) {
     const struct rapt_problem *p = &r->plan->problem;
     const int width = panel->kernel.width;
     struct rapt_block block = rapt_new_block(p, queries);
@@ -255,10 +295,10 @@ static void receive(const struct receiver *r, struct key_panel *panel, struct ra
         block.first = first;
         block.last = last;
     }
-    for (int i = 0; p->mask.dtype != RAPT_NONE && i < block.keys; i++)
-        fill_row(r, panel, queries.first + i, r->bias + i * width);
-    if (p->mask.dtype != RAPT_NONE)
+    if (biased) {
+        fill_bias(r, panel, queries);
         block.bias = r->bias;
+    }
     if (p->alibi.dtype != RAPT_NONE)
         fill_alibi(r, panel, queries.first, &block);
     r->plan->kernels->receive(&panel->kernel, &block, r->results + 2 * queries.first, r->scores,
@@ -294,6 +334,22 @@ static struct receiver make_receiver(const struct rapt_plan *plan, const rapt_at
     return r;
 }
 
+/* Takes a block of queries through all panels, unless no key of them is attended. */
+static void receive_block(struct receiver *r, struct rapt_range block) {
+    bool is_read = false;
+    for (int k = 0; k < r->count; k++) {
+        struct key_panel *panel = &r->panel[k];
+        bool biased;
+        if (block.first >= panel->queries.last || block.last <= panel->queries.first ||
+            !survey(r, panel, block, &biased))
+            continue;
+        if (!is_read)
+            read_queries(r, block);
+        is_read = true;
+        receive(r, panel, block, biased);
+    }
+}
+
 void rapt_received_run(const struct rapt_plan *plan, const rapt_attention_data *data, int64_t task,
                        float *scratch, const float *results) {
     const struct rapt_problem *p = &plan->problem;
@@ -314,10 +370,7 @@ void rapt_received_run(const struct rapt_plan *plan, const rapt_attention_data *
         plan->kernels->open(false);
     for (int64_t i = all.first / step * step; i < all.last; i += step) {
         const struct rapt_range block = {i, rapt_min(i + step, rapt_q_len(p, r.batch))};
-        read_queries(&r, block);
-        for (int k = 0; k < r.count; k++)
-            if (block.first < r.panel[k].queries.last && block.last > r.panel[k].queries.first)
-                receive(&r, &r.panel[k], block);
+        receive_block(&r, block);
     }
     if (plan->packed)
         plan->kernels->close();

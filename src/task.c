@@ -44,6 +44,34 @@ static void find_slopes(const struct worker *w, struct work_panel *panel) {
         panel->slope[lane] = rapt_slope(((const float *)w->data->alibi)[offsets[lane]]);
 }
 
+void rapt_place_watch(const struct rapt_problem *p, struct rapt_watch *watch, float *at,
+                      int width) {
+    if (p->entropy.dtype != RAPT_NONE) {
+        watch->entropy = at;
+        at += width;
+    }
+    if (p->distance.dtype != RAPT_NONE) {
+        watch->distance = at;
+        at += width;
+    }
+    watch->segments = (int)p->segment_count;
+    watch->bounds = p->segment_bounds;
+    watch->mass = at;
+    watch->diagonals = (int)p->diagonal_count;
+    watch->offsets = p->diagonal_offsets;
+    watch->diagonal = at + p->segment_count * width;
+}
+
+void rapt_place_top(const struct rapt_problem *p, struct rapt_watch *watch, float *at, int width) {
+    const int64_t count = p->top_count * width;
+    watch->top = (int)p->top_count;
+    watch->top_weight = at;
+    watch->top_key = at + count;
+    memset(watch->top_key, 0xff, (size_t)count * sizeof *at); /* -1 */
+    for (int64_t i = 0; i < count; i++)
+        watch->top_weight[i] = -INFINITY;
+}
+
 /* Lets a panel's state be what lies at `at`. */
 static void place_state(const struct rapt_problem *p, struct rapt_panel *panel, float *at) {
     const int width = panel->width;
@@ -51,32 +79,7 @@ static void place_state(const struct rapt_problem *p, struct rapt_panel *panel, 
     panel->max = panel->out + panel->value_dim * width;
     panel->sum = panel->max + width;
     panel->seen = panel->sum + width;
-    float *watched = panel->seen + width;
-    if (p->entropy.dtype != RAPT_NONE) {
-        panel->watch.entropy = watched;
-        watched += width;
-    }
-    if (p->distance.dtype != RAPT_NONE) {
-        panel->watch.distance = watched;
-        watched += width;
-    }
-    panel->watch.segments = (int)p->segment_count;
-    panel->watch.bounds = p->segment_bounds;
-    panel->watch.mass = watched;
-    panel->watch.diagonals = (int)p->diagonal_count;
-    panel->watch.offsets = p->diagonal_offsets;
-    panel->watch.diagonal = watched + p->segment_count * width;
-}
-
-/* The largest weights of all chunks, none yet, from `at` on. */
-static void place_top(const struct rapt_problem *p, struct rapt_panel *panel, float *at) {
-    const int64_t count = p->top_count * panel->width;
-    panel->watch.top = (int)p->top_count;
-    panel->watch.top_weight = at;
-    panel->watch.top_key = at + count;
-    memset(panel->watch.top_key, 0xff, (size_t)count * sizeof *at); /* -1 */
-    for (int64_t i = 0; i < count; i++)
-        panel->watch.top_weight[i] = -INFINITY;
+    rapt_place_watch(p, &panel->watch, panel->seen + width, width);
 }
 
 /* Scratch of a panel: what its lanes attend, queries, and the state of all chunks. */
@@ -100,7 +103,7 @@ static void place_panel(struct worker *w, int index, float *scratch) {
     };
     float *state = panel->kernel.query + rapt_query_rows(plan) * width;
     place_state(p, &panel->kernel, state);
-    place_top(p, &panel->kernel, state + rapt_state_floats(p) * width);
+    rapt_place_top(p, &panel->kernel.watch, state + rapt_state_floats(p) * width, width);
     panel->total = panel->kernel;
     panel->begun = panel->done = false;
     find_keys(w, panel);
@@ -108,92 +111,29 @@ static void place_panel(struct worker *w, int index, float *scratch) {
         find_slopes(w, panel);
 }
 
-/* A channel of all rows after the other, some channels at a time. There is code for 1, 2, 4 ...
- * rows, so the last one is repeated up to there. */
-static void read_few(struct worker *w, const struct work_panel *panel) {
+void rapt_pack_queries(const struct worker *w, const struct work_panel *panel, int first, int count,
+                       int width, float *pairs) {
     const rapt_tensor *query = &w->plan->problem.query;
-    const int most = w->plan->kernels->few_rows;
-    const int64_t channels = w->plan->problem.head_dim;
-    float some[64];
-    int64_t offsets[RAPT_PANEL_ROWS_MAX];
-    int rows = 1;
-    while (rows < panel->lanes)
-        rows *= 2;
-    rapt_lane_offsets(w, panel, query, panel->lanes, offsets);
-    for (int r = 0; r < rows; r++) {
-        const int64_t row = offsets[r < panel->lanes ? r : panel->lanes - 1];
-        for (int64_t c = 0, n; c < channels; c += n) {
-            n = rapt_min(channels - c, (int64_t)(sizeof some / sizeof *some));
-            rapt_read_row(w->plan->kernels, some, query, w->data->query, row + c * query->stride[3],
-                          1, n);
-            for (int64_t i = 0; i < n; i++)
-                w->few.query[(c + i) * most + r] = some[i];
-        }
-    }
-}
-
-/* Lanes beyond the last row repeat it. */
-static void pack_queries(struct worker *w, const struct work_panel *panel) {
-    const rapt_tensor *query = &w->plan->problem.query;
-    const int width = w->is_few ? w->plan->kernels->lanes : panel->kernel.width;
     const uint16_t *rows[RAPT_PANEL_ROWS_MAX];
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
-    rapt_lane_offsets(w, panel, query, panel->lanes, offsets);
+    rapt_lane_offsets(w, panel, query, first + count, offsets);
     for (int lane = 0; lane < width; lane++)
-        rows[lane] = lane < panel->lanes
-                         ? rapt_dense_row(query, w->data->query, offsets[lane],
-                                          w->unpacked + lane * w->plan->problem.head_dim)
-                         : rows[lane - 1];
-    w->plan->kernels->pack_lanes(w->is_few ? w->few.query : panel->kernel.query, width, rows,
-                                 w->plan->problem.head_dim, true);
+        rows[lane] = lane < count ? rapt_dense_row(query, w->data->query, offsets[first + lane],
+                                                   w->unpacked + lane * w->plan->problem.head_dim)
+                                  : rows[lane - 1];
+    w->plan->kernels->pack_lanes(pairs, width, rows, w->plan->problem.head_dim, true);
 }
 
-static void read_queries(struct worker *w, struct work_panel *panel) {
+void rapt_read_queries(const struct worker *w, const struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
-    const struct rapt_kernels *kernels = w->plan->kernels;
     const int64_t channels = p->head_dim;
+    const int width = panel->kernel.width;
     if (w->plan->packed) {
-        pack_queries(w, panel);
-    } else if (w->is_few) {
-        read_few(w, panel);
-        kernels->scale(w->few.query, rapt_query_factor(p), channels * kernels->few_rows);
-    } else {
-        rapt_gather_rows(w, panel, &p->query, w->data->query, 0, channels, panel->kernel.query);
-        kernels->scale(panel->kernel.query, rapt_query_factor(p), channels * panel->kernel.width);
+        rapt_pack_queries(w, panel, 0, width, width, panel->kernel.query);
+        return;
     }
-}
-
-/* Lets the state of a few rows be what lies at `at`. Returns its end. */
-static float *place_few_state(const struct rapt_kernels *kernels, struct rapt_few *few, float *at) {
-    few->out = at;
-    few->max = few->out + rapt_few_floats(kernels, few->value_dim);
-    few->sum = few->max + kernels->lanes;
-    few->seen = few->sum + kernels->lanes;
-    return few->seen + kernels->lanes;
-}
-
-static void clear_few(const struct rapt_kernels *kernels, const struct rapt_few *few) {
-    memset(few->out, 0, (size_t)(few->rows * few->value_dim) * sizeof *few->out);
-    for (int lane = 0; lane < kernels->lanes; lane++) {
-        few->max[lane] = -FLT_MAX;
-        few->sum[lane] = few->seen[lane] = 0;
-    }
-}
-
-static void place_few(struct worker *w, float *scratch) {
-    const struct rapt_problem *p = &w->plan->problem;
-    const struct rapt_kernels *kernels = w->plan->kernels;
-    w->few = (struct rapt_few){
-        .rows = w->panel[0].lanes,
-        .head_dim = p->head_dim,
-        .value_dim = p->value_dim,
-        .query = scratch,
-    };
-    w->few_part = w->few;
-    scratch += rapt_few_query_floats(w->plan);
-    scratch = place_few_state(kernels, &w->few, scratch);
-    w->few.sums = w->few_part.sums = place_few_state(kernels, &w->few_part, scratch);
-    clear_few(kernels, &w->few);
+    rapt_gather_rows(w, panel, &p->query, w->data->query, 0, channels, panel->kernel.query);
+    w->plan->kernels->scale(panel->kernel.query, rapt_query_factor(p), channels * width);
 }
 
 /* All but the rows of a block that is read as it is stored: they are much, and few tasks' matter.
@@ -229,7 +169,7 @@ static void make_worker(struct worker *w, const struct rapt_plan *plan,
     }
     if (!w->is_few)
         return;
-    place_few(w, scratch + s->few);
+    rapt_place_few(w, scratch + s->few);
     w->key_bytes = rapt_bytes(&plan->problem.key, plan->problem.head_dim);
     w->value_bytes = rapt_bytes(&plan->problem.value, plan->problem.value_dim);
     w->key_step = rapt_bytes(&plan->problem.key, plan->problem.key.stride[2]);
@@ -238,55 +178,16 @@ static void make_worker(struct worker *w, const struct rapt_plan *plan,
     w->copied_value = (char *)(scratch + s->copied_value);
 }
 
-static struct rapt_range meet(struct rapt_range a, struct rapt_range b) {
-    return (struct rapt_range){rapt_max(a.first, b.first), rapt_min(a.last, b.last)};
-}
-
-/* Calls visit for every block of a panel's keys. A panel that has the task for itself stages each
- * on its own. */
-static void visit_blocks(struct worker *w, struct work_panel *panel, struct rapt_range keys,
-                         void (*visit)(const struct worker *, struct work_panel *,
-                                       struct rapt_range)) {
-    const int64_t block = w->plan->key_block;
-    for (int64_t k = keys.first / block * block; k < keys.last; k += block) {
-        const struct rapt_range own = meet(keys, (struct rapt_range){k, k + block});
-        if (w->task->panels == 1)
-            rapt_stage(w, own);
-        visit(w, panel, own);
-    }
-}
-
-static void attend_block(const struct worker *w, struct work_panel *panel, struct rapt_range keys) {
+static void attend_block(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
+    keys = rapt_attended(w, panel, keys);
+    if (keys.first == keys.last)
+        return;
+    rapt_stage_own(w, keys);
     struct rapt_block block = rapt_make_block(w, panel, keys, true);
     block.begins = panel->empty;
     panel->empty = false;
     rapt_look_ahead(w, panel, keys, &block);
     w->plan->kernels->attend(&panel->kernel, &block, w->scores);
-}
-
-static void attend_few(struct worker *w, const struct rapt_few *few, struct rapt_range keys) {
-    const int64_t block = w->plan->key_block;
-    const int64_t last = rapt_min(w->panel[0].keys.last, w->task->chunks.last * w->plan->chunk);
-    for (int64_t k = keys.first / block * block; k < keys.last; k += block) {
-        const struct rapt_block stored =
-            rapt_make_few_block(w, meet(keys, (struct rapt_range){k, k + block}),
-                                (struct rapt_range){k + block, rapt_min(k + 2 * block, last)});
-        w->plan->kernels->attend_few(few, &stored, w->scores);
-    }
-}
-
-/* Brings the state of a few rows into a panel's lanes. */
-static void end_few(const struct worker *w, const struct rapt_panel *panel) {
-    const struct rapt_few *few = &w->few;
-    const float *rows[RAPT_PANEL_ROWS_MAX];
-    for (int lane = 0; lane < panel->width; lane++) {
-        const int r = lane < few->rows ? lane : few->rows - 1;
-        rows[lane] = few->out + r * few->value_dim;
-        panel->max[lane] = few->max[r];
-        panel->sum[lane] = few->sum[r];
-        panel->seen[lane] = few->seen[r];
-    }
-    w->plan->kernels->gather(panel->out, panel->width, rows, 1, few->value_dim);
 }
 
 static void clear_out(const struct rapt_panel *panel) {
@@ -297,117 +198,61 @@ static void clear_out(const struct rapt_panel *panel) {
 static void attend_keys(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
     w->plan->kernels->clear(&panel->kernel);
     panel->empty = true;
-    visit_blocks(w, panel, keys, attend_block);
+    rapt_visit_blocks(w, panel, keys, attend_block);
     if (panel->empty)
         clear_out(&panel->kernel);
 }
 
 /*
  * A panel's keys of one chunk, from an empty state on. That of the first chunk, joined to nothing,
- * is the total; the others are joined to it while they lie in the cache.
+ * is the total; the others are joined to it while they lie in the cache. To join an empty one would
+ * change nothing.
  */
 static void attend_chunk(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
+    if (keys.first >= keys.last)
+        return;
     if (!panel->begun) {
-        read_queries(w, panel);
+        rapt_read_queries(w, panel);
         attend_keys(w, panel, keys);
         panel->begun = true;
         return;
     }
-    if (keys.first >= keys.last)
-        return;
     place_state(&w->plan->problem, &panel->kernel, w->part);
     attend_keys(w, panel, keys);
     w->plan->kernels->join(&panel->total, &panel->kernel);
 }
 
-static void attend_few_chunk(struct worker *w, struct rapt_range keys) {
-    const struct rapt_kernels *kernels = w->plan->kernels;
-    if (keys.first >= keys.last)
-        return;
-    if (!w->panel[0].begun) {
-        read_queries(w, &w->panel[0]);
-        w->panel[0].begun = true;
-        attend_few(w, &w->few, keys);
-        return;
+/* All chunks of a panel are done. */
+static void end_panel(struct worker *w, struct work_panel *panel, float *results) {
+    if (!panel->begun) {
+        w->plan->kernels->clear(&panel->total);
+        clear_out(&panel->total);
+    } else if (w->is_few) {
+        rapt_end_few(w, &panel->total);
     }
-    clear_few(kernels, &w->few_part);
-    attend_few(w, &w->few_part, keys);
-    kernels->join_few(&w->few, &w->few_part);
-}
-
-static struct rapt_range chunk_keys(const struct worker *w, int64_t chunk) {
-    return (struct rapt_range){chunk * w->plan->chunk, (chunk + 1) * w->plan->chunk};
+    rapt_write_panel(w, panel, results);
+    panel->done = true;
 }
 
 /* The panels go through a chunk one after the other, while its keys lie in the cache. */
 static void run_chunk(struct worker *w, int64_t chunk, float *results) {
-    const struct rapt_range keys = chunk_keys(w, chunk);
+    const struct rapt_range keys = rapt_chunk_keys(w, chunk);
+    struct rapt_range own[RAPT_PANELS_MAX], all = {INT64_MAX, 0};
+    for (int i = 0; i < w->task->panels; i++) {
+        own[i] = rapt_survey(w, &w->panel[i], rapt_meet(w->panel[i].keys, keys));
+        all = rapt_join(all, own[i]);
+    }
     if (w->is_few) {
-        attend_few_chunk(w, meet(w->panel[0].keys, keys));
+        rapt_attend_few_chunk(w, own[0]);
         return;
     }
-    if (w->task->panels > 1)
-        rapt_stage(w, meet(w->keys, keys));
+    if (w->task->panels > 1 && all.first < all.last)
+        rapt_stage(w, all);
     for (int i = 0; i < w->task->panels; i++) {
         struct work_panel *panel = &w->panel[i];
-        if (panel->done)
-            continue;
-        attend_chunk(w, panel, meet(panel->keys, keys));
-        panel->done = panel->keys.last <= keys.last;
-        if (panel->done) /* while its state lies in the cache */
-            rapt_write_panel(w, panel, results);
-    }
-}
-
-/* Keys that the output `weights` shows something else of than that they aren't attended. */
-static struct rapt_range shown_keys(const struct worker *w, const struct work_panel *panel) {
-    const struct rapt_problem *p = &w->plan->problem;
-    if (p->weights_kind == RAPT_WEIGHTS_SOFTMAX || p->weights_kind == RAPT_WEIGHTS_MASKED)
-        return panel->keys;
-    const bool all = !p->cu_k && !p->page_size;
-    return (struct rapt_range){0, all ? p->key.shape[2] : rapt_kv_len(p, w->task->batch)};
-}
-
-static void weigh_block(const struct worker *w, struct work_panel *panel, struct rapt_range keys) {
-    const struct rapt_problem *p = &w->plan->problem;
-    const bool masks =
-        p->weights_kind == RAPT_WEIGHTS_SOFTMAX || p->weights_kind == RAPT_WEIGHTS_MASKED;
-    const struct rapt_block block = rapt_make_block(w, panel, keys, masks);
-    w->plan->kernels->weigh(&panel->total, &block, p->weights_kind, w->scores);
-    rapt_scatter_rows(w, panel, &p->weights, w->data->weights, keys.first * p->weights.stride[3],
-                      block.keys, w->scores);
-}
-
-/* The weights of keys that no block of this panel covers. */
-static void fill_weights(const struct worker *w, const struct work_panel *panel) {
-    const struct rapt_problem *p = &w->plan->problem;
-    const struct rapt_range shown = shown_keys(w, panel);
-    const int64_t step = p->weights.stride[3];
-    const float none = p->weights_kind == RAPT_WEIGHTS_MASKED ? -INFINITY : 0;
-    const int count = (int)(panel->rows.last - panel->rows.first);
-    int64_t offsets[RAPT_PANEL_ROWS_MAX];
-    rapt_lane_offsets(w, panel, &p->weights, count, offsets);
-    for (int lane = 0; lane < count; lane++) {
-        float *row = (float *)w->data->weights + offsets[lane];
-        for (int64_t i = 0; i < shown.first; i++)
-            row[i * step] = none;
-        for (int64_t i = shown.last; i < p->weights.shape[3]; i++)
-            row[i * step] = none;
-    }
-}
-
-static void write_weights(struct worker *w) {
-    struct rapt_range all = {INT64_MAX, 0};
-    for (int i = 0; i < w->task->panels; i++) {
-        fill_weights(w, &w->panel[i]);
-        all = rapt_join(all, shown_keys(w, &w->panel[i]));
-    }
-    for (int64_t c = all.first / w->plan->chunk; c * w->plan->chunk < all.last; c++) {
-        if (w->task->panels > 1)
-            rapt_stage(w, meet(all, chunk_keys(w, c)));
-        for (int i = 0; i < w->task->panels; i++)
-            visit_blocks(w, &w->panel[i], meet(shown_keys(w, &w->panel[i]), chunk_keys(w, c)),
-                         weigh_block);
+        attend_chunk(w, panel, own[i]);
+        if (!panel->done && panel->keys.last <= keys.last) /* while its state lies in the cache */
+            end_panel(w, panel, results);
     }
 }
 
@@ -419,14 +264,15 @@ static float *part_of(const struct rapt_plan *plan, const struct rapt_split *spl
 /* Leaves the states of a split's chunks to who joins them. */
 static void run_parts(struct worker *w, const struct rapt_split *split, float *parts) {
     struct work_panel *panel = &w->panel[0];
-    read_queries(w, panel);
+    if (!w->is_few)
+        rapt_read_queries(w, panel);
     for (int64_t chunk = w->task->chunks.first; chunk < w->task->chunks.last; chunk++) {
         place_state(&w->plan->problem, &panel->kernel, part_of(w->plan, split, chunk, parts));
-        const struct rapt_range keys = meet(panel->keys, chunk_keys(w, chunk));
+        const struct rapt_range keys =
+            rapt_survey(w, panel, rapt_meet(panel->keys, rapt_chunk_keys(w, chunk)));
         if (w->is_few) {
-            clear_few(w->plan->kernels, &w->few);
-            attend_few(w, &w->few, keys);
-            end_few(w, &panel->kernel);
+            rapt_attend_few_part(w, keys);
+            rapt_end_few(w, &panel->kernel);
             continue;
         }
         attend_keys(w, panel, keys);
@@ -434,30 +280,27 @@ static void run_parts(struct worker *w, const struct rapt_split *split, float *p
 }
 
 static void run_whole(struct worker *w, float *results) {
+    if (w->is_few && w->plan->problem.weights.dtype != RAPT_NONE)
+        rapt_begin_kept(w);
     for (int64_t chunk = w->task->chunks.first; chunk < w->task->chunks.last; chunk++)
         run_chunk(w, chunk, results);
-    if (w->is_few)
-        end_few(w, &w->panel[0].total);
-    for (int i = 0; i < w->task->panels; i++) {
-        struct work_panel *panel = &w->panel[i];
-        if (panel->done)
-            continue;
-        if (!panel->begun && !w->is_few)
-            attend_chunk(w, panel, (struct rapt_range){0, 0});
-        rapt_write_panel(w, panel, results);
-    }
+    for (int i = 0; i < w->task->panels; i++)
+        if (!w->panel[i].done)
+            end_panel(w, &w->panel[i], results);
     if (w->plan->problem.weights.dtype != RAPT_NONE)
-        write_weights(w);
+        rapt_write_weights(w);
 }
 
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
-                   const struct rapt_task *planned, float *scratch, float *parts, float *results) {
+                   const struct rapt_task *planned, float *scratch, float *parts, float *results,
+                   struct rapt_look *looks) {
     struct rapt_task task;
     struct rapt_split split;
     struct worker w;
     if (!rapt_task_of_run(plan, planned, &task, &split))
         return;
     make_worker(&w, plan, data, &task, scratch);
+    w.looks = looks;
     if (plan->packed)
         plan->kernels->open(w.is_few);
     if (task.split >= 0)

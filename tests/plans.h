@@ -8,11 +8,11 @@
 
 /* Variants as they are and as they could be; planning looks at nothing but these sizes. */
 static const struct rapt_kernels variants[] = {
-    {.name = "one", .lanes = 1, .panel_rows = 4, .few_rows = 1},
-    {.name = "four", .lanes = 4, .panel_rows = 16, .few_rows = 4},
-    {.name = "eight", .lanes = 8, .panel_rows = 24, .few_rows = 4},
-    {.name = "big", .lanes = 16, .panel_rows = 48, .few_rows = 8},
-    {.name = "wide", .lanes = 16, .panel_rows = 64, .few_rows = 16},
+    {.name = "one", .lanes = 1, .panel_rows = 4, .few_rows = 1, .few_most = 1},
+    {.name = "four", .lanes = 4, .panel_rows = 16, .few_rows = 4, .few_most = 4},
+    {.name = "eight", .lanes = 8, .panel_rows = 24, .few_rows = 4, .few_most = 7},
+    {.name = "big", .lanes = 16, .panel_rows = 48, .few_rows = 8, .few_most = 16},
+    {.name = "wide", .lanes = 16, .panel_rows = 64, .few_rows = 16, .few_most = 16},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 

@@ -168,7 +168,8 @@ Test(measure, flags_of_a_shape_are_run_and_checked) {
         cr_expect(r.correct, "%s: %s", text, r.failure);
         job.shape.window = 0;
         job.shape.softcap = 0;
-        job.shape.sinks = job.shape.alibi = job.shape.mask = false;
+        job.shape.sinks = job.shape.alibi = false;
+        job.shape.mask = BENCH_NO_MASK;
         r = (struct bench_result){0};
         cr_expect(bench_verify(&job, &r));
         cr_expect_not(r.correct, "%s", text);

@@ -77,23 +77,29 @@ Test(plan, panels_partition_huge_numbers_of_rows) {
     }
 }
 
-/* A sequence of as few rows as the variant has a kernel for, unless weights are asked for or rows
- * of keys or values are scattered. */
+/* A sequence of as few rows as the variant is faster for, unless scores before the masks are asked
+ * for, or rows of weights, keys or values are scattered. */
 Test(plan, few_rows) {
     for (int v = 0; v < VARIANTS; v++) {
         for (int64_t group = 1; group <= 5; group += 2) {
             for (int64_t q_len = 1; q_len <= 20; q_len++) {
                 const struct rapt_problem p = new_shape(2, 3, group, q_len, 10, 8, 8);
-                const bool few = q_len * group <= variants[v].few_rows;
+                const bool few = q_len * group <= variants[v].few_most;
                 const struct rapt_plan plan = sized_plan(&p, &variants[v], 1);
                 cr_assert_eq(rapt_is_few(&plan, 1), few);
                 cr_assert_eq(plan.has_few, few);
                 cr_assert(!few || rapt_panels(&plan, 1) == 1);
-                struct rapt_problem others[] = {p, p, p};
-                others[0].weights.dtype = RAPT_F32;
+                struct rapt_problem weighed = p, others[] = {p, p, p, p};
+                weighed.weights = rapt_tensor_bhsd(NULL, RAPT_F32, 2, 3 * group, q_len, 10);
+                weighed.top_count = 2;
+                weighed.entropy.dtype = RAPT_F32;
+                cr_assert_eq(sized_plan(&weighed, &variants[v], 1).has_few, few);
+                others[0] = others[3] = weighed;
+                others[0].weights.stride[3] = 2;
                 others[1].key.stride[3] = 2;
                 others[2].value.stride[3] = -1;
-                for (int i = 0; i < 3; i++) {
+                others[3].weights_kind = RAPT_WEIGHTS_SCALED;
+                for (int i = 0; i < 4; i++) {
                     const struct rapt_plan other = sized_plan(&others[i], &variants[v], 1);
                     cr_assert(!rapt_is_few(&other, 1) && !other.has_few);
                 }
@@ -110,7 +116,7 @@ Test(plan, few_rows_among_many) {
         const struct rapt_plan plan = sized_plan(&p, &variants[v], 2);
         cr_expect(plan.has_few);
         cr_expect(rapt_is_few(&plan, 1) && !rapt_is_few(&plan, 2));
-        cr_expect_eq(rapt_is_few(&plan, 3), variants[v].few_rows >= 2);
+        cr_expect_eq(rapt_is_few(&plan, 3), variants[v].few_most >= 2);
         const struct rapt_problem q = new_ragged(5, 2, 1, long_ones, NULL, 16);
         cr_expect_not(sized_plan(&q, &variants[v], 2).has_few);
     }

@@ -73,9 +73,12 @@ static void expect_scratch(const struct rapt_plan *plan) {
     const size_t few = (few_rows * q + line - 1) / line * line +
                        2 * ((few_rows * v + line - 1) / line * line) + 6 * lanes +
                        few_rows * ((v + lanes - 1) / lanes * lanes);
+    const size_t sets = ((size_t)plan->kernels->few_most + few_rows - 1) / few_rows;
+    cr_assert_geq(s->few_floats, few);
+    cr_assert_eq(s->few_floats % line, 0u);
     const size_t needed[] = {
         s->panel_floats * (size_t)plan->panels_per_task,
-        plan->has_few ? few : 0,
+        plan->has_few ? sets * s->few_floats : 0,
         plan->has_few ? block * q : 0,
         plan->has_few && p->page_size ? block * v : 0,
         block * width,

@@ -113,7 +113,7 @@ Test(shapes, flags_are_read) {
     cr_expect(cold.memory && !cold.warm && cold.shape.kv_type == RAPT_BF16);
     cr_expect(warm.memory && warm.warm);
     const struct bench_shape half = parse("1,2,1,3,5,4,mask,f16,bshd").shape;
-    cr_expect(half.kv_type == RAPT_F16 && half.mask && half.bshd && !half.causal);
+    cr_expect(half.kv_type == RAPT_F16 && half.mask == BENCH_MASK_ANY && half.bshd && !half.causal);
     cr_expect(!s->mask && !s->bshd && !s->qkv && !half.qkv);
     const struct bench_shape all = parse("1,2,1,3,5,4,bf16,qkv").shape;
     cr_expect(all.kv_type == RAPT_BF16 && all.qkv);
@@ -280,6 +280,23 @@ Test(shapes, growth_is_in_the_keys_alone) {
     }
 }
 
+/* Those that a mask hides are no scores that exist, and a cut keeps the middle queries. */
+Test(shapes, masks_that_hide) {
+    const char *const texts[] = {"1,2,1,1500,1500,4,mask=causal",
+                                 "1,2,1,1100,1500,4,mask=documents"};
+    for (int i = 0; i < 2; i++) {
+        const struct bench_shape s = parse(texts[i]).shape;
+        double scores = 0;
+        cr_expect(s.mask == (i ? BENCH_MASK_DOCUMENTS : BENCH_MASK_CAUSAL) && !s.causal);
+        cr_expect_eq(s.q_offset, s.kv_len - s.q_len);
+        for (int64_t query = 0; query < s.q_len; query++)
+            for (int64_t key = 0; key < s.kv_len; key++)
+                scores += bench_mask_shows(&s, s.q_offset + query, key);
+        cr_expect_eq(bench_shape_scores(&s), 2 * scores, "%s", texts[i]);
+        cr_expect_eq(bench_shape_cut(s, 100).q_offset, s.q_offset + (s.q_len - 100) / 2);
+    }
+}
+
 /* A feature is the plain case but for that feature. */
 Test(shapes, features_stand_beside_the_plain_case) {
     const struct bench_case *list;
@@ -299,7 +316,7 @@ Test(shapes, features_stand_beside_the_plain_case) {
         cr_expect(!s->window || s->kv_len == 4 * s->window, "%s", list[i].name);
         features++;
     }
-    cr_expect_eq(features, 16);
+    cr_expect_eq(features, 18);
 }
 
 Test(shapes, ragged_shapes_count_each_sequence) {

@@ -99,7 +99,7 @@ static bool in_order(const struct rapt_task *a, const struct rapt_task *b) {
         return a->batch < b->batch;
     if (a->kv_head != b->kv_head)
         return a->kv_head < b->kv_head;
-    return a->panel != b->panel ? a->panel < b->panel : a->chunks.first < b->chunks.first;
+    return a->panel != b->panel ? a->panel > b->panel : a->chunks.first < b->chunks.first;
 }
 
 /* Every chunk that a panel of any sequence and head wants belongs to one task, heaviest first. */
@@ -270,6 +270,44 @@ Test(tasks, are_as_much_for_each_thread) {
     cr_expect_leq(sum[1] / count, 1.02, "causal: %g in the mean", sum[1] / count);
 }
 
+/* What a task costs if a mask, which is not known yet, makes it causal. */
+static void cost_as_causal(struct rapt_plan *plan) {
+    for (int64_t i = 0; i < plan->task_count; i++) {
+        struct rapt_task *t = &plan->tasks[i];
+        int64_t cost = 0;
+        for (int64_t panel = t->panel; panel < t->panel + t->panels; panel++) {
+            const struct rapt_range rows = rapt_panel_rows(plan, 0, panel);
+            cost += cost_of(plan, 0, panel, (struct rapt_range){0, rows.last});
+        }
+        t->cost = cost;
+    }
+}
+
+/* Tasks of equal cost go from the last panel to the first, so that the last task that a thread
+ * takes is a small one. */
+Test(tasks, are_as_much_where_a_mask_is_causal) {
+    static const int64_t heads[] = {1, 2, 4, 8, 32};
+    double sum = 0;
+    int count = 0;
+    for (int i = 0; i < VARIANTS * 5 * 7; i++) {
+        const int64_t n = heads[i / 7 % 5];
+        const struct rapt_problem p = new_shape(1, n, 1, 2048, 2048, 64, 64);
+        const int threads = 2 + i % 7;
+        struct rapt_plan plan = divided_plan(&p, &variants[i / 35], threads);
+        if (plan.split_count == 0) {
+            cost_as_causal(&plan);
+            const double found = unevenness(&plan);
+            cr_expect_leq(found, threads == 2 ? 1.05 : 1.35, "%s, %d heads, %d threads: %g",
+                          plan.kernels->name, (int)n, threads, found);
+            sum += found;
+            count++;
+        }
+        free(plan.tasks);
+        free(plan.splits);
+    }
+    cr_expect_leq(sum / count, 1.08, "%g in the mean", sum / count);
+}
+
 /* Runs with another division of the same work: fewer panels per task, lighter pieces of splits. */
 static void run_divided(const rapt_attention_args *args, int64_t panels, int64_t split_cost) {
     enum { ROOM = 1 << 16 };
@@ -314,6 +352,45 @@ Test(tasks, division_changes_no_bit) {
         }
         free_problem(&whole);
         free_problem(&divided);
+    }
+}
+
+/* Runs with as many rows as there may be as a few, in sets of what the kernel takes; or none. */
+static void run_in_sets(const rapt_attention_args *args, bool few) {
+    rapt_plan *plan;
+    expect_ok(rapt_plan_create(args, &plan));
+    struct rapt_kernels kernels = *plan->kernels;
+    kernels.few_most = few ? RAPT_FEW_SETS * kernels.few_rows : 0;
+    plan->kernels = &kernels;
+    plan->has_few = plan->joins = false;
+    expect_ok(rapt_plan_sizes(plan, args->threads));
+    free(plan->tasks);
+    free(plan->splits);
+    plan->tasks = allocate(((size_t)plan->task_count + 1) * sizeof *plan->tasks);
+    plan->splits = allocate(((size_t)plan->split_count + 1) * sizeof *plan->splits);
+    rapt_plan_tasks(plan);
+    expect_ok(rapt_plan_run(plan, NULL, NULL, 0));
+    rapt_plan_destroy(plan);
+}
+
+Test(tasks, sets_of_a_few_rows_change_no_bit) {
+    const struct form forms[] = {
+        {1, 0, 2, 1, 1500, 40, 70, .lse = true, .mask = RAPT_F32},
+        {2, 0, 1, 1, 700, 72, 40, .lse = true, .watched = true, .weights = true},
+        {1, 0, 1, 2, 600, 200, 130, .causal = true, .mask = RAPT_BOOL, .weights = true},
+        {1, 0, 2, 2, 3000, 64, 64, .softcap = 5, .window_left = 900, .watched = true},
+    };
+    const int groups[] = {1, 3, 4, 5, 8};
+    for (int f = 0; f < 4 * 5; f++) {
+        struct form form = forms[f % 4];
+        form.q_heads = form.kv_heads * groups[f / 4];
+        rapt_attention_args panels = new_problem(&form, 1), sets = new_problem(&form, 1);
+        panels.threads = sets.threads = f % 2 ? 1 : 4;
+        run_in_sets(&panels, false);
+        run_in_sets(&sets, true);
+        cr_expect(same_outputs(&panels, &sets), "form %d, group %d", f % 4, groups[f / 4]);
+        free_problem(&panels);
+        free_problem(&sets);
     }
 }
 

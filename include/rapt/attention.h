@@ -262,7 +262,8 @@ RAPT_API void rapt_plan_destroy(rapt_plan *plan);
 /*
  * Bytes of workspace that one run needs: O(threads), whatever the number of queries and keys. Where
  * there are so few queries that threads share a head's keys, it also holds the outputs of those
- * queries for every few hundred keys; and for `received`, two numbers per query.
+ * queries for every few hundred keys; for `received`, two numbers per query; and for a mask that
+ * heads share, two numbers for some queries and a few hundred keys each, 512 KiB at most.
  */
 RAPT_API size_t rapt_plan_workspace_size(const rapt_plan *plan);
 

@@ -22,7 +22,7 @@ struct shared {
     atomic_int finished;              /* slices */
     atomic_bool interrupted;          /* what isn't begun is left */
     atomic_int done[RAPT_SPLITS_MAX]; /* tasks of each split */
-    _Alignas(RAPT_ALIGN) float scratch[];
+    _Alignas(RAPT_ALIGN) char rest[]; /* looks, then the scratch of all threads, then parts */
 };
 
 /* A run, as each of its threads sees it. */
@@ -30,9 +30,15 @@ struct run {
     const struct rapt_plan *plan;
     const rapt_attention_data *data;
     struct shared *shared;
-    float *parts, *results; /* behind the scratch of all threads */
-    int64_t ask;            /* when the caller is to be asked whether to go on, in ns */
+    struct rapt_look *looks; /* NULL in slices, which can't clear them before the first looks */
+    float *scratch, *parts, *results;
+    int64_t ask; /* when the caller is to be asked whether to go on, in ns */
 };
+
+static size_t look_bytes(const struct rapt_plan *plan) {
+    const size_t bytes = (size_t)plan->look_count * sizeof(struct rapt_look);
+    return (bytes + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
+}
 
 size_t rapt_run_workspace(const struct rapt_plan *plan, int slices) {
     const size_t parts = (size_t)plan->part_count * plan->part_floats;
@@ -41,7 +47,8 @@ size_t rapt_run_workspace(const struct rapt_plan *plan, int slices) {
         __builtin_add_overflow(floats, parts, &floats) ||
         __builtin_add_overflow(floats, (size_t)plan->second.results, &floats) ||
         __builtin_mul_overflow(floats, sizeof(float), &bytes) ||
-        __builtin_add_overflow(bytes, RAPT_ALIGN + sizeof(struct shared), &bytes))
+        __builtin_add_overflow(bytes, RAPT_ALIGN + sizeof(struct shared) + look_bytes(plan),
+                               &bytes))
         return SIZE_MAX; /* more than anyone has */
     return bytes;
 }
@@ -55,13 +62,20 @@ static struct run new_run(const struct rapt_plan *plan, const rapt_attention_dat
                           void *workspace) {
     struct shared *shared =
         (void *)(((uintptr_t)workspace + RAPT_ALIGN - 1) & ~(uintptr_t)(RAPT_ALIGN - 1));
-    float *parts = shared->scratch + (size_t)slices * plan->scratch.floats;
+    float *scratch = (void *)(shared->rest + look_bytes(plan));
+    float *parts = scratch + (size_t)slices * plan->scratch.floats;
     float *results = parts + (size_t)plan->part_count * plan->part_floats;
-    return (struct run){plan, data, shared, parts, results, rapt_spin_clock() + ASK_EACH};
+    return (struct run){.plan = plan,
+                        .data = data,
+                        .shared = shared,
+                        .scratch = scratch,
+                        .parts = parts,
+                        .results = results,
+                        .ask = rapt_spin_clock() + ASK_EACH};
 }
 
 static float *scratch_of(const struct run *run, int slice) {
-    return run->shared->scratch + (size_t)slice * run->plan->scratch.floats;
+    return run->scratch + (size_t)slice * run->plan->scratch.floats;
 }
 
 /* Whether to leave what isn't begun; `asks` on the thread whose caller has a say in it. */
@@ -84,7 +98,7 @@ static void run_first(struct run *run, float *scratch, bool asks) {
         if (i >= plan->task_count)
             return;
         const struct rapt_task *task = &plan->tasks[i];
-        rapt_task_run(plan, run->data, task, scratch, run->parts, run->results);
+        rapt_task_run(plan, run->data, task, scratch, run->parts, run->results, run->looks);
         /* Who finishes a split last joins it, and nobody waits. */
         if (task->split >= 0 && atomic_fetch_add(&shared->done[task->split], 1) ==
                                     plan->splits[task->split].tasks - 1) {
@@ -157,6 +171,8 @@ bool rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, voi
     struct run run = new_run(plan, data, plan->threads, workspace);
     const size_t splits = (size_t)plan->split_count * sizeof run.shared->done[0];
     memset(run.shared, 0, offsetof(struct shared, done) + splits);
+    if (plan->look_count > 0)
+        run.looks = memset(run.shared->rest, 0, look_bytes(plan));
     rapt_parallel(plan->threads, first_thread, &run);
     if (plan->second.tasks > 0)
         rapt_parallel(plan->threads, second_thread, &run);

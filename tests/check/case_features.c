@@ -27,7 +27,7 @@ static const int heads[][2] = {{2, 1}, {3, 3}, {6, 2}, {5, 1}, {8, 2}, {7, 1}, {
 static const bool outputs[][3] = {{true, true, true},   {false, false, false}, {true, false, false},
                                   {false, true, false}, {false, false, true},  {true, true, false}};
 /* q_len, kv_len, head_dim, value_dim: the last ones have few queries of many keys, which take a
- * path of their own unless weights are asked for. */
+ * path of their own. */
 enum { MANY_KEYS = 300 };
 static const int sizes[][4] = {{9, 37, 12, 12},   {1, 130, 16, 24},  {33, 20, 64, 33},
                                {50, 97, 72, 40},  {5, 100, 131, 17}, {21, 5, 3, 130},

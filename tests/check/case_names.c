@@ -12,9 +12,9 @@ static const char *const storages[] = {
     "f32",     "f16", "bf16", "cache-f16", "cache-bf16", "query-f16", "out-f16",   "mix-f32",
     "mix-f16", "i8",  "q8_0", "key-i8",    "value-i8",   "mix-q8_0",  "value-q8_0"};
 static const char *const raggeds[] = {"none", "queries", "keys", "both"};
-static const char *const masks[] = {"none",   "bool",       "bool-keys", "bool-rows",
-                                    "bias",   "bias-heads", "bias-keys", "infinite",
-                                    "lowest", "nan",        "one",       "tree"};
+static const char *const masks[] = {"none",       "bool",      "bool-keys", "bool-rows",  "bias",
+                                    "bias-heads", "bias-keys", "infinite",  "lowest",     "nan",
+                                    "one",        "tree",      "pieces",    "bool-pieces"};
 static const char *const starts[] = {"none", "narrow", "end", "varied", "past"};
 static const char *const alibis[] = {"none", "heads", "batches", "negative", "huge"};
 static const char *const sinks[] = {"none", "zero", "batches", "absent", "huge", "nan"};

@@ -154,7 +154,9 @@ static void add_sizes(struct maker *m) {
 
 static void add_groups(struct maker *m) {
     static const int some_q_lens[] = {1, 5, 17};
-    for (int group = 1; group <= 8; group++) {
+    static const int groups[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 17, 32};
+    for (int g = 0; g < COUNT(groups); g++) {
+        const int group = groups[g];
         for (int n = 0; n < COUNT(some_q_lens); n++) {
             struct attention_case c = features_base;
             c.kv_heads = group % 2 + 1;
@@ -278,23 +280,47 @@ static void add_features(struct maker *m, struct attention_case c, bool quick) {
     add(m, c, quick);
 }
 
+/* Masks that hide keys from all queries of a panel, or change nothing: of blocks, parts of them and
+ * chunks, and in passes over keys of their own. */
+static void add_pieces(struct maker *m) {
+    static const int q_lens_of[] = {1, 2, 60, 130},
+                     heads_of[][2] = {{2, 2}, {6, 2}, {9, 3}, {4, 1}};
+    for (int n = 0; n < 64; n++) {
+        struct attention_case c = features_base;
+        c.mask = n % 2 ? MASK_BOOL_PIECES : MASK_PIECES;
+        c.q_heads = heads_of[n / 2 % 4][0];
+        c.kv_heads = heads_of[n / 2 % 4][1];
+        c.q_len = q_lens_of[n / 8 % 4];
+        c.kv_len = n % 3 == 0 ? 1400 + n : 250 + n;
+        c.head_dim = c.value_dim = n % 3 == 0 ? 8 : n % 3 == 1 ? 72 : 160;
+        c.weights = n % 4 == 1;
+        c.fill = n % 5 == 2 ? FILL_HIDDEN : FILL_NORMAL;
+        c.watch = n % 7 == 3 ? WATCH_ALL : WATCH_NONE;
+        add(m, c, n % 4 == 2 && c.kv_len < 1000);
+        add_features(m, c, false);
+    }
+}
+
 /* Few queries against many keys: lengths about the borders of blocks and chunks, which depend on
- * the channels, and all groups. Most have no weights, which would keep them off their own path. */
+ * the channels, and all groups; some with weights, their scores or what tells of them. */
 static void add_decode(struct maker *m) {
     static const int channels[][2] = {{32, 64}, {72, 40}, {160, 131}};
     static const int lengths[] = {1,   31,  32,  33,   47,   49,   96,   97,   255,  256,
                                   257, 479, 480, 481,  511,  512,  513,  767,  768,  769,
                                   959, 960, 961, 1023, 1025, 1441, 1919, 1920, 1921, 2100};
+    static const int groups[] = {1, 2, 3, 4, 5, 6, 7, 8, 1, 9, 12, 1, 16};
     for (int n = 0; n < COUNT(channels) * COUNT(lengths); n++) {
         struct attention_case c = features_base;
         c.batch = 1;
         c.kv_heads = 1 + n % 2;
-        c.q_heads = c.kv_heads * (1 + n % 8);
+        c.q_heads = c.kv_heads * groups[n % COUNT(groups)];
         c.q_len = 1 + n / 3 % 4;
         c.kv_len = lengths[n / COUNT(channels)];
         c.head_dim = channels[n % COUNT(channels)][0];
         c.value_dim = channels[n % COUNT(channels)][1];
-        c.weights = n % 7 == 0;
+        c.weights = n % 3 == 0;
+        c.weights_kind = n % 6 == 3 ? RAPT_WEIGHTS_MASKED : RAPT_WEIGHTS_SOFTMAX;
+        c.watch = n % 5 == 1 ? WATCH_ALL : n % 5 == 3 ? WATCH_SUMS : WATCH_NONE;
         add(m, c, c.kv_len < 600 && n % 4 == 0);
         add_features(m, c, c.kv_len < 600 && n % 4 == 1);
         c.batch = 2;
@@ -332,6 +358,7 @@ bool cases_make(struct case_list *list, uint64_t seed, bool quick_only) {
     add_pairs(&m);
     add_decode(&m);
     add_divided(&m);
+    add_pieces(&m);
     add_random(&m, 250);
     add_large(&m);
     add_empty(&m);

@@ -67,6 +67,8 @@ enum mask_kind {
     MASK_NAN,        /* (B, 1, Sq, Skv), with -inf and NaN */
     MASK_ONE,        /* (1, 1, 1, 1) */
     MASK_TREE,       /* (B, 1, Sq, Skv), bool: the last keys are the queries, which form a tree */
+    MASK_PIECES, /* (B, 1, Sq, Skv): 0, -inf or other numbers for many keys at once, rows of -inf */
+    MASK_BOOL_PIECES, /* (1, Hq, Sq, Skv), likewise */
     MASK_COUNT
 };
 

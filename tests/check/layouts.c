@@ -51,14 +51,16 @@ static int64_t mask_columns(const struct attention_case *c) {
 static void set_mask_shape(rapt_attention_args *args, rapt_dtype dtype,
                            const struct attention_case *c) {
     static const bool full[MASK_COUNT][4] = {
-        [MASK_BOOL] = {1, 1, 1, 1},       [MASK_BOOL_KEYS] = {1, 0, 0, 1},
-        [MASK_BOOL_ROWS] = {0, 0, 1, 0},  [MASK_BIAS] = {1, 1, 1, 1},
-        [MASK_BIAS_HEADS] = {0, 1, 1, 1}, [MASK_BIAS_KEYS] = {0, 0, 0, 1},
-        [MASK_INFINITE] = {1, 1, 1, 1},   [MASK_LOWEST] = {1, 0, 1, 1},
-        [MASK_NAN] = {1, 0, 1, 1},        [MASK_ONE] = {0, 0, 0, 0},
-        [MASK_TREE] = {1, 0, 1, 1},
+        [MASK_BOOL] = {1, 1, 1, 1},        [MASK_BOOL_KEYS] = {1, 0, 0, 1},
+        [MASK_BOOL_ROWS] = {0, 0, 1, 0},   [MASK_BIAS] = {1, 1, 1, 1},
+        [MASK_BIAS_HEADS] = {0, 1, 1, 1},  [MASK_BIAS_KEYS] = {0, 0, 0, 1},
+        [MASK_INFINITE] = {1, 1, 1, 1},    [MASK_LOWEST] = {1, 0, 1, 1},
+        [MASK_NAN] = {1, 0, 1, 1},         [MASK_ONE] = {0, 0, 0, 0},
+        [MASK_TREE] = {1, 0, 1, 1},        [MASK_PIECES] = {1, 0, 1, 1},
+        [MASK_BOOL_PIECES] = {0, 1, 1, 1},
     };
-    const bool *is = full[c->mask], is_bool = c->mask <= MASK_BOOL_ROWS || c->mask == MASK_TREE;
+    const bool *is = full[c->mask], is_bool = c->mask <= MASK_BOOL_ROWS || c->mask == MASK_TREE ||
+                                              c->mask == MASK_BOOL_PIECES;
     const bool batches = is[0] && !args->cu_q, rows = is[2] || (is[0] && args->cu_q);
     if (c->mask != MASK_NONE)
         set_shape(&args->mask, is_bool ? RAPT_BOOL : dtype, batches ? c->batch : 1,

@@ -80,7 +80,20 @@ static float key_element(const struct attention_case *c, rapt_dtype dtype, uint6
     return kind % 4 == 1 ? 1e-15f * normal(state) : size * (0.5f + uniform(state));
 }
 
-static float mask_element(const struct attention_case *c, int64_t i, uint64_t *state) {
+/* What a mask of pieces has in one: rows by keys, whose sizes differ from case to case. */
+enum piece { PIECE_HIDDEN, PIECE_SHOWN, PIECE_MIXED };
+
+static enum piece piece_of(const struct attention_case *c, const int64_t *at) {
+    static const int keys[] = {32, 96, 20, 64, 192}, rows[] = {1, 7, 30, 64};
+    static const enum piece pieces[] = {PIECE_HIDDEN, PIECE_HIDDEN, PIECE_HIDDEN,
+                                        PIECE_SHOWN,  PIECE_SHOWN,  PIECE_MIXED};
+    const int64_t row = at[2] / rows[c->seed >> 32 & 3], key = at[3] / keys[(c->seed >> 34) % 5];
+    uint64_t state = c->seed ^ (uint64_t)(((at[0] * 64 + at[1]) * 1024 + row) * 4096 + key);
+    return at[2] % 11 == 5 ? PIECE_HIDDEN : pieces[cases_random(&state) % 6];
+}
+
+static float mask_element(const struct attention_case *c, const int64_t *at, uint64_t *state) {
+    const int64_t i = at[2];
     const uint64_t percent = cases_random(state) % 100;
     const float bias = 2 * normal(state);
     const bool odd_row = i % 5 == 3;
@@ -93,6 +106,11 @@ static float mask_element(const struct attention_case *c, int64_t i, uint64_t *s
         return percent < 30 || odd_row ? -FLT_MAX : bias;
     case MASK_NAN:
         return percent < 30 ? -INFINITY : percent < 31 ? NAN : bias;
+    case MASK_PIECES:
+        return piece_of(c, at) == PIECE_HIDDEN  ? -INFINITY
+               : piece_of(c, at) == PIECE_SHOWN ? copysignf(0, bias)
+               : percent < 50                   ? -INFINITY
+                                                : bias;
     default:
         return bias;
     }
@@ -103,11 +121,13 @@ static void fill_mask(const rapt_tensor *mask, const struct attention_case *c, u
     int64_t at[4] = {0};
     do {
         if (mask->dtype != RAPT_BOOL) {
-            numbers_put(mask, at, mask_element(c, at[2], state));
+            numbers_put(mask, at, mask_element(c, at, state));
             continue;
         }
         const uint64_t r = cases_random(state);
-        const bool attend = r % 10 < 7 && !(c->mask == MASK_BOOL && at[2] % 5 == 3);
+        bool attend = r % 10 < 7 && !(c->mask == MASK_BOOL && at[2] % 5 == 3);
+        if (c->mask == MASK_BOOL_PIECES && piece_of(c, at) != PIECE_MIXED)
+            attend = piece_of(c, at) == PIECE_SHOWN;
         *(unsigned char *)tensors_element(mask, at) = attend ? truths[r >> 62] : 0;
     } while (tensors_next(mask, at));
 }
