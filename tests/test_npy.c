@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The .npy reader and writer, above all with files that are not what they say. */
-#include "allocations.h"
 #include "npy.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -356,67 +354,4 @@ Test(npy, survives_every_change_of_a_byte) {
             bytes[at] = original;
         }
     }
-}
-
-/* A process that writes the file's start and so many bytes more into a pipe. */
-static FILE *open_pipe(const unsigned char *bytes, size_t size, size_t more) {
-    int ends[2];
-    cr_assert(pipe(ends) == 0);
-    const pid_t child = fork();
-    cr_assert(child >= 0);
-    if (child == 0) {
-        FILE *file = fdopen(ends[1], "wb");
-        close(ends[0]);
-        fwrite(bytes, 1, size, file);
-        for (size_t i = 0; i < more; i++)
-            putc((int)(i % 251), file);
-        fclose(file);
-        _exit(0);
-    }
-    close(ends[1]);
-    return fdopen(ends[0], "rb");
-}
-
-Test(npy, reads_pipes_of_any_length) {
-    static const size_t lengths[] = {0, 1, 65535, 65536, 1 << 20, (1 << 20) + 1, 3000001};
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        for (int step = -1; step <= 1; step++) {
-            char dict[96], message[NPY_MESSAGE_SIZE];
-            unsigned char bytes[MOST];
-            struct npy_array array;
-            if (lengths[i] == 0 && step < 0)
-                continue;
-            snprintf(dict, sizeof dict, "{'descr': '|u1', 'fortran_order': False, 'shape': (%zu,)}",
-                     lengths[i]);
-            FILE *file = open_pipe(bytes, make(bytes, 1, dict, 0), lengths[i] + (size_t)step);
-            const bool done = npy_read(file, ANY, &array, message);
-            cr_expect(done == (step == 0), "%zu, %d: %s", lengths[i], step, message);
-            for (size_t k = 0; done && k < lengths[i]; k++)
-                cr_assert(((unsigned char *)array.data)[k] == k % 251);
-            if (!done)
-                cr_expect(strstr(message, " bytes of data") && !array.data, "%s", message);
-            free(array.data);
-            fclose(file);
-            wait(NULL);
-        }
-    }
-}
-
-Test(npy, tells_where_memory_ends) {
-    static const char large[] = "{'descr': '|u1', 'fortran_order': False, 'shape': (3000000,)}";
-    int refused = 0;
-    for (bool done = false; !done; refused += !done) {
-        char message[NPY_MESSAGE_SIZE];
-        unsigned char bytes[MOST];
-        struct npy_array array;
-        FILE *file = open_pipe(bytes, make(bytes, 1, large, 0), 3000000);
-        allocations_left = refused;
-        done = npy_read(file, ANY, &array, message);
-        allocations_left = -1;
-        cr_expect(done || (strstr(message, "no memory") && !array.data), "%s", message);
-        free(array.data);
-        fclose(file);
-        wait(NULL);
-    }
-    cr_expect(refused == 4, "%d allocations", refused); /* header, 1, 2 and 3 MB */
 }
