@@ -3,7 +3,7 @@
 #include <float.h>
 
 #include "plans.h"
-#include "run.h"
+#include "run/run.h"
 #include "variants.h"
 
 static const rapt_dtype dtypes[] = {RAPT_F32, RAPT_F16, RAPT_BF16, RAPT_BOOL};

@@ -227,8 +227,8 @@ Test(modules, commands_choose_a_prompt, .init = enter_model, .fini = leave_model
     cr_expect_str_eq(out_text, " 1.0000    1  the cat, cat\n");
     expect_fault("embed lines --model tiny --prompt-name pages",
                  "--prompt-name: found \"pages\", expected one of query, page");
-    expect_fault("embed lines --model tiny --prompt a --prompt-name page", "expected one of them");
-    expect_fault("embed lines --model tiny --query-prompt-name page", "found without --query");
+    expect_fault("embed lines --model tiny --prompt a --prompt-name page", "expected one of the two");
+    expect_fault("embed lines --model tiny --query-prompt-name page", "found no --query, expected it, too");
     put_text("tiny/config_sentence_transformers.json",
              "{\"prompts\":{\"page\":\"sat on \"},\"default_prompt_name\":\"page\"}");
     cr_assert_eq(rapt("embed lines --model tiny --no-prompt --json"), 0, "%s", err_text);
@@ -277,10 +277,10 @@ Test(modules, cut_texts_are_told, .init = enter_model, .fini = leave_model) {
     expect_fault("embed lines --model tiny --no-truncate --npy none",
                  "line 2: found 8 tokens, expected at most the model's 6");
     cr_expect_neq(access("none", F_OK), 0);
-    cr_assert_eq(rapt("attend the a\ta\ta\ta\ta\ta --model tiny"), 0, "%s", err_text);
+    cr_assert_eq(rapt("attend the a\ta\ta\ta\ta\ta --model tiny --list"), 0, "%s", err_text);
     cr_expect_str_eq(err_text, "rapt attend: cut 1 of 2 texts to the model's 6 tokens, by 2 in "
                                "all; the first is text 2\n");
-    expect_fault("attend the a\ta\ta\ta\ta\ta --model tiny --no-truncate",
+    expect_fault("attend the a\ta\ta\ta\ta\ta --model tiny --list --no-truncate",
                  "text 2: found 8 tokens, expected at most the model's 6");
     put_text("lines", "the cat\na a a a\n");
     cr_assert_eq(rapt("embed lines --model tiny --no-truncate --npy E"), 0, "%s", err_text);
