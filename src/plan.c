@@ -19,7 +19,7 @@ enum {
     PANELS_MAX = 1 << 28, /* what takes seconds to count takes years to compute */
 };
 
-/* A thread that does less than this costs more to wake than it helps; docs/operator.md says how
+/* A thread that does less than this costs more to wake than it helps; docs/threads.md says how
  * this was measured. */
 static const double flops_per_thread = 2e6;
 

@@ -4,6 +4,7 @@
 #include "dispatch.h"
 #include "helpers.h"
 
+#include <errno.h>
 #include <signal.h>
 
 static const char *const known_names[] = {"avx512", "avx2", "neon", "scalar", "amx"};
@@ -245,4 +246,34 @@ Test(dispatch, every_available_name_can_be_planned) {
         }
     }
     free_problem(&args);
+}
+
+/* The linker sends syscall() here: AMX's registers are asked for by one. */
+static int reason; /* 0: it is granted */
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...) {
+    (void)number;
+    errno = reason;
+    return reason ? -1 : 0;
+}
+
+Test(dispatch, why_amx_is_refused_is_said) {
+    cr_expect_null(rapt_cpu_refusal(0));
+    cr_expect_null(rapt_cpu_refusal(~(uint32_t)RAPT_CPU_AMX));
+#if defined(__x86_64__) && defined(__linux__)
+    const struct {
+        int reason;
+        const char *text;
+    } rows[] = {{ENOSPC, "sigaltstack"},    {EINVAL, "5.16"},  {ENOSYS, "5.16"},
+                {EOPNOTSUPP, "hypervisor"}, {EPERM, "filter"}, {EIO, "no reason"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        reason = rows[i].reason;
+        const char *text = rapt_cpu_refusal(RAPT_CPU_AMX | RAPT_CPU_FMA);
+        cr_expect(text && strstr(text, rows[i].text), "%d: %s", reason, text ? text : "none");
+    }
+    reason = 0;
+    cr_expect_null(rapt_cpu_refusal(RAPT_CPU_AMX));
+#else
+    cr_expect_not_null(rapt_cpu_refusal(RAPT_CPU_AMX));
+#endif
 }

@@ -227,8 +227,10 @@ Test(modules, commands_choose_a_prompt, .init = enter_model, .fini = leave_model
     cr_expect_str_eq(out_text, " 1.0000    1  the cat, cat\n");
     expect_fault("embed lines --model tiny --prompt-name pages",
                  "--prompt-name: found \"pages\", expected one of query, page");
-    expect_fault("embed lines --model tiny --prompt a --prompt-name page", "expected one of the two");
-    expect_fault("embed lines --model tiny --query-prompt-name page", "found no --query, expected it, too");
+    expect_fault("embed lines --model tiny --prompt a --prompt-name page",
+                 "expected one of the two");
+    expect_fault("embed lines --model tiny --query-prompt-name page",
+                 "found no --query, expected it, too");
     put_text("tiny/config_sentence_transformers.json",
              "{\"prompts\":{\"page\":\"sat on \"},\"default_prompt_name\":\"page\"}");
     cr_assert_eq(rapt("embed lines --model tiny --no-prompt --json"), 0, "%s", err_text);

@@ -223,12 +223,15 @@ void rapt_team_run(int helpers, void (*work)(void *context, int thread), void *c
         return;
     }
     struct job job = {.work = work, .context = context, .helpers = helpers};
+    int cancel; /* helpers use this thread's stack, which must not go before they do */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     pthread_cond_init(&job.idle, NULL);
     rapt_spin_wake(&callers_spinner);
     publish(team, &job);
     work(context, 0);
     finish(team, &job);
     pthread_cond_destroy(&job.idle);
+    pthread_setcancelstate(cancel, &cancel);
 }
 
 bool rapt_team_is_forked(void) {
