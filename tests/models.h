@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "dispatch.h"
 
 enum { LAYERS = 2, HEADS = 3, DIM = 24, INNER = 40, POSITIONS = 12, KINDS = 2, VOCABULARY = 26 };
@@ -221,6 +222,16 @@ static inline void reference_states(const int64_t *ids, int tokens, double *x) {
         reference_linear(name[6], inner, tokens, INNER, DIM, mixed);
         reference_norm(name[7], x, mixed, tokens);
     }
+}
+
+/* A test with a model in its folder. */
+static inline void enter_model(void) {
+    enter();
+    put_model(&(struct model_form){0});
+}
+static inline void leave_model(void) {
+    remove_model();
+    leave();
 }
 
 #endif

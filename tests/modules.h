@@ -110,4 +110,22 @@ static inline void reference_dense(struct vector *v, int rows, bool bias, char a
     *v = out;
 }
 
+/* The message of a model that can't be opened. */
+static inline const char *refusal(void) {
+    static char message[FAULT_SIZE];
+    static struct encoder e;
+    message[0] = '\0';
+    if (encoder_open("tiny", 1, NULL, &e, message)) {
+        encoder_close(&e);
+        return "opened";
+    }
+    return message;
+}
+
+static inline void expect_refusal(const char *file, const char *what) {
+    const char *message = refusal();
+    cr_expect(strstr(message, file) && strstr(message, what), "found \"%s\", expected %s and %s",
+              message, file, what);
+}
+
 #endif

@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The encoder of examples/encoder on a small model, and models that are wrong. */
-#include "command.h"
-#include "encoder.h"
-#include "models.h"
-
-static void enter_model(void) {
-    enter();
-    put_model(&(struct model_form){0});
-}
-static void leave_model(void) {
-    remove_model();
-    leave();
-}
+#include "modules.h"
 
 static struct encoder open_model(int threads) {
     struct encoder e;
@@ -85,24 +74,6 @@ Test(encoder, has_the_same_bits_in_any_batch, .init = enter_model, .fini = leave
             encoder_close(&other);
         }
     encoder_close(&e);
-}
-
-/* The message of a model that can't be opened. */
-static const char *refusal(void) {
-    static char message[FAULT_SIZE];
-    struct encoder e;
-    message[0] = '\0';
-    if (encoder_open("tiny", 1, NULL, &e, message)) {
-        encoder_close(&e);
-        return "opened";
-    }
-    return message;
-}
-
-static void expect_refusal(const char *file, const char *what) {
-    const char *message = refusal();
-    cr_expect(strstr(message, file) && strstr(message, what), "found \"%s\", expected %s and %s",
-              message, file, what);
 }
 
 /* A copy of the configuration in which `from` is `to`. */

@@ -1,18 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ctrl-C while a command computes or writes: it ends, and leaves no file. */
-#include "command.h"
 #include "models.h"
 
 #include <sys/ioctl.h>
-
-static void enter_model(void) {
-    enter();
-    put_model(&(struct model_form){0});
-}
-static void leave_model(void) {
-    remove_model();
-    leave();
-}
 
 TestSuite(interrupts, .init = enter_model, .fini = leave_model, .timeout = 600);
 

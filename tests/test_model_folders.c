@@ -1,34 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is in a model's folder is followed, or refused by its name: keys, files, kinds of files. */
-#include "command.h"
 #include "modules.h"
-
-static void enter_model(void) {
-    enter();
-    put_model(&(struct model_form){0});
-}
-static void leave_model(void) {
-    remove_model();
-    leave();
-}
-
-/* The message of a model that can't be opened. */
-static const char *refusal(void) {
-    static char message[FAULT_SIZE];
-    static struct encoder e;
-    message[0] = '\0';
-    if (encoder_open("tiny", 1, NULL, &e, message)) {
-        encoder_close(&e);
-        return "opened";
-    }
-    return message;
-}
-
-static void expect_refusal(const char *file, const char *what) {
-    const char *message = refusal();
-    cr_expect(strstr(message, file) && strstr(message, what), "found \"%s\", expected %s and %s",
-              message, file, what);
-}
 
 /* Members of an object in a file of the folder, and what is said of them; NULL: it opens. */
 struct key {

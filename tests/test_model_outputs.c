@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the commands that run a model write: never over the text or over the model. */
-#include "command.h"
 #include "models.h"
 
-static void enter_model(void) {
-    enter();
-    put_model(&(struct model_form){0});
+static void enter_lines(void) {
+    enter_model();
     put_text("lines", "the cat\na mat on the cat\n");
 }
-static void leave_model(void) {
-    remove_model();
-    leave();
-}
 
-TestSuite(model_outputs, .init = enter_model, .fini = leave_model, .timeout = 600);
+TestSuite(model_outputs, .init = enter_lines, .fini = leave_model, .timeout = 600);
 
 static off_t size_of(const char *path) {
     struct stat status;

@@ -1,16 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Folders as sentence-transformers writes them: modules, poolings, layers, prompts, lengths. */
-#include "command.h"
 #include "modules.h"
-
-static void enter_model(void) {
-    enter();
-    put_model(&(struct model_form){0});
-}
-static void leave_model(void) {
-    remove_model();
-    leave();
-}
 
 static const char sentence[] = "the cat sat on a cafe mat";
 
