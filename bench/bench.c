@@ -206,7 +206,8 @@ static bool add_outputs(const struct request *request, struct outputs *outputs) 
 static int conclude(const struct request *request, const struct selection *s,
                     struct outputs *outputs, const struct old_report *old,
                     const struct bench_result *results, size_t count, double others) {
-    const struct summary summary = {results, s->case_count, s->isa_count, s->threads};
+    const struct summary summary = {results,    s->case_count, s->isa_count,
+                                    s->threads, pin_cores(),   pin_cpus()};
     int code = all_correct(results, count) ? ARGS_OK : ARGS_FAILED;
     if (s->view == VIEW_ISA)
         summary_isa(&summary);

@@ -2,8 +2,7 @@
 #include "charts.h"
 
 #include <math.h>
-
-#include "pin.h"
+#include <string.h>
 
 /* Sizes in the units of the viewBox, which are pixels on a phone. */
 enum {
@@ -12,12 +11,14 @@ enum {
     BAR_WIDTH = 170,
     BAR_HEIGHT = 14,
     ROW = 26,
-    PLOT_LEFT = 30,
-    PLOT_RIGHT = 332,
+    PLOT_LEFT = 42, /* the room of a number */
+    PLOT_RIGHT = 322,
     PLOT_TOP = 8,
     PLOT_BOTTOM = 188,
     PLOT_HEIGHT = 212,
-    TICK_GAP = 20, /* the least between two numbers */
+    DIGIT = 8,    /* a digit's width, at most */
+    TICK_GAP = 6, /* the least between two numbers */
+    PLACE = 48,   /* what fits "shared" */
 };
 
 static const char *unit_of(const struct bench_result *r) {
@@ -26,6 +27,38 @@ static const char *unit_of(const struct bench_result *r) {
 
 int chart_decimals(double number) {
     return number < 10 ? 2 : number < 100 ? 1 : 0;
+}
+
+/* Without zeros at the end of its decimals. */
+static void trim(char *text) {
+    if (!strchr(text, '.'))
+        return;
+    char *end = text + strlen(text);
+    while (end[-1] == '0')
+        *--end = '\0';
+    if (end[-1] == '.')
+        end[-1] = '\0';
+}
+
+struct chart_number chart_number(double number) {
+    static const char *const prefixes[] = {"a", "f", "p", "n", "µ", "m", "",
+                                           "k", "M", "G", "T", "P", "E"};
+    enum { PREFIXES = sizeof prefixes / sizeof *prefixes, PLAIN = 6, ROOM = 4 };
+    struct chart_number n = {"0"};
+    if (!(number > 0))
+        return n;
+    const double power = floor(log10(number) / 3);
+    int at = power < -PLAIN ? 0 : power < 0 && number < 0.1 ? PLAIN + (int)power : PLAIN;
+    for (; at < PREFIXES; at++)
+        for (int decimals = 2; decimals >= 0; decimals--) {
+            snprintf(n.text, sizeof n.text, "%.*f", decimals, number / pow(1000, at - PLAIN));
+            trim(n.text);
+            if (strlen(n.text) + (at != PLAIN) <= ROOM) {
+                strcat(n.text, prefixes[at]);
+                return n;
+            }
+        }
+    return n;
 }
 
 static void bar(FILE *file, const struct bench_result *r, size_t isa, double most) {
@@ -39,11 +72,11 @@ static void bar(FILE *file, const struct bench_result *r, size_t isa, double mos
             "<g><title>%s: %.1f %s, %.1f%% of its %.1f; %.3f ms, spread %.1f%%</title>"
             "<rect class=\"track\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"3\"/>"
             "<rect class=\"i%zu\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"3\"/></g>"
-            "<text x=\"%d\" y=\"%d\">%.*f <tspan class=\"soft\">· %.0f%%</tspan></text>\n",
+            "<text x=\"%d\" y=\"%d\">%s <tspan class=\"soft\">· %s%%</tspan></text>\n",
             r->isa, r->rate, unit_of(r), 100 * r->share, r->limit.median, 1e3 * r->time.median,
             100 * r->time.spread, BAR_LEFT, y + 6, BAR_WIDTH * r->limit.median / most, BAR_HEIGHT,
             isa, BAR_LEFT, y + 6, BAR_WIDTH * r->rate / most, BAR_HEIGHT, BAR_LEFT + BAR_WIDTH + 8,
-            text, chart_decimals(r->rate), r->rate, 100 * r->share);
+            text, chart_number(r->rate).text, chart_number(round(100 * r->share)).text);
 }
 
 void chart_bars(FILE *file, const struct summary *s, int threads, size_t case_index, double most) {
@@ -78,30 +111,47 @@ static double step_of(double most) {
     return power * (times <= 1 ? 1 : times <= 2 ? 2 : times <= 5 ? 5 : 10);
 }
 
+/* A number of threads, if there is room between what is taken at both sides. */
+static void draw_threads(FILE *file, const struct axes *a, int64_t threads, double *left,
+                         double right) {
+    const struct chart_number number = chart_number((double)threads);
+    const double x = at_x(a, (double)threads), half = DIGIT * (double)strlen(number.text) / 2;
+    if (x - half < *left || x + half > right)
+        return;
+    fprintf(file, "<text class=\"soft middle\" x=\"%.1f\" y=\"%d\">%s</text>", x, PLOT_BOTTOM + 18,
+            number.text);
+    *left = x + half + TICK_GAP;
+}
+
+/* Where the threads begin to share cores. */
+static void draw_cores(FILE *file, const struct axes *a, const struct summary *s) {
+    const double x = at_x(a, s->cores);
+    const bool outside = x + PLACE > WIDTH;
+    if (s->cores < a->threads)
+        fprintf(file,
+                "<path class=\"grid\" d=\"M%.1f %dV%d\"/>"
+                "<text class=\"soft%s\" x=\"%.1f\" y=\"%d\">%s</text>",
+                x, PLOT_TOP, PLOT_BOTTOM, outside ? " end" : "", outside ? x - 4 : x + 4,
+                PLOT_TOP + 10, s->cores < s->cpus ? "SMT" : "shared");
+}
+
 static void draw_axes(FILE *file, const struct axes *a, const struct summary *s) {
     const double step = step_of(a->speedup);
     for (int i = 0; i * step <= a->speedup; i++)
         fprintf(file,
                 "<path class=\"grid\" d=\"M%d %.1fH%d\"/>"
-                "<text class=\"soft end\" x=\"%d\" y=\"%.1f\">%g</text>\n",
+                "<text class=\"soft end\" x=\"%d\" y=\"%.1f\">%s</text>\n",
                 PLOT_LEFT, at_y(a, i * step), PLOT_RIGHT, PLOT_LEFT - 6, at_y(a, i * step) + 4,
-                i * step);
-    double last = -TICK_GAP;
-    for (int t = 0; t < s->threads.count; t++) {
-        const double x = at_x(a, (double)s->threads.value[t]);
-        if (x - last < TICK_GAP)
-            continue;
-        fprintf(file, "<text class=\"soft middle\" x=\"%.1f\" y=\"%d\">%d</text>", x,
-                PLOT_BOTTOM + 18, (int)s->threads.value[t]);
-        last = x;
-    }
-    const double cores = pin_cores();
-    if (cores < a->threads)
-        fprintf(file,
-                "<path class=\"grid\" d=\"M%.1f %dV%d\"/>"
-                "<text class=\"soft\" x=\"%.1f\" y=\"%d\">%s</text>",
-                at_x(a, cores), PLOT_TOP, PLOT_BOTTOM, at_x(a, cores) + 4, PLOT_TOP + 10,
-                cores < pin_cpus() ? "SMT" : "shared");
+                chart_number(i * step).text);
+    /* The largest has its room, whatever comes before it. */
+    const int last = s->threads.count - 1;
+    const int64_t most = s->threads.value[last];
+    const double room = DIGIT * (double)strlen(chart_number((double)most).text) / 2 + TICK_GAP;
+    double left = 0;
+    for (int t = 0; t < last; t++)
+        draw_threads(file, a, s->threads.value[t], &left, PLOT_RIGHT - room);
+    draw_threads(file, a, most, &left, WIDTH);
+    draw_cores(file, a, s);
 }
 
 /* That of the attention or of the limit; 0 where it isn't known. */

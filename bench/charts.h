@@ -11,6 +11,13 @@
 /* As many decimals as leave a number three digits or more. */
 int chart_decimals(double number);
 
+/* A number for which a chart has little room: four characters at most, with an SI prefix where it
+ * needs one, from 1e-18 to 1e20. */
+struct chart_number {
+    char text[16];
+};
+struct chart_number chart_number(double number);
+
 /* A bar for each instruction set: its rate, on a track as long as its own limit. `most` is at the
  * right end, so that bars of several charts can be compared. */
 void chart_bars(FILE *file, const struct summary *summary, int threads, size_t case_index,

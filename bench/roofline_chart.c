@@ -15,8 +15,8 @@
 enum {
     WIDTH = 340,
     HEIGHT = 268,
-    LEFT = 38,
-    RIGHT = 334,
+    LEFT = 42,   /* the room of a number */
+    RIGHT = 322, /* half of one */
     TOP = 24,
     BOTTOM = 228,
     RADIUS = 4, /* of a point */
@@ -98,7 +98,7 @@ static struct plot make_plot(const struct summary *s, size_t isa, int t,
         const struct roofline_point p = roofline_point(r);
         left = fmin(left, p.intensity);
         right = fmax(right, p.intensity);
-        low = fmin(low, p.rate);
+        low = fmin(low, fmin(p.rate, p.roof));
         high = fmax(high, fmax(p.rate, p.roof));
     }
     return (struct plot){make_axis(left / 1.6, right * 1.6), make_axis(low / 1.3, high * 1.1)};
@@ -108,15 +108,15 @@ static void draw_axes(FILE *file, const struct plot *p) {
     for (int e = p->y.low; e <= p->y.high; e += p->y.step)
         fprintf(file,
                 "<path class=\"grid\" d=\"M%d %.1fH%d\"/>"
-                "<text class=\"soft end\" x=\"%d\" y=\"%.1f\">%.*g</text>\n",
-                LEFT, at_y(p, exp2(e)), RIGHT, LEFT - 6, at_y(p, exp2(e)) + 4, e < 0 ? 2 : 6,
-                exp2(e));
+                "<text class=\"soft end\" x=\"%d\" y=\"%.1f\">%s</text>\n",
+                LEFT, at_y(p, exp2(e)), RIGHT, LEFT - 6, at_y(p, exp2(e)) + 4,
+                chart_number(exp2(e)).text);
     for (int e = p->x.low; e <= p->x.high; e += p->x.step)
         fprintf(file,
                 "<path class=\"grid\" d=\"M%.1f %dV%d\"/>"
-                "<text class=\"soft %s\" x=\"%.1f\" y=\"%d\">%.*g</text>\n",
-                at_x(p, exp2(e)), TOP, BOTTOM, e == p->x.high ? "end" : "middle", at_x(p, exp2(e)),
-                BOTTOM + 18, e < 0 ? 2 : 6, exp2(e));
+                "<text class=\"soft middle\" x=\"%.1f\" y=\"%d\">%s</text>\n",
+                at_x(p, exp2(e)), TOP, BOTTOM, at_x(p, exp2(e)), BOTTOM + 18,
+                chart_number(exp2(e)).text);
     fprintf(file,
             "<text class=\"soft\" x=\"0\" y=\"%d\">GFLOP/s</text>"
             "<text class=\"soft end\" x=\"%d\" y=\"%d\">FLOP per byte</text>\n",
@@ -159,7 +159,7 @@ static void draw_numbers(FILE *file, const struct plot *plot, const struct summa
     }
     for (size_t c = 0; c < count; c++) {
         const struct bench_result *r = summary_at(s, isa, t, c);
-        struct box place = {.half_width = c < 9 ? 6 : 10, .half_height = 7};
+        struct box place = {.half_width = c < 9 ? 6 : c < 99 ? 10 : 14, .half_height = 7};
         if (!r->correct)
             continue;
         const struct roofline_point p = roofline_point(r);

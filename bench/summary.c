@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pin.h"
-
 const struct bench_result *summary_at(const struct summary *s, size_t isa, int threads,
                                       size_t case_index) {
     return &s->results[(isa * (size_t)s->threads.count + (size_t)threads) * s->case_count +
@@ -83,7 +81,6 @@ static void scaling_row(const struct summary *s, size_t isa, int t, size_t c, co
 }
 
 void summary_scaling(const struct summary *s) {
-    const int cores = pin_cores(), cpus = pin_cpus();
     for (size_t c = 0; c < s->case_count; c++)
         for (size_t i = 0; i < s->isa_count; i++) {
             const struct bench_result *first = summary_at(s, i, 0, c);
@@ -92,6 +89,6 @@ void summary_scaling(const struct summary *s) {
             printf("threads on           ms  %7s speed-up  ideal efficiency %7s  share\n",
                    memory ? "GB/s" : "GFLOP/s", memory ? "limit" : "peak");
             for (int t = 0; t < s->threads.count; t++)
-                scaling_row(s, i, t, c, place((int)s->threads.value[t], cores, cpus));
+                scaling_row(s, i, t, c, place((int)s->threads.value[t], s->cores, s->cpus));
         }
 }

@@ -11,6 +11,7 @@ struct summary {
     const struct bench_result *results;
     size_t case_count, isa_count;
     struct args_ints threads; /* fewest first */
+    int cores, cpus;          /* that the threads have */
 };
 
 /* One table for each number of threads, in it a column for each instruction set. */

@@ -122,7 +122,7 @@ Test(changes, speedups_are_over_the_fewest_threads) {
     for (int i = 0; i < 6; i++)
         results[i] = (struct bench_result){
             .of = &cases[i % 2], .threads = threads[i / 2], .correct = true, .rate = rates[i]};
-    const struct summary s = {results, 2, 1, {.value = {2, 3, 8}, .count = 3}};
+    const struct summary s = {results, 2, 1, {.value = {2, 3, 8}, .count = 3}, 8, 8};
     cr_expect_float_eq(summary_speedup(&s, 0, 0, 1), 1, 1e-12);
     cr_expect_float_eq(summary_speedup(&s, 0, 1, 1), 2.5, 1e-12);
     cr_expect_float_eq(summary_speedup(&s, 0, 2, 0), 4, 1e-12);
@@ -144,7 +144,7 @@ Test(changes, the_page_has_a_chart_for_each_case) {
                                            .rate = 10 + i,
                                            .share = 0.5,
                                            .limit = {.median = 20 + 2 * i}};
-    struct summary s = {results, 2, 2, {.value = {1, 2}, .count = 2}};
+    struct summary s = {results, 2, 2, {.value = {1, 2}, .count = 2}, 2, 2};
     for (int threads = 2; threads >= 1; threads--) {
         char *page = NULL;
         size_t size = 0;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "charts.h"
 #include "html.h"
 #include "roofline.h"
 
@@ -44,6 +45,22 @@ static struct bench_result result_of(const struct bench_case *c, double rate, do
                                  .roof = {.peak = 100, .bandwidth = bandwidth, .memory = 10}};
 }
 
+Test(roofline, numbers_of_charts_have_four_characters_at_most) {
+    static const struct {
+        double number;
+        const char *text;
+    } numbers[] = {{0, "0"},          {1, "1"},         {0.5, "0.5"},      {0.25, "0.25"},
+                   {1.5, "1.5"},      {40, "40"},       {12.25, "12.2"},   {123.4, "123"},
+                   {1024, "1024"},    {9999.4, "9999"}, {9999.6, "10k"},   {16384, "16k"},
+                   {131072, "131k"},  {999.96, "1000"}, {999600, "1M"},    {1048576, "1M"},
+                   {1572864, "1.6M"}, {2e9, "2G"},      {0.0625, "62m"},   {0.0078125, "7.8m"},
+                   {1e-3, "1m"},      {1e-5, "10µ"},    {9.99e-7, "999n"}, {9.999e-7, "1µ"},
+                   {1e-18, "1a"},     {1e20, "100E"}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        cr_expect_str_eq(chart_number(numbers[i].number).text, numbers[i].text, "%g",
+                         numbers[i].number);
+}
+
 Test(roofline, cases_are_bound_by_the_lower_roof) {
     const struct bench_result a = result_of(&prefill, 80, 10), b = result_of(&decode, 4, 10),
                               warm = result_of(&decode, 4, 1000);
@@ -67,7 +84,7 @@ Test(roofline, cases_are_bound_by_the_lower_roof) {
 
 Test(roofline, roofs_are_medians_of_correct_results) {
     struct bench_result results[4];
-    const struct summary s = {results, 4, 1, {.value = {1}, .count = 1}};
+    const struct summary s = {results, 4, 1, {.value = {1}, .count = 1}, 1, 1};
     for (int i = 0; i < 4; i++) {
         results[i] = result_of(&prefill, 10, 10);
         results[i].roof = (struct bench_roof){90 + i, 1, 5 + i};
@@ -117,7 +134,7 @@ Test(roofline, numbers_of_a_chart_dont_overlap) {
     for (int i = 0; i < MANY; i++) /* most of them on each other */
         results[i] = i % 8 ? result_of(&prefill, 60 + i % 3, 10)
                            : result_of(&decode, 3 + 0.1 * (double)i, 12);
-    struct summary s = {results, MANY, 1, {.value = {1}, .count = 1}};
+    struct summary s = {results, MANY, 1, {.value = {1}, .count = 1}, 1, 1};
     for (s.case_count = 1; s.case_count <= MANY; s.case_count += 9) {
         char *page = write_page(&s);
         const int count = read_numbers(page, places);
@@ -140,7 +157,7 @@ Test(roofline, numbers_of_a_chart_dont_overlap) {
 Test(roofline, wrong_results_are_listed_and_not_drawn) {
     struct bench_result results[2] = {result_of(&prefill, 60, 10), result_of(&decode, 3, 10)};
     struct place places[MANY];
-    const struct summary s = {results, 2, 1, {.value = {1}, .count = 1}};
+    const struct summary s = {results, 2, 1, {.value = {1}, .count = 1}, 1, 1};
     for (int correct = 2; correct >= 0; correct--) {
         if (correct < 2)
             results[correct].correct = false;
@@ -155,7 +172,7 @@ Test(roofline, wrong_results_are_listed_and_not_drawn) {
 
 Test(roofline, a_table_has_a_line_for_each_case, .init = cr_redirect_stdout) {
     struct bench_result results[2] = {result_of(&prefill, 60, 10), result_of(&decode, 3, 10)};
-    const struct summary s = {results, 2, 1, {.value = {1}, .count = 1}};
+    const struct summary s = {results, 2, 1, {.value = {1}, .count = 1}, 1, 1};
     roofline_print(&s);
     fflush(stdout);
     cr_assert_stdout_eq_str(

@@ -18,6 +18,11 @@ LOOK = 0.06  # seconds to find a variant's time
 SLOW = 1.0  # a first run of so many seconds is enough of a look
 
 
+def since(start):
+    """Seconds, one nanosecond at least: a coarse clock stands still for what is short."""
+    return max(time.perf_counter() - start, 1e-9)
+
+
 class Worker:
     def __init__(self, library):
         self.library = library
@@ -29,7 +34,7 @@ class Worker:
         self.next = (self.next + 1) % self.copies
         start = time.perf_counter()
         run(self.next)
-        return time.perf_counter() - start
+        return since(start)
 
     def look(self, run, first):
         """About how long a run takes."""
@@ -60,7 +65,7 @@ class Worker:
             del copies
             start = time.perf_counter()
             out = run(0)
-            first = time.perf_counter() - start
+            first = since(start)
             error = tensors.error(shape, q, k, v, self.library.to_numpy(out))
         except Exception as problem:  # whatever a library raises is its answer
             return {"refused": f"{type(problem).__name__}: {problem}".splitlines()[0][:300]}, None

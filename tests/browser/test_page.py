@@ -26,7 +26,7 @@ try:
 except ImportError:
     webdriver = None
 
-WAIT = 30  # seconds until what should happen counts as not happening
+WAIT = 120  # seconds until what should happen counts as not happening
 NAMED_ROLES = {"button", "radio", "checkbox", "searchbox", "combobox", "gridcell", "listbox",
                "option", "application", "grid", "toolbar", "dialog"}
 
@@ -44,7 +44,9 @@ def start_browser():
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
+    driver = webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
+    driver.set_script_timeout(WAIT)
+    return driver
 
 
 class Page(unittest.TestCase):

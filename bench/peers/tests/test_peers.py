@@ -4,7 +4,6 @@
 import json
 import pathlib
 import re
-import select
 import subprocess
 import sys
 import tempfile
@@ -188,37 +187,88 @@ class Rounds(unittest.TestCase):
         worker.errors = tempfile.TemporaryFile("w+")
         return worker
 
-    def test_rest_ends_when_nobody_spins(self):
-        code = (
-            "import time; print(0); end = time.time() + 0.5\n"
-            "while time.time() < end: pass\n"
-            "print(1); time.sleep(60)"
-        )
+    def test_cpu_time_of_a_process_is_seen(self):
+        code = "import time\nwhile time.process_time() < 0.2: pass\nprint(1)\ninput()"
         worker = self.started(sys.executable, "-u", "-c", code)
         self.addCleanup(worker.end)
-        self.assertEqual(worker.process.stdout.readline(), b"0\n")
-        rounds.rest([worker], rounds.SETTLE)
-        self.assertTrue(select.select([worker.process.stdout], [], [], 0)[0])
-        start = time.monotonic()
-        rounds.rest([worker], rounds.SETTLE)
-        self.assertLess(time.monotonic() - start, rounds.SPIN_MOST)
-
-    def test_rest_ends_though_one_spins(self):
-        worker = self.started(sys.executable, "-u", "-c", "print(0)\nwhile True: pass")
-        self.addCleanup(worker.end)
-        worker.process.stdout.readline()
-        start = time.monotonic()
-        rounds.rest([worker], rounds.SETTLE)
-        self.assertGreaterEqual(time.monotonic() - start, rounds.SPIN_MOST)
+        process = worker.process.pid
+        if not rounds.machine.read(f"/proc/{process}/schedstat"):
+            self.skipTest("the kernel doesn't say")
+        self.assertEqual(worker.process.stdout.readline(), b"1\n")
+        self.assertGreater(rounds.machine.nanoseconds_of(process), 0.1e9)
+        worker.end()
+        self.assertEqual(rounds.machine.nanoseconds_of(process), 0)
 
     def test_end_takes_children_with_it(self):
-        worker = self.started("sh", "-c", "sleep 600 & echo $!; wait")
-        child = int(worker.process.stdout.readline())
-        worker.end()
-        deadline = time.monotonic() + 10
-        while ") S " in rounds.machine.read(f"/proc/{child}/stat"):
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.01)
+        with tempfile.TemporaryDirectory() as folder:
+            survived = pathlib.Path(folder) / "survived"
+            command = 'sh -c "sleep 90; echo >$0" "$0" & echo $!; wait'
+            worker = self.started("sh", "-c", command, survived)
+            child = int(worker.process.stdout.readline())
+            worker.end()
+            # One that nobody waits for stays a zombie.
+            while not re.search(r"^$|\) [ZX] ", rounds.machine.read(f"/proc/{child}/stat")):
+                time.sleep(0.01)
+            self.assertFalse(survived.exists())
+
+
+class Spinning:
+    """A clock that only naps move, and processes that each use CPU time at a rate until a moment."""
+
+    def __init__(self, *processes, late=0.0):
+        self.processes, self.late = processes, late
+        self.now, self.naps = 0.0, []
+
+    def monotonic(self):
+        return 1000 + self.now
+
+    def sleep(self, seconds):
+        self.naps.append(seconds)
+        self.now += seconds + self.late
+
+    def nanoseconds_of(self, process):
+        rate, until = self.processes[process]
+        return 5 * 10**9 + int(1e9 * rate * min(self.now, until))
+
+    def naps_of_rest(self, settle):
+        workers = [
+            unittest.mock.Mock(**{"process.pid": process}) for process in range(len(self.processes))
+        ]
+        with unittest.mock.patch.multiple(rounds, time=self, machine=self):
+            rounds.rest(workers, settle)
+        return self.naps
+
+
+class Rest(unittest.TestCase):
+    """Sizes are sums of powers of two, so that the clock is exact."""
+
+    SETTLE = 1 / 64
+
+    def naps(self, *processes, **options):
+        naps = Spinning(*processes, **options).naps_of_rest(self.SETTLE)
+        self.assertEqual(set(naps), {self.SETTLE})
+        return len(naps)
+
+    def test_ends_when_nobody_spins(self):
+        self.assertEqual(self.naps(), 1)
+        self.assertEqual(self.naps((0, 9)), 1)
+        self.assertEqual(self.naps((0, 9), (rounds.SPINNING / 2, 9)), 1)
+
+    def test_goes_on_while_one_spins(self):
+        # The nap in which nobody spun is the last.
+        self.assertEqual(self.naps((1, 0.5)), 32 + 1)
+        self.assertEqual(self.naps((0, 9), (4, 0.25), (1, 0.125)), 16 + 1)
+
+    def test_what_all_use_counts_together(self):
+        self.assertEqual(self.naps(*[(0.75 * rounds.SPINNING, 0.5)] * 2), 32 + 1)
+
+    def test_ends_though_one_spins(self):
+        self.assertEqual(self.naps((1, 99)), rounds.SPIN_MOST / self.SETTLE)
+
+    def test_naps_that_take_long_end_it_too(self):
+        self.assertEqual(self.naps((1, 99), late=1 - self.SETTLE), rounds.SPIN_MOST)
+        self.assertEqual(self.naps((1, 99), late=9), 1)
+        self.assertEqual(self.naps((1, 0.5), late=1 - self.SETTLE), 2)
 
 
 class Run(unittest.TestCase):
