@@ -280,8 +280,14 @@ Test(slices, threads_of_the_caller) {
     }
 }
 
-/* Runs all slices of a problem in a workspace that others have used. */
+/* Runs all slices of a problem in a workspace that others have used, or the plan as a whole. */
 static void run_in(struct sliced *s, void *workspace, size_t size) {
+    static int runs;
+    if (runs++ % 5 == 0) {
+        reset_outputs(&s->args);
+        expect_ok(rapt_plan_run(s->plan, NULL, workspace, size));
+        cr_expect(same_outputs(&s->once, &s->args));
+    }
     reset_outputs(&s->args);
     for (int k = 0; k < s->slices; k++)
         expect_ok(rapt_plan_run_slice(s->plan, NULL, k, s->slices, workspace, size));

@@ -169,14 +169,17 @@ static void second_thread(void *run, int thread) {
 
 bool rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace) {
     struct run run = new_run(plan, data, plan->threads, workspace);
-    const size_t splits = (size_t)plan->split_count * sizeof run.shared->done[0];
-    memset(run.shared, 0, offsetof(struct shared, done) + splits);
+    const size_t used =
+        offsetof(struct shared, done) + (size_t)plan->split_count * sizeof run.shared->done[0];
+    memset(run.shared, 0, used);
     if (plan->look_count > 0)
         run.looks = memset(run.shared->rest, 0, look_bytes(plan));
     rapt_parallel(plan->threads, first_thread, &run);
     if (plan->second.tasks > 0)
         rapt_parallel(plan->threads, second_thread, &run);
-    return !atomic_load(&run.shared->interrupted);
+    const bool interrupted = atomic_load(&run.shared->interrupted);
+    memset(run.shared, 0, used); /* fit for slices, too */
+    return !interrupted;
 }
 
 /* What the threads of rapt_run_each() share. */
