@@ -100,7 +100,7 @@ static bool repeat(struct run *runs, int count, double until, int least) {
             const double start = bench_now();
             if (!bench_job_run(&run->job))
                 return false;
-            run->samples[run->count] = bench_now() - start;
+            run->samples[run->count] = bench_since(start);
             run->spent += run->samples[run->count++];
             done = false;
         }
@@ -197,7 +197,7 @@ static bool run_create(struct run *run, const struct bench_case *bench_case,
     const double start = bench_now();
     if (!bench_job_run(&run->job))
         return false;
-    run->first = bench_now() - start;
+    run->first = bench_since(start);
     return bench_verify(&run->job, r);
 }
 

@@ -138,7 +138,7 @@ void pin_thread(int number) {
         bind_to(state.cpus[number % state.count]);
 }
 
-static const double longest_wait = 2; /* seconds */
+double pin_patience = 2;
 
 /* What the threads of a team share while they are bound. */
 struct team {
@@ -167,7 +167,7 @@ static void bind_members(int threads, bool back) {
     char *scratch = malloc((size_t)threads);
     if (scratch)
         rapt_run_each(threads, threads, bind_member,
-                      &(struct team){&arrived, threads, scratch, back, bench_now() + longest_wait},
+                      &(struct team){&arrived, threads, scratch, back, bench_now() + pin_patience},
                       scratch, 1);
     free(scratch);
 }

@@ -24,6 +24,9 @@ const int *pin_list(int *count);
 /* Binds the calling thread as the one of this number, if threads are to be bound. */
 void pin_thread(int number);
 
+/* Seconds that threads of the library wait for each other to be bound: fewer may come. */
+extern double pin_patience;
+
 /* Binds the threads of the library's next run on so many, unless they are the last run's. */
 void pin_team(int threads);
 

@@ -23,6 +23,14 @@ double bench_now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static double elapsed(double start, double end) {
+    return end - start > 1e-9 ? end - start : 1e-9;
+}
+
+double bench_since(double start) {
+    return elapsed(start, bench_now());
+}
+
 static int compare_doubles(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -49,7 +57,7 @@ struct bench_probe bench_probe_create(double (*fma)(int64_t rounds), int threads
         const double start = bench_now();
         probe.rounds *= 2;
         fma(probe.rounds);
-        seconds = bench_now() - start;
+        seconds = bench_since(start);
     }
     return probe;
 }
@@ -116,8 +124,7 @@ static double typical_rate(const struct team *team) {
             all.end = s->end > all.end ? s->end : all.end;
             all.amount += s->amount;
         }
-        const double seconds = all.end - all.start;
-        rates[i] = seconds > 0 ? all.amount / seconds : 0;
+        rates[i] = all.amount / elapsed(all.start, all.end);
     }
     return bench_summarize(rates, team->chunks).median;
 }

@@ -10,6 +10,10 @@
 /* Seconds since some fixed moment, on a clock that nobody sets. */
 double bench_now(void);
 
+/* Seconds since such a moment, one nanosecond at least: a coarse clock stands still for what is
+ * short, and rates and ratios have to be finite. */
+double bench_since(double start);
+
 struct bench_summary {
     int count;
     double median, min, max;

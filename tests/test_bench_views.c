@@ -10,7 +10,8 @@ Test(bench_views, rooflines_have_both_roofs, .init = make_directory, .fini = rem
     cr_expect_gt(cJSON_GetArraySize(runs), 0);
     cJSON_ArrayForEach(run, runs) {
         const cJSON *line = cJSON_GetObjectItemCaseSensitive(run, "roofline");
-        const double intensity = 4.0 * 40 * 50 / (2 * (40 + 50) * sizeof(float));
+        const double queries = number(run, "q_len"); /* fewer if the machine looked very slow */
+        const double intensity = 4 * queries * 50 / (2 * (queries + 50) * sizeof(float));
         const double peak = number(line, "peak_gflops");
         const double slope = intensity * number(line, "bandwidth_gbps");
         cr_expect_float_eq(number(line, "flop_per_byte"), intensity, 1e-9);
@@ -52,17 +53,19 @@ Test(bench_views, growth_is_told_by_score, .init = make_directory, .fini = remov
     cJSON *report = run_report("--case growth-1k,growth-2k --threads 1");
     const cJSON *runs = cJSON_GetObjectItemCaseSensitive(report, "runs");
     char *out = read_file("out");
+    bool compared = false;
     cr_expect_gt(cJSON_GetArraySize(runs), 0);
     for (int i = 0; i < cJSON_GetArraySize(runs); i += 2) {
         const cJSON *first = cJSON_GetArrayItem(runs, i), *run = cJSON_GetArrayItem(runs, i + 1);
         const double ratio = number(run, "ms") / number(first, "ms");
         if (number(run, "q_len") < 192 || number(first, "q_len") < 192)
             continue; /* too slow to be compared */
+        compared = true;
         cr_expect_eq(number(run, "workspace_bytes"), number(first, "workspace_bytes"));
         cr_expect_float_eq(number(run, "time_ratio"), ratio, 1e-9 * ratio);
         cr_expect_float_eq(number(run, "score_time_ratio"), ratio / 2, 1e-9 * ratio);
     }
-    cr_expect_not_null(strstr(out, " of growth-1k's time per score"), "%s", out);
+    cr_expect(!compared || strstr(out, " of growth-1k's time per score"), "%s", out);
     cJSON_Delete(report);
     free(out);
 }

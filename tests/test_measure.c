@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `rapt bench` inside: its problems in every form and type, their check, and what it measures. */
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -48,6 +49,33 @@ static struct bench_data create_data(void) {
     return data;
 }
 
+Test(measure, nothing_takes_no_time) {
+    cr_expect_gt(bench_since(bench_now() - 5), 4.9);
+    cr_expect_eq(bench_since(bench_now() + 1e6), 1e-9);
+}
+
+Test(measure, growth_is_told_by_score, .init = cr_redirect_stdout) {
+    const struct bench_case growth = {
+        .name = "growth-2k", .suite = BENCH_GROWTH, .base = "growth-1k"};
+    struct bench_result r = {.of = &growth,
+                             .shape.q_len = 192,
+                             .correct = true,
+                             .time.median = 2e-3,
+                             .rate = 50,
+                             .limit.median = 100,
+                             .share = 0.5,
+                             .workspace = 4096,
+                             .score_time_ratio = 0.97};
+    bench_table_row(&r, 9);
+    r.time_ratio = 1.94;
+    bench_table_row(&r, 9);
+    fflush(stdout);
+    cr_assert_stdout_eq_str(
+        "growth-2k     192    2.000    50.0   100.0  50.0%   0.0%  0e+00  4096 bytes of scratch\n"
+        "growth-2k     192    2.000    50.0   100.0  50.0%   0.0%  0e+00  4096 bytes of scratch, "
+        "0.97 of growth-1k's time per score\n");
+}
+
 Test(measure, every_form_and_type_is_right) {
     const struct rapt_isa *isa = best_isa();
     const struct rapt_kernels *kernels = rapt_kernels_find(isa->name, NULL);
@@ -74,9 +102,9 @@ Test(measure, every_form_and_type_is_right) {
             cr_expect_float_eq(r->time_ratio, ratio, 1e-9 * ratio);
             const double scores = bench_shape_scores(&cases[i].shape);
             cr_expect_float_eq(r->score_time_ratio * scores,
-                               ratio * bench_shape_scores(&cases[0].shape), 1e-9 * scores);
-            cr_expect_float_eq(r->rate_ratio, i && cases[i].memory ? r->rate / results[0].rate : 0,
-                               1e-9);
+                               ratio * bench_shape_scores(&cases[0].shape), 1e-9 * ratio * scores);
+            const double rates = i && cases[i].memory ? r->rate / results[0].rate : 0;
+            cr_expect_float_eq(r->rate_ratio, rates, 1e-9 * rates);
         }
     }
     bench_data_destroy(&data);

@@ -268,7 +268,7 @@ static int embed(const struct request *request, const struct encoder *e, struct 
                            message))
             return args_fail(name, "%s", message);
         if (request->runs)
-            printf("%.4f\n", 1e3 * (bench_now() - start));
+            printf("%.4f\n", 1e3 * (bench_since(start)));
     }
     return request->runs ? ARGS_OK : show(request, e, lines);
 }

@@ -107,7 +107,7 @@ static double time_of(void (*run)(struct trial *), struct trial *trial) {
     while (count < LEAST_RUNS || (count < MOST_RUNS && spent < least_seconds)) {
         const double start = bench_now();
         run(trial);
-        samples[count] = bench_now() - start;
+        samples[count] = bench_since(start);
         spent += samples[count++];
     }
     return 1e3 * bench_summarize(samples, count).median;
