@@ -8,6 +8,7 @@ import weakref
 from ._library import INTERRUPTED
 
 _LONG = 1e10  # floating-point operations: some tenths of a second on one thread
+_LOOK = 0.1  # seconds; a signal that comes just before the main thread waits doesn't wake it
 
 
 class Call:
@@ -29,18 +30,31 @@ class Call:
         if not self._is_long or threading.current_thread() is not threading.main_thread():
             call()
             return
-        raised = []
-        thread = threading.Thread(target=_note, args=(call, raised), name="rapt")
+        turn, ended, raised = threading.Lock(), threading.Event(), []
+
+        def work():
+            if not turn.acquire(blocking=False):
+                return  # the main thread gave up before this one began
+            try:
+                call()
+            except BaseException as error:  # the main thread raises it
+                raised.append(error)
+            finally:
+                ended.set()
+
         try:
-            thread.start()
-        except RuntimeError:  # there is no thread to be had
-            call()
-            return
-        try:
-            thread.join()
+            try:
+                threading.Thread(target=work, name="rapt").start()
+            except RuntimeError:
+                if turn.locked():
+                    raise  # a signal's handler did
+                work()  # there is no thread to be had
+            while not ended.wait(_LOOK):
+                pass
         except BaseException:
             self._stop.set()
-            _wait(thread)
+            if not turn.acquire(blocking=False):
+                _wait(ended)
             raise
         finally:
             self._stop.clear()
@@ -52,18 +66,11 @@ def _stop_of(event):
     return lambda context: event.is_set()
 
 
-def _note(call, raised):
-    try:
-        call()
-    except BaseException as error:  # the caller raises it
-        raised.append(error)
-
-
-def _wait(thread):
+def _wait(ended):
     """The call is about to end; whoever is impatient can't have its memory before that."""
-    while thread.is_alive():
+    while not ended.is_set():
         try:
-            thread.join()
+            ended.wait()
         except BaseException:
             pass
 

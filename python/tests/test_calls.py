@@ -5,7 +5,10 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
+import types
 import unittest
+import unittest.mock
 
 import numpy as np
 
@@ -35,19 +38,66 @@ class Signals(unittest.TestCase):
     def raise_late(self, number, frame):
         raise Late
 
+    def send_when_asked(self, event):
+        """What a call asks whether it is to end; the signal comes when it asks first."""
+
+        def asked(context):
+            if not self.sent:
+                self.sent = True
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+            return event.is_set()
+
+        return asked
+
     def ended(self, run):
-        """Whether a signal ended a call that would have taken days."""
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        """Whether a signal ended a call that would have taken minutes."""
+        self.sent = False
         with self.assertRaises(Late):
             run()
+        self.assertTrue(self.sent)
 
-    def test_long_calls_are_ended(self):
+    def test_signals_come_while_the_thread_starts(self):
+        start, done = threading.Thread.start, []
+        call = _calls.Call(types.SimpleNamespace(), 2 * _calls._LONG)
+
+        def work():
+            done.append("begun")
+            call._stop.wait()
+            done.append("ended")
+
+        def start_and_be_late(thread):
+            start(thread)
+            while begins and not done:
+                time.sleep(0.001)
+            raise Late
+
+        def be_late(thread):
+            raise Late
+
+        for begins, starts in (True, start_and_be_late), (False, be_late):
+            done.clear()
+            with unittest.mock.patch.object(threading.Thread, "start", starts):
+                with self.assertRaises(Late):
+                    call.make(work)
+            self.assertEqual(done, ["begun", "ended"] if begins else [])
+
+    def test_without_threads_calls_are_direct(self):
+        call = _calls.Call(types.SimpleNamespace(), 2 * _calls._LONG)
+        made = []
+        none = unittest.mock.patch.object(threading.Thread, "start", side_effect=RuntimeError)
+        with none:
+            call.make(lambda: made.append(threading.current_thread()))
+            with self.assertRaises(ZeroDivisionError):
+                call.make(lambda: 1 // 0)
+        self.assertEqual(made, [threading.main_thread()])
+
+    @unittest.mock.patch.object(_calls, "_stop_of")
+    def test_long_calls_are_ended(self, stop_of):
+        stop_of.side_effect = self.send_when_asked
         q = rng.standard_normal((1, 1, 1, 64)).astype(np.float32)
-        one = np.lib.stride_tricks.as_strided(q, (1, 64, 1 << 20, 64), (256, 0, 0, 4))
-        out = np.empty((1, 1, 1, 64), np.float32)
-        del out
+        one = np.lib.stride_tricks.as_strided(q, (1, 64, 1 << 17, 64), (256, 0, 0, 4))
         queries = np.broadcast_to(q, (1, 64, 1 << 12, 64))
-        keys = np.broadcast_to(one, (1, 64, 1 << 20, 64))
+        keys = np.broadcast_to(one, (1, 64, 1 << 17, 64))
         self.ended(lambda: rapt.attention(queries, keys, keys))
         plan = rapt.Plan(queries, keys, keys, threads=2)
         self.ended(plan.run)
