@@ -350,6 +350,7 @@ rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem
                            RAPT_POSITION_MAX));
     p->q_offset = args->q_offset;
     if (args->threads < 0)
-        return INVALID("threads: found %d, expected 0 (OpenMP's number) or more", args->threads);
+        return INVALID("threads: found %d, expected 0 (as many as there are cores) or more",
+                       args->threads);
     return RAPT_OK;
 }

@@ -42,7 +42,8 @@ static rapt_status check_args(int count, const rapt_tensor *weights, double resi
     if (!(residual >= 0 && residual < 1))
         return INVALID("residual: found %g, expected 0 to below 1", residual);
     if (threads < 0)
-        return INVALID("threads: found %d, expected 0 (OpenMP's number) or more", threads);
+        return INVALID("threads: found %d, expected 0 (as many as there are cores) or more",
+                       threads);
     TRY(check_matrices("out", out, out, true, &to));
     for (int i = 0; i < count; i++) {
         TRY(check_matrices("weights", weights ? &weights[i] : NULL, out, false, &from));

@@ -189,9 +189,9 @@ Test(parallel, a_system_without_threads) {
         }
     }
     left = 3;
-    cr_expect_not(rapt_team_can_start(4));
+    cr_expect_not(rapt_team_can_start(4, 0));
     left = 4;
-    cr_expect(rapt_team_can_start(4));
+    cr_expect(rapt_team_can_start(4, 0));
     left = INT_MAX;
     struct meeting m = {.threads = 5};
     rapt_team_run(4, meet, &m);

@@ -32,7 +32,8 @@ extern "C" {
 
 /*
  * What the output `weights` holds: the softmax, or scores at an earlier step (of natural units).
- * SCALED and CAPPED are of every key, also behind masks; MASKED has -inf there.
+ * SCALED and CAPPED are of every key, also behind masks, and of dense keys also beyond kv_len,
+ * which have to be readable then; MASKED has -inf there.
  */
 typedef enum rapt_weights_kind {
     RAPT_WEIGHTS_SOFTMAX = 0,

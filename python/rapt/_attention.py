@@ -22,7 +22,10 @@ _FIELDS = {"q": "query", "k": "key", "v": "value"}
 
 def _table(value, shape=None):
     """A block table as int32, in rows without gaps."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        raise InvalidArgument(f"block_table: {error}, expected integers in rows") from None
     if array.ndim != 2 or array.dtype.kind not in "iu" or (shape and array.shape != shape):
         raise InvalidArgument(
             f"block_table: found shape {array.shape} of type {array.dtype}, expected integers of "
@@ -242,7 +245,6 @@ class Plan:
         )
         self._arguments = (handle, self._data, self._workspace, self._size)
         self._result = self._problem.result()
-        _calls.lock(self)
 
     def __reduce__(self):  # for copy and pickle
         raise Unsupported(_NO_COPY)
@@ -275,8 +277,7 @@ class Plan:
         """
         others = q is not None or k is not None or v is not None or out is not None
         if not others and kv_len is None and q_offset is None and block_table is None:
-            with self._lock:
-                self._problem.call.make(self._run_own)
+            self._problem.call.make(self._run_own)
             return self._result
         return self._run_on(
             {"query": q, "key": k, "value": v, "out": out}, out, kv_len, q_offset, block_table
@@ -286,6 +287,10 @@ class Plan:
         status = lib.rapt_plan_run(*self._arguments)
         if status:
             check(status)
+
+    def _run_with(self, data, kept):
+        """kept: what data points to, which outlives the run here, whoever has left it."""
+        check(lib.rapt_plan_run(self._handle.pointer, data, self._workspace, self._size))
 
     def _run_on(self, arrays, out, kv_len, q_offset, block_table):
         data = AttentionData.from_buffer_copy(self._data)
@@ -304,10 +309,7 @@ class Plan:
             planned = self._problem.table
             kept.append(_table(block_table, planned.shape if planned is not None else None))
             data.block_table = _views.address(kept[-1])
-        arguments = self._handle.pointer, data, self._workspace, self._size
-        with self._lock:
-            self._problem.call.make(lambda: check(lib.rapt_plan_run(*arguments)))
-        del kept
+        self._problem.call.make(lambda: self._run_with(data, kept))
         if out is None:
             return self._result
         problem = self._problem

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls that may take long, and locks that outlive a fork."""
 
+import _thread
 import os
+import signal
 import threading
 import weakref
 
@@ -11,82 +13,137 @@ _LONG = 1e10  # floating-point operations: some tenths of a second on one thread
 _LOOK = 0.1  # seconds; a signal that comes just before the main thread waits doesn't wake it
 
 
+class _Run:
+    """One call on a thread of its own. Its locks are C's: no signal finds them half taken."""
+
+    def __init__(self, call):
+        self.call = call  # and with it all that the call needs
+        self.turn, self.end = _thread.allocate_lock(), _thread.allocate_lock()
+        self.end.acquire()
+        self.stop = self.ended = False
+        self.error = None
+
+    def work(self):
+        if not self.turn.acquire(False):
+            return  # the main thread gave up before this one began
+        try:
+            self.call(self)
+        except BaseException as error:  # the main thread raises it
+            self.error = error
+        finally:
+            self.ended = True
+            self.end.release()
+
+    def wait(self):
+        while not self.ended:
+            self.end.acquire(True, _LOOK)
+
+    def leave(self):
+        """The call is about to end; whoever is impatient can't have its memory before that."""
+        self.stop = True
+        if self.turn.acquire(False):
+            return  # it never begins
+        while not self.ended:
+            try:
+                self.end.acquire(True, _LOOK)
+            except BaseException:
+                pass
+
+
 class Call:
     """Calls of one problem, made one after the other, that the main thread's signals can end.
 
     Python serves a signal when the main thread is back in Python. So a long call of the main thread
-    is made on another one, and the main thread waits in Python.
+    is made on another one, and the main thread waits in Python. A second signal may let the main
+    thread go before the call has ended, where other threads of the host take signals: the call
+    keeps what it needs, its lock included.
     """
 
     def __init__(self, args, flops):
+        self._run = None
+        _lock(self)
         self._is_long = flops > _LONG
         if self._is_long:
-            self._stop = threading.Event()
-            self._asked = INTERRUPTED(_stop_of(self._stop))
+            self._asked = INTERRUPTED(_question(weakref.ref(self)))
             args.interrupted = self._asked
 
-    def make(self, call):
-        """Returns when call() has returned; raises what it raises, or what a signal's handler does."""
+    def make(self, function):
+        """Returns when function() has returned; raises what it raises, or a signal's handler."""
+
         if not self._is_long or threading.current_thread() is not threading.main_thread():
-            call()
+            with self.lock:
+                function()
             return
-        turn, ended, raised = threading.Lock(), threading.Event(), []
 
-        def work():
-            if not turn.acquire(blocking=False):
-                return  # the main thread gave up before this one began
-            try:
-                call()
-            except BaseException as error:  # the main thread raises it
-                raised.append(error)
-            finally:
-                ended.set()
+        def call(run):
+            with self.lock:
+                self._run = run
+                try:
+                    function()
+                finally:
+                    self._run = None
 
+        run = _Run(call)
+        before = _set_mask(signal.SIG_BLOCK, ())
         try:
+            # Signals are for the main thread, which has to wake when one comes.
+            _set_mask(signal.SIG_BLOCK, _ALL)
             try:
-                threading.Thread(target=work, name="rapt").start()
+                _thread.start_new_thread(run.work, ())
             except RuntimeError:
-                if turn.locked():
+                if run.turn.locked():
                     raise  # a signal's handler did
-                work()  # there is no thread to be had
-            while not ended.wait(_LOOK):
-                pass
+                run.work()  # there is no thread to be had
+            _set_mask(signal.SIG_SETMASK, before)
+            run.wait()
         except BaseException:
-            self._stop.set()
-            if not turn.acquire(blocking=False):
-                _wait(ended)
+            _hold(run)
+            _set_mask(signal.SIG_SETMASK, before)
             raise
-        finally:
-            self._stop.clear()
-        if raised:
-            raise raised[0]
+        if run.error is not None:
+            raise run.error
 
 
-def _stop_of(event):
-    return lambda context: event.is_set()
+_ALL = signal.valid_signals() if hasattr(signal, "pthread_sigmask") else ()
 
 
-def _wait(ended):
-    """The call is about to end; whoever is impatient can't have its memory before that."""
-    while not ended.is_set():
-        try:
-            ended.wait()
-        except BaseException:
-            pass
+def _set_mask(how, signals):
+    return signal.pthread_sigmask(how, signals) if _ALL else ()
+
+
+def _hold(run):
+    """Waits for the end of a call that one signal has ended, with others put off."""
+    try:
+        _set_mask(signal.SIG_BLOCK, _ALL)
+    except BaseException:  # the handler of one that had come; they are put off all the same
+        pass
+    run.leave()
+
+
+def _question(call):
+    """What the library asks: whether the run of a call is to end."""
+
+    def is_stopped(context):
+        made = call()
+        run = made and made._run
+        return run is not None and run.stop
+
+    return is_stopped
 
 
 _locked = weakref.WeakSet()
 
 
-def lock(owner):
-    """Gives an object a _lock that is free in a forked child, whoever had it in the parent."""
-    owner._lock = threading.Lock()
-    _locked.add(owner)
+def _lock(call):
+    """Has runs take turns. A signal's handler may run within one of its own thread; in a forked
+    child the lock is free, whoever had it in the parent."""
+    call.lock = threading.RLock()
+    _locked.add(call)
 
 
 def _unlock_all():
-    for owner in list(_locked):
-        owner._lock = threading.Lock()
+    for call in list(_locked):
+        call.lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

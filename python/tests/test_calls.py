@@ -38,14 +38,19 @@ class Signals(unittest.TestCase):
     def raise_late(self, number, frame):
         raise Late
 
-    def send_when_asked(self, event):
+    def send_when_asked(self, question):
         """What a call asks whether it is to end; the signal comes when it asks first."""
 
-        def asked(context):
-            if not self.sent:
-                self.sent = True
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
-            return event.is_set()
+        def asked(call):
+            is_stopped = question(call)
+
+            def ask(context):
+                if not self.sent:
+                    self.sent = True
+                    signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+                return is_stopped(context)
+
+            return ask
 
         return asked
 
@@ -57,26 +62,27 @@ class Signals(unittest.TestCase):
         self.assertTrue(self.sent)
 
     def test_signals_come_while_the_thread_starts(self):
-        start, done = threading.Thread.start, []
+        start, done = _calls._thread.start_new_thread, []
         call = _calls.Call(types.SimpleNamespace(), 2 * _calls._LONG)
 
         def work():
             done.append("begun")
-            call._stop.wait()
+            while not call._run.stop:
+                time.sleep(0.001)
             done.append("ended")
 
-        def start_and_be_late(thread):
-            start(thread)
-            while begins and not done:
+        def start_and_be_late(function, arguments):
+            start(function, arguments)
+            while not done:
                 time.sleep(0.001)
             raise Late
 
-        def be_late(thread):
+        def be_late(function, arguments):
             raise Late
 
         for begins, starts in (True, start_and_be_late), (False, be_late):
             done.clear()
-            with unittest.mock.patch.object(threading.Thread, "start", starts):
+            with unittest.mock.patch.object(_calls._thread, "start_new_thread", starts):
                 with self.assertRaises(Late):
                     call.make(work)
             self.assertEqual(done, ["begun", "ended"] if begins else [])
@@ -84,33 +90,79 @@ class Signals(unittest.TestCase):
     def test_without_threads_calls_are_direct(self):
         call = _calls.Call(types.SimpleNamespace(), 2 * _calls._LONG)
         made = []
-        none = unittest.mock.patch.object(threading.Thread, "start", side_effect=RuntimeError)
+        none = unittest.mock.patch.object(
+            _calls._thread, "start_new_thread", side_effect=RuntimeError
+        )
         with none:
             call.make(lambda: made.append(threading.current_thread()))
             with self.assertRaises(ZeroDivisionError):
                 call.make(lambda: 1 // 0)
         self.assertEqual(made, [threading.main_thread()])
 
-    @unittest.mock.patch.object(_calls, "_stop_of")
-    def test_long_calls_are_ended(self, stop_of):
-        stop_of.side_effect = self.send_when_asked
+    def test_long_calls_are_ended(self):
+        asked = unittest.mock.patch.object(
+            _calls, "_question", self.send_when_asked(_calls._question)
+        )
         q = rng.standard_normal((1, 1, 1, 64)).astype(np.float32)
         one = np.lib.stride_tricks.as_strided(q, (1, 64, 1 << 17, 64), (256, 0, 0, 4))
         queries = np.broadcast_to(q, (1, 64, 1 << 12, 64))
         keys = np.broadcast_to(one, (1, 64, 1 << 17, 64))
-        self.ended(lambda: rapt.attention(queries, keys, keys))
-        plan = rapt.Plan(queries, keys, keys, threads=2)
-        self.ended(plan.run)
-        self.ended(lambda: plan.run(q=queries))
+        with asked:
+            self.ended(lambda: rapt.attention(queries, keys, keys))
+            plan = rapt.Plan(queries, keys, keys, threads=2)
+            self.ended(plan.run)
+            self.ended(lambda: plan.run(q=queries))
 
-    def test_a_plan_runs_again(self):
-        _calls._LONG = 0  # all calls are long
-        q, k, v = arrays(4, 70, 16)
+    def storm(self, run):
+        """Many signals during a run, until one has come through."""
+        try:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.01, 5e-5)
+                run()
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except Late:
+            pass
+
+    def test_many_signals_leave_a_plan_whole(self):
+        _calls._LONG = 0
+        q, k, v = arrays(8, 600, 64)
         plan = rapt.Plan(q, k, v)
         expected = plan.run().copy()
-        plan._problem.call._stop.set()  # as a signal does, but before the run
-        plan.run()
-        self.assertTrue(np.array_equal(plan.run(), expected))
+        for _ in range(15):
+            for run in plan.run, lambda: plan.run(q=q):
+                while True:
+                    try:
+                        self.storm(run)
+                        break
+                    except Late:
+                        pass
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self.assertTrue(np.array_equal(plan.run(), expected))
+
+    def test_handlers_may_run_the_plan(self):
+        q, k, v = arrays(4, 70, 16)
+        for long in self.long, 0:
+            _calls._LONG = long
+            plan = rapt.Plan(q, k, v)
+            expected = plan.run().copy()
+            results = []
+            own = plan._run_own
+
+            def run_again(number, frame):
+                plan._run_own = own
+                results.append(plan.run().copy())
+
+            def send_and_run():
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+                own()
+
+            signal.signal(signal.SIGALRM, run_again)
+            plan._run_own = send_and_run
+            plan.run()
+            while not results:
+                time.sleep(0.001)
+            self.assertTrue(all(np.array_equal(result, expected) for result in results))
 
     def test_errors_of_long_calls_are_raised(self):
         _calls._LONG = 0
@@ -173,7 +225,7 @@ class Forks(unittest.TestCase):
         q, k, v = arrays(4, 100, 16)
         plan = rapt.Plan(q, k, v)
         expected = plan.run().copy()
-        with plan._lock:  # as a run of another thread has it
+        with plan._problem.call.lock:  # as a run of another thread has it
             self.assertTrue(np.array_equal(self.child(plan.run), expected))
 
 

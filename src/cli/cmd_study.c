@@ -48,7 +48,7 @@ static int read_request(struct request *request, int argc, char **argv) {
         {"isa", ARGS_STRING, &request->isa, "NAME",
          .help = "Instruction set, one of those that rapt isa lists (default: the best)."},
         {"threads", ARGS_INT, &request->threads, "N", .least = 1, .most = MOST_THREADS,
-         .help = "At most so many threads (default: one for every CPU)."},
+         .help = "At most so many threads (default: one for every core that may be used)."},
     };
     const struct args_command command = {
         .name = name,

@@ -152,6 +152,8 @@ void files_close(FILE *file) {
         fclose(file);
 }
 
+enum { LEVELS = 3 }; /* of folders below a model's, which modules.json may name */
+
 static bool is_model_file(const char *name) {
     static const char *const ends[] = {".json", ".txt", ".safetensors"};
     const size_t length = strlen(name);
@@ -184,7 +186,7 @@ static bool add_folder(const char *command, int parent, const char *path, int le
 }
 
 bool files_add_model(const char *command, const char *folder) {
-    return add_folder(command, AT_FDCWD, folder, 1);
+    return add_folder(command, AT_FDCWD, folder, LEVELS);
 }
 
 bool files_add_output(const char *command, const char *option, const char *path,

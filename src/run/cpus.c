@@ -192,7 +192,10 @@ static void ask_once(void) {
 }
 
 int rapt_default_threads(void) {
+    int cancel; /* files are open meanwhile */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     pthread_once(&once, ask_once);
     const struct rapt_machine machine = {count_cores(), quota, rapt_openmp_threads(), told};
+    pthread_setcancelstate(cancel, &cancel);
     return rapt_threads_on(&machine);
 }

@@ -157,11 +157,10 @@ static bool start(void *body(void *), void *argument, size_t stack, pthread_t *t
     pthread_attr_t attributes;
     if (pthread_attr_init(&attributes) != 0)
         return false;
-    if (stack)
-        pthread_attr_setstacksize(&attributes, stack);
+    const bool has_room = !stack || pthread_attr_setstacksize(&attributes, stack) == 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const bool started = pthread_create(thread, &attributes, body, argument) == 0;
+    const bool started = has_room && pthread_create(thread, &attributes, body, argument) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return started;
@@ -223,15 +222,12 @@ void rapt_team_run(int helpers, void (*work)(void *context, int thread), void *c
         return;
     }
     struct job job = {.work = work, .context = context, .helpers = helpers};
-    int cancel; /* helpers use this thread's stack, which must not go before they do */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     pthread_cond_init(&job.idle, NULL);
     rapt_spin_wake(&callers_spinner);
     publish(team, &job);
     work(context, 0);
     finish(team, &job);
     pthread_cond_destroy(&job.idle);
-    pthread_setcancelstate(cancel, &cancel);
 }
 
 bool rapt_team_is_forked(void) {
@@ -251,14 +247,14 @@ static void *wait_and_end(void *argument) {
     return NULL;
 }
 
-bool rapt_team_can_start(int threads) {
+bool rapt_team_can_start(int threads, size_t stack) {
     pthread_t *started = calloc((size_t)threads, sizeof *started);
     if (!started)
         return false;
     struct trial trial = {.lock = PTHREAD_MUTEX_INITIALIZER};
     int count = 0;
     pthread_mutex_lock(&trial.lock);
-    while (count < threads && start(wait_and_end, &trial, 0, &started[count]))
+    while (count < threads && start(wait_and_end, &trial, stack, &started[count]))
         count++;
     pthread_mutex_unlock(&trial.lock);
     for (int i = 0; i < count; i++)

@@ -7,6 +7,7 @@
 #define RAPT_SRC_RUN_TEAM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * Calls work(context, 0) on the calling thread, and work(context, n) with n = 1 ... helpers on
@@ -19,7 +20,8 @@ void rapt_team_run(int helpers, void (*work)(void *context, int thread), void *c
 /* Whether this process was forked from another and has not become a new program since. */
 bool rapt_team_is_forked(void);
 
-/* Whether the system gives so many threads more, of the default size: some are started and end. */
-bool rapt_team_can_start(int threads);
+/* Whether the system gives so many threads more, with so many bytes of stack or, with 0, its
+ * default: some are started and end. */
+bool rapt_team_can_start(int threads, size_t stack);
 
 #endif
