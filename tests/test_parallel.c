@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <rapt/threads.h>
+
 #include "helpers.h"
 #include "run/parallel.h"
 #include "run/team.h"
@@ -166,6 +168,29 @@ Test(parallel, the_hosts_signals_are_the_hosts_threads) {
     cr_expect(blocked[1] && blocked[2]);
 }
 
+/* The first call of a process reads files, and may wait: what a cancelled thread doesn't leave at.
+ */
+static void *call_cancelled(void *visit) {
+    struct visit *v = visit;
+    pthread_cancel(pthread_self());
+    v->count = rapt_default_threads() > 0 ? 1000 : 0;
+    rapt_parallel(4, take_tasks, v);
+    check_visit(v, 4);
+    atomic_store(&v->late, -1); /* it got here */
+    pthread_testcancel();
+    return NULL;
+}
+
+Test(parallel, a_cancelled_thread_leaves_at_its_calls_end) {
+    struct visit v = {.count = 1000};
+    pthread_t thread;
+    void *result;
+    cr_assert_eq(pthread_create(&thread, NULL, call_cancelled, &v), 0);
+    pthread_join(thread, &result);
+    cr_expect_eq(atomic_load(&v.late), -1);
+    cr_expect_eq(result, PTHREAD_CANCELED);
+}
+
 /* The linker sends each pthread_create() here. */
 static int left = INT_MAX; /* threads that the system still gives */
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
@@ -212,6 +237,9 @@ Test(parallel, openmp_is_used_where_the_host_uses_it) {
         struct visit v = {.count = 1000};
         rapt_parallel(4, take_tasks, &v);
         check_visit(&v, 4);
+        /* All threads of a region take part in it. Later ones may be avoided on busy CPUs. */
+        for (int thread = 1; i == 0 && thread < 4; thread++)
+            cr_expect_eq(atomic_load(&v.visits[thread]), 1, "thread %d", thread);
     }
     const pid_t child = fork();
     cr_assert_neq(child, -1);
@@ -227,5 +255,7 @@ Test(parallel, openmp_is_not_asked_for_threads_that_the_system_lacks) {
     struct visit v = {.count = 1000};
     rapt_parallel(4, take_tasks, &v);
     check_visit(&v, 4);
+    for (int thread = 1; thread < 4; thread++)
+        cr_expect_eq(atomic_load(&v.visits[thread]), 0, "thread %d: there is none", thread);
 }
 #endif
