@@ -48,6 +48,12 @@ Test(model_outputs, are_not_the_model) {
     expect_fault("embed lines --model tiny --npy weights", "--npy: weights: is also a file of the");
     setenv("RAPT_MODEL", "tiny", 1);
     expect_fault("embed lines --npy weights", "--npy: weights: is also a file of the model");
+    /* Folders below, which modules.json may name. */
+    cr_assert(mkdir("tiny/a", 0700) == 0 && mkdir("tiny/a/b", 0700) == 0);
+    cr_assert(mkdir("tiny/a/b/c", 0700) == 0);
+    put_text("tiny/a/b/c/config.json", "{}");
+    expect_fault("embed lines --npy tiny/a/b/c/config.json", "is also a file of the model");
+    cr_assert(system("rm -r tiny/a") == 0);
     /* Another file in the folder may be replaced. */
     cr_expect(rapt("embed lines --npy tiny/E.npy") == 0, "%s", err_text);
     cr_expect(rapt("embed lines --npy tiny/E.npy") == 0, "%s", err_text);
