@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command `rapt bench`: measures cases by instruction set and threads. */
-#include "bench.h"
+#include "bench/bench.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,17 +10,17 @@
 
 #include <rapt/rapt.h>
 
-#include "args.h"
-#include "cmd.h"
-#include "changes.h"
-#include "dispatch.h"
-#include "html.h"
-#include "outputs.h"
-#include "options.h"
-#include "pin.h"
-#include "roofline.h"
-#include "select.h"
-#include "summary.h"
+#include "src/cli/args.h"
+#include "src/cli/cmd.h"
+#include "bench/changes.h"
+#include "simd/dispatch.h"
+#include "bench/html.h"
+#include "src/cli/outputs.h"
+#include "bench/options.h"
+#include "bench/pin.h"
+#include "bench/roofline.h"
+#include "bench/select.h"
+#include "bench/summary.h"
 
 /* As much of a name as leaves a line of progress on one line. */
 enum { NAME_SHOWN = 30 };

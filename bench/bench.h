@@ -9,9 +9,9 @@
 
 #include <rapt/isa.h>
 
-#include "data.h"
-#include "shapes.h"
-#include "timing.h"
+#include "bench/data.h"
+#include "bench/shapes.h"
+#include "bench/timing.h"
 
 /* What bounds a case from above: medians of measurements around and between its runs. */
 struct bench_roof {

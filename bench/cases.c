@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of cases. */
-#include "shapes.h"
+#include "bench/shapes.h"
 
 #define SHAPE(count, the_q_heads, the_kv_heads, queries, keys, dim, type)                          \
     .shape = {.batch = count,                                                                      \

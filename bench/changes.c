@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "changes.h"
+#include "bench/changes.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "args.h"
-#include "files.h"
+#include "src/cli/args.h"
+#include "src/cli/files.h"
 
 enum { LARGEST_REPORT = 64 << 20 };
 static const double least_noise = 0.03;

@@ -3,7 +3,7 @@
 #ifndef RAPT_BENCH_CHANGES_H
 #define RAPT_BENCH_CHANGES_H
 
-#include "bench.h"
+#include "bench/bench.h"
 
 struct old_report {
     struct cJSON *report;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "charts.h"
+#include "bench/charts.h"
 
 #include <math.h>
 #include <string.h>

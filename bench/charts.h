@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "summary.h"
+#include "bench/summary.h"
 
 /* As many decimals as leave a number three digits or more. */
 int chart_decimals(double number);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The results as comma-separated values (RFC 4180): a line of names, then one for each run. */
-#include "bench.h"
+#include "bench/bench.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "roofline.h"
+#include "bench/roofline.h"
 
 /* Where a run stands between its roofs; empty where that wasn't measured. */
 static void write_roofline(FILE *file, const struct bench_result *r) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "data.h"
+#include "bench/data.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 

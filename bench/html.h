@@ -3,7 +3,7 @@
 #ifndef RAPT_BENCH_HTML_H
 #define RAPT_BENCH_HTML_H
 
-#include "summary.h"
+#include "bench/summary.h"
 
 /* Writes the page. False if that fails, with errno set. */
 bool html_write(FILE *file, const struct summary *summary, double others);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "job.h"
+#include "bench/job.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -7,7 +7,7 @@
 
 #include <rapt/rapt.h>
 
-#include "args.h"
+#include "src/cli/args.h"
 
 enum { ALIGNMENT = 64 };
 

@@ -5,8 +5,8 @@
 
 #include <rapt/attention.h>
 
-#include "data.h"
-#include "shapes.h"
+#include "bench/data.h"
+#include "bench/shapes.h"
 
 struct bench_job {
     struct bench_shape shape;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Facts about the machine, without which a benchmark's figures mean little. */
-#include "bench.h"
+#include "bench/bench.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 #include <rapt/version.h>
 
-#include "pin.h"
+#include "bench/pin.h"
 
 struct bench_load bench_load_now(void) {
     struct bench_load load = {0};

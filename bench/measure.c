@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Measurements: the check of the results, then repetitions in turns with limits in between. */
-#include "bench.h"
+#include "bench/bench.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,10 +9,10 @@
 
 #include <rapt/rapt.h>
 
-#include "args.h"
-#include "job.h"
-#include "pin.h"
-#include "verify.h"
+#include "src/cli/args.h"
+#include "bench/job.h"
+#include "bench/pin.h"
+#include "bench/verify.h"
 
 enum { MOST_REPETITIONS = 2000 }; /* between two limits */
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "options.h"
+#include "bench/options.h"
 
 #include <string.h>
 
-#include "outputs.h"
+#include "src/cli/outputs.h"
 
 enum { MAX_THREADS = 4096 };
 

@@ -3,7 +3,7 @@
 #ifndef RAPT_BENCH_OPTIONS_H
 #define RAPT_BENCH_OPTIONS_H
 
-#include "args.h"
+#include "src/cli/args.h"
 
 /* The values of --suite, in the order of their names. */
 enum suite {

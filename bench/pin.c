@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pin.h"
+#include "bench/pin.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "args.h"
-#include "bench.h"
-#include "run/cpus.h"
-#include "run/run.h"
+#include "src/cli/args.h"
+#include "bench/bench.h"
+#include "src/run/cpus.h"
+#include "src/run/run.h"
 
 /* What is bound: there is one benchmark in a process. */
 static struct {

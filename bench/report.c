@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The results, as a table to read and as JSON to keep. */
-#include "bench.h"
+#include "bench/bench.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "roofline.h"
+#include "bench/roofline.h"
 
 void bench_table_title(const char *isa, int threads) {
     printf("\n%s, %d thread%s\n", isa, threads, threads == 1 ? "" : "s");

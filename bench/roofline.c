@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roofline.h"
+#include "bench/roofline.h"
 
 #include <math.h>
 #include <stdlib.h>

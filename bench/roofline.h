@@ -3,7 +3,7 @@
 #ifndef RAPT_BENCH_ROOFLINE_H
 #define RAPT_BENCH_ROOFLINE_H
 
-#include "summary.h"
+#include "bench/summary.h"
 
 /* A case in the plane of intensity and rate. */
 struct roofline_point {

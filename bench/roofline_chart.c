@@ -5,11 +5,11 @@
  * may lie on each other, so each number is put at the nearest place that is free, and a line leads
  * to it.
  */
-#include "roofline.h"
+#include "bench/roofline.h"
 
 #include <math.h>
 
-#include "charts.h"
+#include "bench/charts.h"
 
 /* In the units of the viewBox, which are pixels on a phone. */
 enum {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "select.h"
+#include "bench/select.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include <rapt/rapt.h>
 
-#include "pin.h"
+#include "bench/pin.h"
 
 /* Appends a case unless it is there already. */
 static void add_case(struct selection *s, const struct bench_case *c) {

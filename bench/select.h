@@ -3,9 +3,9 @@
 #ifndef RAPT_BENCH_SELECT_H
 #define RAPT_BENCH_SELECT_H
 
-#include "args.h"
-#include "bench.h"
-#include "options.h"
+#include "src/cli/args.h"
+#include "bench/bench.h"
+#include "bench/options.h"
 
 struct selection {
     enum view view;

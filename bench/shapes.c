@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shapes: how they are written, and what they cost. */
-#include "shapes.h"
+#include "bench/shapes.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "summary.h"
+#include "bench/summary.h"
 
 #include <stdio.h>
 #include <string.h>

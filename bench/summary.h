@@ -3,8 +3,8 @@
 #ifndef RAPT_BENCH_SUMMARY_H
 #define RAPT_BENCH_SUMMARY_H
 
-#include "args.h"
-#include "bench.h"
+#include "src/cli/args.h"
+#include "bench/bench.h"
 
 /* Results in the order instruction set, threads, case. */
 struct summary {

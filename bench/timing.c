@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The clock, the median, and on any number of threads the FMA peak and the read bandwidth. */
-#include "timing.h"
+#include "bench/timing.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "pin.h"
+#include "bench/pin.h"
 
 enum { LEAST_CHUNKS = 3, MOST_CHUNKS = 24 };
 enum { LINE = 64, PIECES_PER_THREAD = 4, LONGEST_PIECE = 1 << 20 }; /* of reading */

@@ -3,13 +3,13 @@
  * The machine's processors and the cores that they are threads of. Which ones this process may use
  * is asked once, since a thread that is bound to one of them later doesn't know the others.
  */
-#include "bench.h"
+#include "bench/bench.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "run/cpus.h"
+#include "src/run/cpus.h"
 
 int bench_cpus_online(void) {
     const long n = sysconf(_SC_NPROCESSORS_ONLN);

@@ -4,7 +4,7 @@
  * from where the job's form has them. Widening is exact, and int8 is by definition what the product
  * with its scale rounds to.
  */
-#include "verify.h"
+#include "bench/verify.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "args.h"
-#include "oracle.h"
-#include "storage.h"
+#include "src/cli/args.h"
+#include "tests/check/oracle.h"
+#include "tests/check/storage.h"
 
 enum { ROWS_MOST = 24, ROWS_LEAST = 4, KEYS_CHECKED = 24 * 2048 };
 

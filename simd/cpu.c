@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cpu.h"
+#include "simd/cpu.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dispatch.h"
+#include "simd/dispatch.h"
 
 #include <pthread.h>
 #include <string.h>
 
-#include "cpu.h"
+#include "simd/cpu.h"
 
 #define RAPT_VARIANT(name, needs) extern const struct rapt_kernels rapt_kernels_##name;
-#include "isa.def"
+#include "simd/isa.def"
 #undef RAPT_VARIANT
 
 static struct rapt_variant variants[] = {
 #define RAPT_VARIANT(name, needs) {&rapt_kernels_##name, needs, "", false},
-#include "isa.def"
+#include "simd/isa.def"
 #undef RAPT_VARIANT
 };
 

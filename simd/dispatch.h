@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernels.h"
+#include "simd/kernels.h"
 
 struct rapt_variant {
     const struct rapt_kernels *kernels;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AVX-512: 24 sums, 3 vectors of queries and a broadcast in 32 registers. And the same with AMX. */
-#include "vec_avx512.h"
+#include "simd/vec_avx512.h"
 
 #define RAPT_PANEL_VECTORS 3
 #define RAPT_TILE_ROWS(vectors) 8
@@ -13,7 +13,7 @@
 #define RAPT_FEW_SUMS 16
 #define RAPT_FEW_TOGETHER 16
 #define RAPT_PROBE_CHAINS 12
-#include "attention.inc"
+#include "simd/attention.inc"
 
 RAPT_KERNELS(avx512, RAPT_NO_UNIT);
 #ifdef RAPT_PACKED

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AArch64: 16 sums, 4 vectors of queries and a broadcast in 32 registers. */
-#include "vec_neon.h"
+#include "simd/vec_neon.h"
 
 #define RAPT_PANEL_VECTORS 4
 #define RAPT_TILE_ROWS(vectors) 4
@@ -13,6 +13,6 @@
 #define RAPT_FEW_SUMS 4
 #define RAPT_FEW_TOGETHER 4
 #define RAPT_PROBE_CHAINS 20
-#include "attention.inc"
+#include "simd/attention.inc"
 
 RAPT_KERNELS(neon, RAPT_NO_UNIT);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One lane: runs where nothing else does, and checks the vector headers. */
-#include "vec_scalar.h"
+#include "simd/vec_scalar.h"
 
 #define RAPT_PANEL_VECTORS 4
 #define RAPT_TILE_ROWS(vectors) 4
@@ -13,6 +13,6 @@
 #define RAPT_FEW_SUMS 4
 #define RAPT_FEW_TOGETHER 4
 #define RAPT_PROBE_CHAINS 8
-#include "attention.inc"
+#include "simd/attention.inc"
 
 RAPT_KERNELS(scalar, RAPT_NO_UNIT);

@@ -12,7 +12,7 @@
 
 #include <rapt/attention.h>
 
-#include "strict.h"
+#include "simd/strict.h"
 
 /* Scratch starts at a multiple of this many bytes, and each array in it at one of a vector. */
 enum { RAPT_ALIGN = 64 };

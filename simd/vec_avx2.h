@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "loops.h"
+#include "simd/loops.h"
 
 #define V_LANES 8
 typedef __m256 vf;
@@ -87,7 +87,7 @@ static inline vf v_select(vm m, vf a, vf b) {
     return _mm256_blendv_ps(b, a, m);
 }
 
-#include "round.inc"
+#include "simd/round.inc"
 
 static inline vf v_scale_exp2(vf a, vexp n) {
     return v_mul(a, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(n), 23)));

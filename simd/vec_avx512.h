@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "loops.h"
+#include "simd/loops.h"
 
 #define V_LANES 16
 typedef __m512 vf;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "loops.h"
+#include "simd/loops.h"
 
 #define V_LANES 4
 typedef float32x4_t vf;
@@ -85,7 +85,7 @@ static inline vf v_min(vf a, vf b) {
     return v_select(vcltq_f32(a, b), a, b);
 }
 
-#include "round.inc"
+#include "simd/round.inc"
 
 static inline vf v_scale_exp2(vf a, vexp n) {
     return v_mul(a, vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(n), 23)));

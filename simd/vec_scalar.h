@@ -78,7 +78,7 @@ static inline vf v_select(vm m, vf a, vf b) {
     return m ? a : b;
 }
 
-#include "round.inc"
+#include "simd/round.inc"
 
 static inline vf v_scale_exp2(vf a, vexp n) {
     uint32_t bits;

@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
-#include "isa.h"
-#include "numbers.h"
-#include "run/cpus.h"
-#include "run/run.h"
-#include "status.h"
+#include "src/check.h"
+#include "src/isa.h"
+#include "src/numbers.h"
+#include "src/run/cpus.h"
+#include "src/run/run.h"
+#include "src/status.h"
 
 /* An array of the caller's, which need not outlive the call, and where a copy is to go. */
 struct numbers {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "blas.h"
+#include "src/blas.h"
 
 #if RAPT_HAVE_CBLAS
 
 #    include <cblas.h>
 #    include <limits.h>
 
-#    include "plan.h"
-#    include "row.h"
+#    include "src/plan.h"
+#    include "src/row.h"
 
 enum { BIASES = 32 }; /* that are read at a time; the scratch has room for more */
 

@@ -3,7 +3,7 @@
 #ifndef RAPT_SRC_BLAS_H
 #define RAPT_SRC_BLAS_H
 
-#include "project.h"
+#include "src/project.h"
 
 /*
  * Runs projections if all of them are f32, dense in their last dimension and read what they don't

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "row.h"
-#include "worker.h"
+#include "src/row.h"
+#include "src/worker.h"
 
 #include <float.h>
 #include <math.h>

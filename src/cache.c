@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys and values of growing sequences: the pool says where, this file what. */
-#include "cache.h"
+#include "src/cache.h"
 
 #include <fenv.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "check.h"
-#include "check_tensor.h"
-#include "isa.h"
-#include "pool.h"
-#include "quantize.h"
-#include "rope.h"
-#include "row.h"
-#include "run/run.h"
-#include "status.h"
+#include "src/check.h"
+#include "src/check_tensor.h"
+#include "src/isa.h"
+#include "src/pool.h"
+#include "src/quantize.h"
+#include "src/rope.h"
+#include "src/row.h"
+#include "src/run/run.h"
+#include "src/status.h"
 
 /* Keys or values: (pages, heads, page size, channels), and for int8 their scales. */
 struct store {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The arguments of attention. */
-#include "check.h"
+#include "src/check.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include "check_tensor.h"
+#include "src/check_tensor.h"
 
 static const bool broadcast[4] = {true, true, true, true};
 static const bool batch_broadcast[4] = {true, false, false, false};

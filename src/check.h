@@ -3,8 +3,8 @@
 #ifndef RAPT_SRC_CHECK_H
 #define RAPT_SRC_CHECK_H
 
-#include "problem.h"
-#include "tensor.h"
+#include "src/problem.h"
+#include "src/tensor.h"
 
 /* Checks all but the tensors' pointers. The problem points to the args' arrays of numbers. */
 rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem *problem);

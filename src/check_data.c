@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a run brings: tensors in memory, and numbers. And the tensors of a merge. */
-#include "check.h"
+#include "src/check.h"
 
 #include <inttypes.h>
 
-#include "check_tensor.h"
+#include "src/check_tensor.h"
 
 /* One tensor of a run. */
 struct placed {

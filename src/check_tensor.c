@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "check_tensor.h"
+#include "src/check_tensor.h"
 
 #include <inttypes.h>
 

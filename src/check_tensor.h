@@ -3,8 +3,8 @@
 #ifndef RAPT_SRC_CHECK_TENSOR_H
 #define RAPT_SRC_CHECK_TENSOR_H
 
-#include "status.h"
-#include "tensor.h"
+#include "src/status.h"
+#include "src/tensor.h"
 
 #define INVALID(...) rapt_fail(RAPT_INVALID_ARGUMENT, __VA_ARGS__)
 #define TRY(call)                                                                                  \

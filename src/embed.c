@@ -5,11 +5,11 @@
 #include <fenv.h>
 #include <inttypes.h>
 
-#include "check.h"
-#include "check_tensor.h"
-#include "dispatch.h"
-#include "row.h"
-#include "run/run.h"
+#include "src/check.h"
+#include "src/check_tensor.h"
+#include "simd/dispatch.h"
+#include "src/row.h"
+#include "src/run/run.h"
 
 enum { CHUNK = 256 }; /* channels that are summed at a time */
 

@@ -7,8 +7,8 @@
 #include <float.h>
 #include <string.h>
 
-#include "row.h"
-#include "worker.h"
+#include "src/row.h"
+#include "src/worker.h"
 
 /* A channel of all rows of a set after the other, some channels at a time. There is code for 1, 2,
  * 4 ... rows, so the last one is repeated up to there. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "isa.h"
+#include "src/isa.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatch.h"
-#include "status.h"
+#include "simd/dispatch.h"
+#include "src/status.h"
 
 enum { VARIANTS_MAX = 8 };
 

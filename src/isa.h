@@ -5,7 +5,7 @@
 
 #include <rapt/isa.h>
 
-#include "kernels.h"
+#include "simd/kernels.h"
 
 /* As rapt_isa_choose(). */
 rapt_status rapt_isa_kernels(const char *name, const struct rapt_kernels **kernels);

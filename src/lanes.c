@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "row.h"
-#include "worker.h"
+#include "src/row.h"
+#include "src/worker.h"
 
 void rapt_lane_offsets(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
                        int lanes, int64_t *offsets) {

@@ -5,12 +5,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "check.h"
-#include "check_tensor.h"
-#include "isa.h"
-#include "project.h"
-#include "run/cpus.h"
-#include "run/run.h"
+#include "src/check.h"
+#include "src/check_tensor.h"
+#include "src/isa.h"
+#include "src/project.h"
+#include "src/run/cpus.h"
+#include "src/run/run.h"
 
 /* A call after its checks: each projection, its division, and the room for its input in lanes. */
 struct linear {

@@ -2,8 +2,8 @@
 /* What a mask hides from all rows of a panel, and what it adds to their scores. */
 #include <string.h>
 
-#include "row.h"
-#include "worker.h"
+#include "src/row.h"
+#include "src/worker.h"
 
 void rapt_survey_row(const struct rapt_plan *plan, const void *mask, int64_t element, int64_t at,
                      int64_t n, uint64_t *hides, uint64_t *shows) {

@@ -3,10 +3,10 @@
 #include <fenv.h>
 #include <math.h>
 
-#include "check.h"
-#include "dispatch.h"
-#include "run/run.h"
-#include "tensor.h"
+#include "src/check.h"
+#include "simd/dispatch.h"
+#include "src/run/run.h"
+#include "src/tensor.h"
 
 static const float log2_e = 0x1.715476p+0f;
 

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The layer: its sizes, weights and biases, and what they begin with. */
-#include "mha.h"
+#include "src/mha.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "check.h"
-#include "check_tensor.h"
-#include "isa.h"
-#include "rope.h"
-#include "row.h"
-#include "run/run.h"
+#include "src/check.h"
+#include "src/check_tensor.h"
+#include "src/isa.h"
+#include "src/rope.h"
+#include "src/row.h"
+#include "src/run/run.h"
 
 const char *const rapt_mha_weight_names[MHA_MATRICES] = {"w_query", "w_key", "w_value", "w_out"};
 const char *const rapt_mha_bias_names[MHA_MATRICES] = {"b_query", "b_key", "b_value", "b_out"};

@@ -5,9 +5,9 @@
 
 #include <rapt/mha.h>
 
-#include "plan.h"
-#include "project.h"
-#include "tensor.h"
+#include "src/plan.h"
+#include "src/project.h"
+#include "src/tensor.h"
 
 enum { MHA_QUERY, MHA_KEY, MHA_VALUE, MHA_OUT, MHA_MATRICES };
 

@@ -2,11 +2,11 @@
 /* Attention of a layer's run: of all heads at once, and where weights are wanted, head by head. */
 #include <rapt/cache.h>
 
-#include "check.h"
-#include "check_tensor.h"
-#include "mha.h"
-#include "run/cpus.h"
-#include "run/run.h"
+#include "src/check.h"
+#include "src/check_tensor.h"
+#include "src/mha.h"
+#include "src/run/cpus.h"
+#include "src/run/run.h"
 
 /* What is done with each plan. */
 typedef rapt_status plan_step(struct mha_run *run, const rapt_attention_args *args);

@@ -2,10 +2,10 @@
 /* The arguments of a layer's run. */
 #include <inttypes.h>
 
-#include "cache.h"
-#include "check.h"
-#include "check_tensor.h"
-#include "mha.h"
+#include "src/cache.h"
+#include "src/check.h"
+#include "src/check_tensor.h"
+#include "src/mha.h"
 
 static rapt_status check_view(const char *name, const rapt_tensor *t, const int64_t *shape,
                               bool output) {

@@ -3,12 +3,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "cache.h"
-#include "check.h"
-#include "check_tensor.h"
-#include "mha.h"
-#include "run/cpus.h"
-#include "run/run.h"
+#include "src/cache.h"
+#include "src/check.h"
+#include "src/check_tensor.h"
+#include "src/mha.h"
+#include "src/run/cpus.h"
+#include "src/run/run.h"
 
 /* A workspace's parts are laid out one after the other, each at a multiple of a cache line. */
 struct layout {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "numbers.h"
+#include "src/numbers.h"
 
-#include "run/run.h"
+#include "src/run/run.h"
 
 const struct rapt_plan *rapt_plan_of_run(const struct rapt_plan *plan,
                                          const rapt_attention_data *data, struct rapt_plan *room) {

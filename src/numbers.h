@@ -6,7 +6,7 @@
 #ifndef RAPT_SRC_NUMBERS_H
 #define RAPT_SRC_NUMBERS_H
 
-#include "plan.h"
+#include "src/plan.h"
 
 /* The plan as a run has it, in `room`: with the numbers of checked data, and as many threads as its
  * work is worth. The plan itself if data brings none. */

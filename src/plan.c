@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plan.h"
+#include "src/plan.h"
 
 #include <inttypes.h>
 
-#include "received.h"
-#include "status.h"
+#include "src/received.h"
+#include "src/status.h"
 
 enum {
     TASKS_PER_THREAD = 4, /* enough for an even load off one counter */

@@ -13,8 +13,8 @@
 
 #include <stdatomic.h>
 
-#include "kernels.h"
-#include "problem.h"
+#include "simd/kernels.h"
+#include "src/problem.h"
 
 enum {
     RAPT_PANELS_MAX = 16,   /* of a task */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pool.h"
+#include "src/pool.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 
 #include <rapt/attention.h>
 
-#include "tensor.h"
+#include "src/tensor.h"
 
 struct rapt_problem {
     int64_t batch;                    /* sequences */

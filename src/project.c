@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "project.h"
+#include "src/project.h"
 
-#include "blas.h"
-#include "plan.h"
-#include "row.h"
-#include "run/run.h"
+#include "src/blas.h"
+#include "src/plan.h"
+#include "src/row.h"
+#include "src/run/run.h"
 
 enum {
     ROWS = 32,            /* of weights that are projected at once */

@@ -7,7 +7,7 @@
 #ifndef RAPT_SRC_PROJECT_H
 #define RAPT_SRC_PROJECT_H
 
-#include "kernels.h"
+#include "simd/kernels.h"
 
 struct rapt_projection {
     rapt_tensor in;     /* (B, 1, S, channels), f32 */

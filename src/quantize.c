@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "quantize.h"
+#include "src/quantize.h"
 
 #include <math.h>
 #include <string.h>

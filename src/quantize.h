@@ -3,7 +3,7 @@
 #ifndef RAPT_SRC_QUANTIZE_H
 #define RAPT_SRC_QUANTIZE_H
 
-#include "kernels.h"
+#include "simd/kernels.h"
 
 /* n numbers as multiples of the scale that it returns, the largest magnitude / 127. */
 float rapt_quantize_i8(int8_t *dst, const float *src, int64_t n);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "received.h"
+#include "src/received.h"
 
 #include <float.h>
 
-#include "row.h"
-#include "worker.h"
+#include "src/row.h"
+#include "src/worker.h"
 
 /* Some keys of a sequence and head, as lanes. */
 struct key_panel {

@@ -6,7 +6,7 @@
 #ifndef RAPT_SRC_RECEIVED_H
 #define RAPT_SRC_RECEIVED_H
 
-#include "plan.h"
+#include "src/plan.h"
 
 /* Fills plan->second. False if its sizes can't be counted. */
 bool rapt_received_sizes(struct rapt_plan *plan, int threads);

@@ -2,8 +2,8 @@
 /* The results of a panel, from its lanes to the outputs. */
 #include <string.h>
 
-#include "received.h"
-#include "worker.h"
+#include "src/received.h"
+#include "src/worker.h"
 
 /* A result of every row of a panel, if it is asked for. */
 static void write_statistic(const struct worker *w, const struct work_panel *panel,

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
-#include "check_tensor.h"
-#include "dispatch.h"
-#include "run/cpus.h"
-#include "run/run.h"
+#include "src/check.h"
+#include "src/check_tensor.h"
+#include "simd/dispatch.h"
+#include "src/run/cpus.h"
+#include "src/run/run.h"
 
 /* One layer of one item of the batch. */
 struct step {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rotary position embedding: one row of sines and cosines per position serves all heads. */
-#include "rope.h"
+#include "src/rope.h"
 
 #include <fenv.h>
 #include <inttypes.h>
@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
-#include "check_tensor.h"
-#include "isa.h"
-#include "row.h"
-#include "run/run.h"
-#include "status.h"
+#include "src/check.h"
+#include "src/check_tensor.h"
+#include "src/isa.h"
+#include "src/row.h"
+#include "src/run/run.h"
+#include "src/status.h"
 
 /* Pairs whose sines and cosines are worked out at once: all of most models. */
 enum { PAIRS = 256 };

@@ -5,7 +5,7 @@
 
 #include <rapt/rope.h>
 
-#include "kernels.h"
+#include "simd/kernels.h"
 
 struct rapt_rope {
     const struct rapt_kernels *kernels;

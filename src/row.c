@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "row.h"
+#include "src/row.h"
 
 #include <string.h>
 
-#include "tensor.h"
+#include "src/tensor.h"
 
 enum { CHUNK = 64 }; /* elements that are made dense at a time */
 

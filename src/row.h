@@ -3,7 +3,7 @@
 #ifndef RAPT_SRC_ROW_H
 #define RAPT_SRC_ROW_H
 
-#include "kernels.h"
+#include "simd/kernels.h"
 
 /* n elements of a tensor, from `at` on along its last dimension; int8 is multiplied by scale. */
 void rapt_read_row(const struct rapt_kernels *kernels, float *dst, const rapt_tensor *t,

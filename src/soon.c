@@ -4,7 +4,7 @@
  * a panel's tiles read keys eight at a time and values in columns, and go through a chunk again and
  * again before the next one is touched: all of it would be late.
  */
-#include "worker.h"
+#include "src/worker.h"
 
 /* Rows that lie in one piece, or of those that do the first. */
 static struct rapt_soon find_rows(const struct worker *w, const rapt_tensor *t, const void *data,

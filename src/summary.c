@@ -5,12 +5,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "check.h"
-#include "check_tensor.h"
-#include "dispatch.h"
-#include "row.h"
-#include "run/cpus.h"
-#include "run/run.h"
+#include "src/check.h"
+#include "src/check_tensor.h"
+#include "simd/dispatch.h"
+#include "src/row.h"
+#include "src/run/cpus.h"
+#include "src/run/run.h"
 
 enum { NUMBERS = 6, SELF = 0, PREVIOUS = 1, FIRST = 0, REST = 1, CHUNK = 64 };
 

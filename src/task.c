@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "task.h"
+#include "src/task.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "numbers.h"
-#include "row.h"
-#include "worker.h"
+#include "src/numbers.h"
+#include "src/row.h"
+#include "src/worker.h"
 
 /* Which keys each lane attends, and where its query is. */
 static void find_keys(const struct worker *w, struct work_panel *panel) {

@@ -3,7 +3,7 @@
 #ifndef RAPT_SRC_TASK_H
 #define RAPT_SRC_TASK_H
 
-#include "plan.h"
+#include "src/plan.h"
 
 /*
  * scratch: plan->scratch.floats floats, aligned to RAPT_ALIGN, this thread's own. parts:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tensor.h"
+#include "src/tensor.h"
 
 int64_t rapt_dtype_size(rapt_dtype dtype) {
     switch (dtype) {

@@ -2,7 +2,7 @@
 /* The weights of a task's panels, or their scores, when the softmax's results are known. */
 #include <math.h>
 
-#include "worker.h"
+#include "src/worker.h"
 
 /* Keys that the output `weights` shows something else of than that they aren't attended. */
 static struct rapt_range shown_keys(const struct worker *w, const struct work_panel *panel) {

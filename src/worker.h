@@ -3,7 +3,7 @@
 #ifndef RAPT_SRC_WORKER_H
 #define RAPT_SRC_WORKER_H
 
-#include "plan.h"
+#include "src/plan.h"
 
 /* A panel at work: the kernel's view of it, and which rows and keys it stands for. */
 struct work_panel {

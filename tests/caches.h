@@ -3,8 +3,8 @@
 #ifndef RAPT_TESTS_CACHES_H
 #define RAPT_TESTS_CACHES_H
 
-#include "dispatch.h"
-#include "helpers.h"
+#include "simd/dispatch.h"
+#include "tests/helpers.h"
 
 enum { CHANNELS_MAX = 128, SEQUENCES_MAX = 5, CAPACITY_MAX = 128 };
 

@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cpu.h"
-#include "dispatch.h"
+#include "simd/cpu.h"
+#include "simd/dispatch.h"
 
 /* sleef.h shows it only to units that are compiled for FMA. */
 float Sleef_finz_exp2f1_u35purecfma(float a);

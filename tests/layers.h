@@ -3,9 +3,9 @@
 #ifndef RAPT_TESTS_LAYERS_H
 #define RAPT_TESTS_LAYERS_H
 
-#include "dispatch.h"
-#include "helpers.h"
-#include "tensor.h"
+#include "simd/dispatch.h"
+#include "tests/helpers.h"
+#include "src/tensor.h"
 
 /* What a case has; 0 stands for the defaults of the layer, and no context for no cross-attention.
  */

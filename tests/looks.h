@@ -4,10 +4,10 @@
 #ifndef RAPT_TESTS_LOOKS_H
 #define RAPT_TESTS_LOOKS_H
 
-#include "helpers.h"
+#include "tests/helpers.h"
 
-#include "look.h"
-#include "text.h"
+#include "src/cli/look.h"
+#include "src/cli/text.h"
 
 struct made_look {
     struct look look;

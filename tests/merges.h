@@ -3,7 +3,7 @@
 #ifndef RAPT_TESTS_MERGES_H
 #define RAPT_TESTS_MERGES_H
 
-#include "helpers.h"
+#include "tests/helpers.h"
 
 enum { BATCH = 2, HEADS = 3, QUERIES = 5, CHANNELS = 19, PARTS_MAX = 33 };
 

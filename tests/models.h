@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "command.h"
-#include "dispatch.h"
+#include "tests/command.h"
+#include "simd/dispatch.h"
 
 enum { LAYERS = 2, HEADS = 3, DIM = 24, INNER = 40, POSITIONS = 12, KINDS = 2, VOCABULARY = 26 };
 

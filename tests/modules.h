@@ -3,8 +3,8 @@
 #ifndef RAPT_TESTS_MODULES_H
 #define RAPT_TESTS_MODULES_H
 
-#include "encoder.h"
-#include "models.h"
+#include "examples/encoder/encoder.h"
+#include "tests/models.h"
 
 enum { MODES = 6, MOST_WIDTH = MODES * DIM };
 

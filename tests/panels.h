@@ -3,8 +3,8 @@
 #ifndef RAPT_TESTS_PANELS_H
 #define RAPT_TESTS_PANELS_H
 
-#include "helpers.h"
-#include "kernels.h"
+#include "tests/helpers.h"
+#include "simd/kernels.h"
 
 /* One key head in plain dense rows. */
 struct head {

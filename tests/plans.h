@@ -3,8 +3,8 @@
 #ifndef RAPT_TESTS_PLANS_H
 #define RAPT_TESTS_PLANS_H
 
-#include "helpers.h"
-#include "plan.h"
+#include "tests/helpers.h"
+#include "src/plan.h"
 
 /* Variants as they are and as they could be; planning looks at nothing but these sizes. */
 static const struct rapt_kernels variants[] = {

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <stddef.h>
 
-#include "helpers.h"
+#include "tests/helpers.h"
 
 enum kind { I64, INT, SIZE, FLOAT, DTYPE, POINTER, SHIFT };
 

@@ -3,7 +3,7 @@
 #ifndef RAPT_TESTS_SEQUENCES_H
 #define RAPT_TESTS_SEQUENCES_H
 
-#include "helpers.h"
+#include "tests/helpers.h"
 
 /* Outputs of every kind for queries of shape (b, h, s), and weights with so many columns. */
 static inline void add_outputs(rapt_attention_args *args, int64_t b, int64_t h, int64_t s,

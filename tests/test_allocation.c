@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A run that is given its workspace allocates nothing, whatever the problem. */
-#include "allocations.h"
-#include "plan.h"
-#include "sequences.h"
+#include "tests/allocations.h"
+#include "src/plan.h"
+#include "tests/sequences.h"
 
 /* Runs a plan in every way that brings a workspace. */
 static void expect_no_allocation(const rapt_attention_args *args) {

@@ -6,7 +6,7 @@
 #    include <omp.h>
 #endif
 
-#include "helpers.h"
+#include "tests/helpers.h"
 
 /* Large enough for several panels, tasks and blocks of keys on every variant. */
 static const struct form forms[] = {

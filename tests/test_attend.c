@@ -10,9 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "attend.h"
-#include "heatmap.h"
-#include "samples.h"
+#include "src/cli/attend.h"
+#include "src/cli/heatmap.h"
+#include "src/cli/samples.h"
 
 enum { OUTPUT_SIZE = 1 << 17 };
 

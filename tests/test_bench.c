@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command `rapt bench`: its report and how it refuses bad options. */
-#include "reports.h"
+#include "tests/reports.h"
 
 #include <rapt/isa.h>
 

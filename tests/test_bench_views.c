@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command `rapt bench`: its views, and what they write down. */
-#include "reports.h"
+#include "tests/reports.h"
 
 Test(bench_views, rooflines_have_both_roofs, .init = make_directory, .fini = remove_directory) {
     cJSON *report = run_report("roofline --shape 1,2,2,40,50,16 --threads 1 --isa all "

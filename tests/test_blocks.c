@@ -2,9 +2,9 @@
 /* Merging of blocks: the kernel table of every variant, against a naive softmax and itself. */
 #include <float.h>
 
-#include "cpu.h"
-#include "panels.h"
-#include "variants.h"
+#include "simd/cpu.h"
+#include "tests/panels.h"
+#include "tests/variants.h"
 
 /* One row in double precision: weights of all keys, and the LSE. */
 static double naive_row(const struct head *h, int row, double *weights) {

@@ -2,7 +2,7 @@
 /* What a cache holds after any series of calls, byte by byte, against a list of its tokens. */
 #include <fenv.h>
 
-#include "caches.h"
+#include "tests/caches.h"
 
 /* The tokens that each sequence has to hold. */
 struct model {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a cache refuses, leaving all as it was, and what it does with memory. */
-#include "allocations.h"
-#include "caches.h"
+#include "tests/allocations.h"
+#include "tests/caches.h"
 
 /* The size of a cache's memory is refused with the same words as the cache. */
 static void expect_refused(const rapt_cache_args *args, const char *name, const char *found) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The operator on caches: the bits of any page size, of dense tensors, of any way to get there. */
-#include "caches.h"
+#include "tests/caches.h"
 
 enum { SEQUENCES = 3, KV_HEADS = 2, Q_HEADS = 6, HEAD_DIM = 64, VALUE_DIM = 32, CAPACITY = 120 };
 

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "changes.h"
-#include "html.h"
-#include "select.h"
-#include "summary.h"
+#include "bench/changes.h"
+#include "bench/html.h"
+#include "bench/select.h"
+#include "bench/summary.h"
 
 static enum changes_verdict judge(double rate, double share, double spread, double limit_spread) {
     const struct changes_figures before = {100, 0.8, spread, limit_spread},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bad arguments: each is refused with a message that says which, what was found and expected. */
-#include "refusals.h"
+#include "tests/refusals.h"
 
 static const struct form form = {
     2, 4, 2, 3, 5, 6, 7, .mask = RAPT_F32, .lse = true, .weights = true};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bad pointers: nowhere, at the ends of memory, outputs over other tensors. */
-#include "refusals.h"
-#include "sequences.h"
+#include "tests/refusals.h"
+#include "tests/sequences.h"
 
 /* Every tensor of quantized_problem(), outputs last. */
 #define TENSOR(name)                                                                               \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bad sequences, pages, scales and storage types: each is refused before anything is written. */
-#include "refusals.h"
-#include "sequences.h"
+#include "tests/refusals.h"
+#include "tests/sequences.h"
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 #define PAGES(found, ...)                                                                          \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command's exit codes and messages, and what becomes of the files that it can't write. */
-#include "command.h"
+#include "tests/command.h"
 
 #include <sys/resource.h>
 

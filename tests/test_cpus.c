@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "helpers.h"
-#include "run/cpus.h"
+#include "tests/helpers.h"
+#include "src/run/cpus.h"
 
 /* docs/threads.md has this table. */
 Test(cpus, the_number_follows_from_the_machine) {

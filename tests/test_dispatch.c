@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which variants there are, and which of them a call gets. */
-#include "cpu.h"
-#include "dispatch.h"
-#include "helpers.h"
+#include "simd/cpu.h"
+#include "simd/dispatch.h"
+#include "tests/helpers.h"
 
 #include <errno.h>
 #include <signal.h>

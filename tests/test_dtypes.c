@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <stddef.h>
 
-#include "helpers.h"
+#include "tests/helpers.h"
 
 #define F32 (1u << RAPT_F32)
 #define FLOATS (F32 | 1u << RAPT_F16 | 1u << RAPT_BF16)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows of tables, summed. */
-#include "dispatch.h"
-#include "helpers.h"
+#include "simd/dispatch.h"
+#include "tests/helpers.h"
 
 enum { B = 2, S = 7, CHANNELS = 300, WORDS = 11 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention without sequences, heads, queries or keys: results are empty, or rows without keys. */
-#include "helpers.h"
-#include "variants.h"
+#include "tests/helpers.h"
+#include "tests/variants.h"
 
 /* Every tensor of a problem. */
 enum { INPUTS = 8 };

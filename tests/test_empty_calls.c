@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All other calls without sequences, tokens or keys: RAPT_OK, and nothing is touched. */
-#include "caches.h"
-#include "layers.h"
+#include "tests/caches.h"
+#include "tests/layers.h"
 
 /* Shapes without elements, for a tensor of (batch, heads, positions, channels). */
 static const int64_t none_of[3][3] = {{0, 2, 3}, {2, 0, 3}, {2, 2, 0}};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The encoder of examples/encoder on a small model, and models that are wrong. */
-#include "modules.h"
+#include "tests/modules.h"
 
 static struct encoder open_model(int threads) {
     struct encoder e;

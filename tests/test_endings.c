@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signals at every call to the file system: files are old or new, and no other is left. */
-#include "written.h"
+#include "tests/written.h"
 
 TestSuite(endings, .init = enter, .fini = leave, .timeout = 600);
 

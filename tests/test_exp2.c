@@ -6,9 +6,9 @@
  */
 #include <math.h>
 
-#include "cpu.h"
-#include "dispatch.h"
-#include "helpers.h"
+#include "simd/cpu.h"
+#include "simd/dispatch.h"
+#include "tests/helpers.h"
 
 /* sleef.h shows it only to units that are compiled for FMA. */
 float Sleef_finz_exp2f1_u35purecfma(float a);

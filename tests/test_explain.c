@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `rapt attend --explain`: every number that it prints, computed again in double precision. */
-#include "command.h"
+#include "tests/command.h"
 
-#include "samples.h"
+#include "src/cli/samples.h"
 
 TestSuite(explain, .init = enter, .fini = leave);
 

@@ -2,7 +2,7 @@
 /* The caller's floating-point environment: it changes no bit, and it is found as it was left. */
 #include <fenv.h>
 
-#include "helpers.h"
+#include "tests/helpers.h"
 
 static const struct form form = {
     2, 4, 2, 90, 140, 40, 24, .softcap = 4, .lse = true, .weights = true};

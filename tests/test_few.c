@@ -2,9 +2,9 @@
 /* The kernel for a few queries: the bits that a panel gives the same rows, whatever comes. */
 #include <float.h>
 
-#include "cpu.h"
-#include "panels.h"
-#include "variants.h"
+#include "simd/cpu.h"
+#include "tests/panels.h"
+#include "tests/variants.h"
 
 enum { BIAS = 1, BOUNDS = 2, SOFTCAP = 4, ALIBI = 8, POISON = 16, HUGE_SCORES = 32, OPTIONS = 64 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the command reads and writes: pipes, standard streams, and files that are one another. */
-#include "command.h"
+#include "tests/command.h"
 
 TestSuite(files, .init = enter, .fini = leave, .timeout = 600);
 

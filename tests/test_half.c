@@ -3,9 +3,9 @@
 #include <float.h>
 #include <math.h>
 
-#include "dispatch.h"
-#include "helpers.h"
-#include "kernels.h"
+#include "simd/dispatch.h"
+#include "tests/helpers.h"
+#include "simd/kernels.h"
 
 /* A storage type: bits of the mantissa, and the exponents of its smallest and largest normals. */
 struct format {

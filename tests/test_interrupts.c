@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ctrl-C while a command computes or writes: it ends, and leaves no file. */
-#include "models.h"
+#include "tests/models.h"
 
 #include <sys/ioctl.h>
 

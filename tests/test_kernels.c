@@ -2,8 +2,8 @@
 /* The parts of the kernel table one by one: gather, scatter, scale, clear, join, finish, probes. */
 #include <float.h>
 
-#include "panels.h"
-#include "variants.h"
+#include "tests/panels.h"
+#include "tests/variants.h"
 
 enum { N_MAX = 40, STEP_MAX = 5 };
 

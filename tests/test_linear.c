@@ -2,8 +2,8 @@
 /* Linear layers against their definition, GELU's error, and the promises about bits. */
 #include <float.h>
 
-#include "allocations.h"
-#include "layers.h"
+#include "tests/allocations.h"
+#include "tests/layers.h"
 
 static rapt_linear_args new_linear(int64_t batch, int64_t tokens, int64_t channels, int64_t rows,
                                    rapt_dtype weights) {

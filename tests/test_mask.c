@@ -2,9 +2,9 @@
 /* What masks spare: what the kernels see of a row of one, and which keys they are given. */
 #include <float.h>
 
-#include "plans.h"
-#include "run/run.h"
-#include "variants.h"
+#include "tests/plans.h"
+#include "src/run/run.h"
+#include "tests/variants.h"
 
 static const rapt_dtype dtypes[] = {RAPT_F32, RAPT_F16, RAPT_BF16, RAPT_BOOL};
 enum { DTYPES = 4, ELEMENTS = 7 };

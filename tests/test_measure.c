@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "dispatch.h"
-#include "job.h"
-#include "verify.h"
+#include "bench/bench.h"
+#include "simd/dispatch.h"
+#include "bench/job.h"
+#include "bench/verify.h"
 
 enum { LENGTHS = 4 };
 static const struct bench_length lengths[LENGTHS] = {{1, 37}, {19, 19}, {1, 5}, {3, 40}};

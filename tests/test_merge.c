@@ -2,7 +2,7 @@
 /* The algebra of rapt_merge. */
 #include <float.h>
 
-#include "merges.h"
+#include "tests/merges.h"
 
 static bool is_nan(float x) {
     uint32_t bits;

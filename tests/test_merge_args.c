@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The views that rapt_merge takes, and the arguments that it refuses. */
-#include "merges.h"
+#include "tests/merges.h"
 
 enum { LAYOUTS = 5 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The layer against its definition in double precision, and the promises about bits. */
-#include "layers.h"
+#include "tests/layers.h"
 
 static const struct layer_form forms[] = {
     {1, 1, 4, 1, .causal = true},

@@ -2,8 +2,8 @@
 /* A layer's arguments, its first weights, and that a run allocates nothing. */
 #include <limits.h>
 
-#include "allocations.h"
-#include "layers.h"
+#include "tests/allocations.h"
+#include "tests/layers.h"
 
 static const struct layer_form form = {2, 9, 24, 4, 2, .context = 0, .biases = true};
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The layer with a cache and with a rope: token by token, it gives what the whole gives. */
-#include "layers.h"
+#include "tests/layers.h"
 
 enum { DIM = 48, HEADS = 6, KV_HEADS = 2, HEAD_DIM = 12, VALUE_DIM = 7, BATCH = 2, TOKENS = 45 };
 

@@ -3,8 +3,8 @@
  * context, what is refused, and that nothing is allocated. */
 #include <fenv.h>
 
-#include "allocations.h"
-#include "layers.h"
+#include "tests/allocations.h"
+#include "tests/layers.h"
 
 enum { BATCH = 2, TOKENS = 7, CONTEXT = 53, FIRST = 1 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is in a model's folder is followed, or refused by its name: keys, files, kinds of files. */
-#include "modules.h"
+#include "tests/modules.h"
 
 /* Members of an object in a file of the folder, and what is said of them; NULL: it opens. */
 struct key {

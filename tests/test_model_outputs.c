@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the commands that run a model write: never over the text or over the model. */
-#include "models.h"
+#include "tests/models.h"
 
 static void enter_lines(void) {
     enter_model();

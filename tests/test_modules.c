@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Folders as sentence-transformers writes them: modules, poolings, layers, prompts, lengths. */
-#include "modules.h"
+#include "tests/modules.h"
 
 static const char sentence[] = "the cat sat on a cafe mat";
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A build without models says so, and shows the embedded samples. */
-#include "command.h"
+#include "tests/command.h"
 
 Test(no_model, texts_are_refused, .init = enter, .fini = leave) {
     expect_fault("attend cat", "rapt attend: this build has no model support");

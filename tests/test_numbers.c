@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One plan for all tokens: a run with lengths, positions and pages of its own has the bits of a
  * plan made for them. */
-#include "allocations.h"
-#include "guard.h"
-#include "numbers.h"
-#include "plans.h"
+#include "tests/allocations.h"
+#include "tests/check/guard.h"
+#include "src/numbers.h"
+#include "tests/plans.h"
 
 enum { BATCH_MAX = 3, PAGES_MAX = 128, RUNS = 4, SLICES = 3 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Numbers of a run that its plan has no room for are refused before anything is written. */
-#include "helpers.h"
+#include "tests/helpers.h"
 
 static void expect_refused(const rapt_attention_args *args, const rapt_attention_data *data,
                            const char *argument, const char *found, const char *expected) {

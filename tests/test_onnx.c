@@ -3,8 +3,8 @@
  * The operator Attention of ONNX, opsets 23 to 25, through rapt's arguments: the table of
  * docs/operator.md, with values worked out here in double, straight from the operator's text.
  */
-#include "helpers.h"
-#include "storage.h"
+#include "tests/helpers.h"
+#include "tests/check/storage.h"
 
 #include <float.h>
 

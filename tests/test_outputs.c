@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Outputs appear all together or not at all, whatever the file system lacks or refuses. */
-#include "written.h"
+#include "tests/written.h"
 
 #include <sys/mount.h>
 #include <sys/xattr.h>

@@ -3,7 +3,7 @@
  * beside scalar, with many queries and with few. kcheck has the rest. */
 #include <math.h>
 
-#include "helpers.h"
+#include "tests/helpers.h"
 
 /* A row in memory goes on with NaNs, which are no part of it. */
 enum { KEYS = 150, HEAD_DIM = 44, VALUE_DIM = 39, ROWS_MOST = 50, ROW = 96 };

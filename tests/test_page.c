@@ -8,12 +8,12 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "attend.h"
-#include "color.h"
-#include "command.h"
-#include "kinds.h"
-#include "pack.h"
-#include "page.h"
+#include "src/cli/attend.h"
+#include "src/cli/color.h"
+#include "tests/command.h"
+#include "src/cli/page/kinds.h"
+#include "src/cli/page/pack.h"
+#include "src/cli/page/page.h"
 
 /* The value of a weight's code, from the description of it alone. */
 static double unpack(uint16_t code) {

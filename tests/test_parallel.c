@@ -12,9 +12,9 @@
 
 #include <rapt/threads.h>
 
-#include "helpers.h"
-#include "run/parallel.h"
-#include "run/team.h"
+#include "tests/helpers.h"
+#include "src/run/parallel.h"
+#include "src/run/team.h"
 
 enum { MOST = 64 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rapt attend --png and --svg: files that are there complete or not at all. */
-#include "command.h"
+#include "tests/command.h"
 
 #include <sys/resource.h>
 

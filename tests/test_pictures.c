@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is shown of heads: views that fit the terminal, and files whose cells have the colours of
  * the weights. */
-#include "looks.h"
+#include "tests/looks.h"
 
-#include "figure.h"
-#include "png_file.h"
-#include "svg.h"
-#include "words.h"
+#include "src/cli/figure.h"
+#include "src/cli/png_file.h"
+#include "src/cli/svg.h"
+#include "src/cli/words.h"
 
 #ifdef HAVE_PNG
 #    include <png.h>

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "pin.h"
-#include "run/cpus.h"
-#include "run/run.h"
+#include "bench/bench.h"
+#include "bench/pin.h"
+#include "src/run/cpus.h"
+#include "src/run/run.h"
 
 Test(pin, cores_come_before_their_siblings) {
     const struct {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How rows are divided into panels, and keys into blocks and chunks. */
-#include "plans.h"
+#include "tests/plans.h"
 
 /* What must hold of one panel, given where the one before it ended. */
 static void expect_panel(const struct rapt_plan *plan, int64_t b, int64_t panel, int64_t first) {

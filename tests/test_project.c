@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Projections: the kernel of every variant, to the bit, and their division among threads. */
-#include "dispatch.h"
-#include "helpers.h"
-#include "project.h"
+#include "simd/dispatch.h"
+#include "tests/helpers.h"
+#include "src/project.h"
 
 /* The definition: a chain of fused multiply-adds, then the bias. */
 static float chain(const float *weight, const float *x, ptrdiff_t step, int64_t n, float bias) {

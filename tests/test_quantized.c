@@ -3,9 +3,9 @@
 #include <float.h>
 #include <math.h>
 
-#include "helpers.h"
-#include "kernels.h"
-#include "variants.h"
+#include "tests/helpers.h"
+#include "simd/kernels.h"
+#include "tests/variants.h"
 
 enum { BLOCK = 32, BLOCK_BYTES = 34 };
 

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "charts.h"
-#include "html.h"
-#include "roofline.h"
+#include "bench/charts.h"
+#include "bench/html.h"
+#include "bench/roofline.h"
 
 /* A prefill, and a decode whose keys are twice as many bytes as FLOP. */
 static const struct bench_case prefill = {.name = "prefill",

@@ -2,8 +2,8 @@
 /* Rotary embedding against its definition in double, in every layout, storage and variant. */
 #include <fenv.h>
 
-#include "helpers.h"
-#include "variants.h"
+#include "tests/helpers.h"
+#include "tests/variants.h"
 
 static rapt_rope *new_rope(const rapt_rope_args *args) {
     rapt_rope *rope;

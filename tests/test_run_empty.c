@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rapt run of files without elements: files without elements, or rows without keys. */
-#include "command.h"
+#include "tests/command.h"
 
 TestSuite(run_empty, .init = enter, .fini = leave);
 

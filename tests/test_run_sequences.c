@@ -3,7 +3,7 @@
  * rapt run on sequences of different lengths: end to end, padded or in pages, all of them give the
  * bits of a run for each sequence alone.
  */
-#include "command.h"
+#include "tests/command.h"
 
 TestSuite(run_sequences, .init = enter, .fini = leave, .timeout = 300);
 

@@ -3,8 +3,8 @@
  * rapt run on int8 and q8_0 keys and values: the results of a run in float32 on the numbers that
  * they stand for, and the same bits in every layout.
  */
-#include "command.h"
-#include "storage.h"
+#include "tests/command.h"
+#include "tests/check/storage.h"
 
 TestSuite(run_storage, .init = enter, .fini = leave, .timeout = 120);
 

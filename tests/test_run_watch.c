@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rapt run: what tells of the weights, in files of their own. */
-#include "command.h"
+#include "tests/command.h"
 
 TestSuite(run_watch, .init = enter, .fini = leave, .timeout = 120);
 

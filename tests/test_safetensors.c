@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "safetensors.h"
+#include "examples/safetensors/safetensors.h"
 
 /* Headers of one tensor "t" and 8 bytes of data, as `view` would have them: F32 of 2. */
 Test(safetensors, tensor_tables_are_checked) {

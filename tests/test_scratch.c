@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a plan stages, and the memory that it wants: for every thread, for parts, for a run. */
-#include "dispatch.h"
-#include "plans.h"
-#include "run/run.h"
+#include "simd/dispatch.h"
+#include "tests/plans.h"
+#include "src/run/run.h"
 
 static struct rapt_plan plan_of(struct rapt_problem p, int threads) {
     return sized_plan(&p, &variants[3], threads);

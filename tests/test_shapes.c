@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shapes.h"
-#include "timing.h"
+#include "bench/shapes.h"
+#include "bench/timing.h"
 
 Test(shapes, median_of_odd_and_even) {
     double odd[] = {5, 1, 3}, even[] = {4, 1, 3, 2}, one[] = {7};

@@ -3,8 +3,8 @@
 #include <limits.h>
 #include <pthread.h>
 
-#include "helpers.h"
-#include "plan.h"
+#include "tests/helpers.h"
+#include "src/plan.h"
 
 /* Several panels, tasks and blocks of keys on every variant, the first is a single task, and the
  * last two have few queries, whose keys are divided if there are several threads. */

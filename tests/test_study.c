@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `rapt study`: its numbers against computations of our own, its plots, its refusals. */
-#include "command.h"
+#include "tests/command.h"
 
 #include <cjson/cJSON.h>
 
-#include "plot.h"
-#include "samples.h"
+#include "src/cli/plot.h"
+#include "src/cli/samples.h"
 
 static char json_text[TEXT_SIZE];
 static cJSON *report;

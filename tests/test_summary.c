@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Summaries of heads and rollouts of layers, against the whole matrices in double. */
-#include "oracle.h"
-#include "places.h"
-#include "sequences.h"
+#include "tests/check/oracle.h"
+#include "tests/check/places.h"
+#include "tests/sequences.h"
 
 /* A summary straight from its definition; the kind isn't set. */
 static rapt_head_summary summary_of(const rapt_attention_args *args, int64_t b, int64_t h,

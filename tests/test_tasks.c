@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How panels and their chunks of keys become tasks for threads, and that this changes no bit. */
-#include "plans.h"
+#include "tests/plans.h"
 
 /* Whether a query attends a key as far as position and length go: the definition. */
 static bool attends(const struct rapt_problem *p, int64_t b, int64_t query, int64_t key) {

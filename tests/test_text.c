@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text that is shown: what is let through, its width, its lines; and tokens taken together. */
-#include "helpers.h"
+#include "tests/helpers.h"
 
-#include "groups.h"
-#include "text.h"
+#include "src/cli/groups.h"
+#include "src/cli/text.h"
 
 /* What text_next makes of a text, as UTF-32, with or without spaces. */
 static int shown(const char *text, bool spaces, int32_t *out) {

@@ -5,18 +5,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cpu.h"
-#include "dispatch.h"
-#include "helpers.h"
-#include "vec_ops.h"
+#include "simd/cpu.h"
+#include "simd/dispatch.h"
+#include "tests/helpers.h"
+#include "tests/vec_ops.h"
 
 #define RAPT_VARIANT(name, needs) extern const struct vec_ops vec_ops_##name;
-#include "isa.def"
+#include "simd/isa.def"
 #undef RAPT_VARIANT
 
 static const struct vec_ops *const all_ops[] = {
 #define RAPT_VARIANT(name, needs) &vec_ops_##name,
-#include "isa.def"
+#include "simd/isa.def"
 #undef RAPT_VARIANT
 };
 

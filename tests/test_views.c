@@ -2,7 +2,7 @@
 /* Legal oddities: any view of memory is taken, and gives the bits of the dense layout. */
 #include <limits.h>
 
-#include "helpers.h"
+#include "tests/helpers.h"
 
 static const struct form form = {
     2, 4, 2, 11, 13, 6, 7, .mask = RAPT_F32, .lse = true, .weights = true};

@@ -3,10 +3,10 @@
  * What tells of the weights without them: entropy, the largest, distances, segments, and what keys
  * receive. All are worked out anew from the whole matrix, which the oracle gives in double.
  */
-#include "oracle.h"
-#include "places.h"
-#include "refusals.h"
-#include "sequences.h"
+#include "tests/check/oracle.h"
+#include "tests/check/places.h"
+#include "tests/refusals.h"
+#include "tests/sequences.h"
 
 #include <float.h>
 

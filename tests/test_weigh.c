@@ -2,9 +2,9 @@
 /* What `weights` may hold, kind by kind: scores before and after the masks, and the softmax. */
 #include <float.h>
 
-#include "cpu.h"
-#include "panels.h"
-#include "variants.h"
+#include "simd/cpu.h"
+#include "tests/panels.h"
+#include "tests/variants.h"
 
 enum { KINDS = 4, BIAS = 1, BOUNDS = 2, SOFTCAP = 4, ALIBI = 8, OPTIONS = 16 };
 

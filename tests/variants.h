@@ -3,8 +3,8 @@
 #ifndef RAPT_TESTS_VARIANTS_H
 #define RAPT_TESTS_VARIANTS_H
 
-#include "dispatch.h"
-#include "kernels.h"
+#include "simd/dispatch.h"
+#include "simd/kernels.h"
 
 #define FOR_EACH_VARIANT(k)                                                                        \
     int count_;                                                                                    \

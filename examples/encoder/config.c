@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "config.h"
+#include "examples/encoder/config.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include <cjson/cJSON.h>
 #include <stdint.h>
 
-#include "file.h"
+#include "examples/safetensors/file.h"
 
 enum { CONFIG_PATH = 4096 };
 

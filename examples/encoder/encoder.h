@@ -13,10 +13,10 @@
 
 #include <rapt/rapt.h>
 
-#include "file.h"
-#include "modules.h"
-#include "safetensors.h"
-#include "wordpiece.h"
+#include "examples/safetensors/file.h"
+#include "examples/encoder/modules.h"
+#include "examples/safetensors/safetensors.h"
+#include "examples/encoder/wordpiece.h"
 
 struct encoder_norm {
     float *weight, *bias;

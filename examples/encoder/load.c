@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config.h"
-#include "encoder.h"
-#include "tokenizer.h"
+#include "examples/encoder/config.h"
+#include "examples/encoder/encoder.h"
+#include "examples/encoder/tokenizer.h"
 
 enum { MAX_SIZE = 1 << 20, PADDING = 128 };
 

@@ -10,8 +10,8 @@
 
 #include <rapt/rapt.h>
 
-#include "config.h"
-#include "safetensors.h"
+#include "examples/encoder/config.h"
+#include "examples/safetensors/safetensors.h"
 
 enum modules_pooling {
     POOLING_CLS,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tokenizer.h"
+#include "examples/encoder/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "examples/encoder/config.h"
 
 #define COUNT(list) (int)(sizeof(list) / sizeof *(list))
 

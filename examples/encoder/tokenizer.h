@@ -3,7 +3,7 @@
 #ifndef ENCODER_TOKENIZER_H
 #define ENCODER_TOKENIZER_H
 
-#include "wordpiece.h"
+#include "examples/encoder/wordpiece.h"
 
 /*
  * Reads tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json where

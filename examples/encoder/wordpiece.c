@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wordpiece.h"
+#include "examples/encoder/wordpiece.h"
 
 #include <errno.h>
 #include <stdlib.h>

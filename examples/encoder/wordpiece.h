@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "file.h"
+#include "examples/safetensors/file.h"
 
 enum { WORDPIECE_MAX_WORD = 100 }; /* characters; a longer word is [UNK] */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "safetensors.h"
+#include "examples/safetensors/safetensors.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>

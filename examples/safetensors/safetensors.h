@@ -14,7 +14,7 @@
 
 #include <rapt/tensor.h>
 
-#include "file.h"
+#include "examples/safetensors/file.h"
 
 enum {
     SAFETENSORS_MAX_RANK = 8,

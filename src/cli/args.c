@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Option tables: parsing, and the messages of what can be wrong with one. */
-#include "args.h"
+#include "src/cli/args.h"
 
-#include "help.h"
+#include "src/cli/help.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the library on the samples: layers are the batch, heads are heads. */
-#include "attend.h"
+#include "src/cli/attend.h"
 
 #include <math.h>
 #include <stdlib.h>

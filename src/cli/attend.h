@@ -5,7 +5,7 @@
 
 #include <rapt/rapt.h>
 
-#include "samples.h"
+#include "src/cli/samples.h"
 
 struct attend_range {
     int layer, layers; /* the first, and how many */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "attend_page.h"
+#include "src/cli/attend_page.h"
 
 #include <errno.h>
 #include <inttypes.h>
 
-#include "args.h"
-#include "outputs.h"
-#include "page.h"
+#include "src/cli/args.h"
+#include "src/cli/outputs.h"
+#include "src/cli/page/page.h"
 
 static const char name[] = "attend";
 

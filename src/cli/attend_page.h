@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_ATTEND_PAGE_H
 #define RAPT_CLI_ATTEND_PAGE_H
 
-#include "samples.h"
+#include "src/cli/samples.h"
 
 /* What the command line says of it. */
 struct attend_page {

@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_CANVAS_H
 #define RAPT_CLI_CANVAS_H
 
-#include "color.h"
+#include "src/cli/color.h"
 
 enum canvas_anchor { CANVAS_START, CANVAS_MIDDLE, CANVAS_END }; /* what of a text is at x, y */
 

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rapt attend: looks into the attention of a real model. */
-#include "cmd.h"
+#include "src/cli/cmd.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "args.h"
-#include "attend_page.h"
-#include "explain.h"
-#include "look.h"
-#include "model.h"
-#include "outputs.h"
-#include "pictures.h"
-#include "words.h"
+#include "src/cli/args.h"
+#include "src/cli/attend_page.h"
+#include "src/cli/explain.h"
+#include "src/cli/look.h"
+#include "src/cli/model.h"
+#include "src/cli/outputs.h"
+#include "src/cli/pictures.h"
+#include "src/cli/words.h"
 
 static const char name[] = "attend";
 

@@ -7,14 +7,14 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "args.h"
-#include "cmd.h"
-#include "files.h"
-#include "model_files.h"
-#include "npy.h"
-#include "outputs.h"
-#include "text.h"
-#include "timing.h"
+#include "src/cli/args.h"
+#include "src/cli/cmd.h"
+#include "src/cli/files.h"
+#include "src/cli/model_files.h"
+#include "src/cli/npy.h"
+#include "src/cli/outputs.h"
+#include "src/cli/text.h"
+#include "bench/timing.h"
 
 static const char name[] = "embed";
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rapt isa: what the CPU has, which variants there are, and which one is chosen. */
-#include "args.h"
-#include "bench.h"
-#include "cmd.h"
+#include "src/cli/args.h"
+#include "bench/bench.h"
+#include "src/cli/cmd.h"
 
 #include <rapt/rapt.h>
 

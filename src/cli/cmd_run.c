@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rapt run: attention of arrays in files. */
-#include "args.h"
-#include "cmd.h"
-#include "inputs.h"
-#include "outputs.h"
-#include "run_options.h"
-#include "sequences.h"
+#include "src/cli/args.h"
+#include "src/cli/cmd.h"
+#include "src/cli/inputs.h"
+#include "src/cli/outputs.h"
+#include "src/cli/run_options.h"
+#include "src/cli/sequences.h"
 
 #include <stdlib.h>
 

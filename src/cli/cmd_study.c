@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rapt study: why attention is as it is, measured. */
-#include "cmd.h"
+#include "src/cli/cmd.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,10 +9,10 @@
 
 #include <cjson/cJSON.h>
 
-#include "args.h"
-#include "bench.h"
-#include "outputs.h"
-#include "study.h"
+#include "src/cli/args.h"
+#include "bench/bench.h"
+#include "src/cli/outputs.h"
+#include "src/cli/study.h"
 
 static const char name[] = "study";
 

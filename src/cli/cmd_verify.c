@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rapt verify: every variant that this machine has against the oracle. */
-#include "args.h"
-#include "cmd.h"
+#include "src/cli/args.h"
+#include "src/cli/cmd.h"
 
-#include "kcheck.h"
+#include "tests/check/kcheck.h"
 
 #include <rapt/rapt.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The colour ramp and the escape sequences of terminals. */
-#include "color.h"
+#include "src/cli/color.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ending.h"
+#include "src/cli/ending.h"
 
 #include <signal.h>
 #include <stdatomic.h>

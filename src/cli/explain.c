@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tells the steps of a row of attention as a lesson. */
-#include "explain.h"
+#include "src/cli/explain.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -8,10 +8,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "args.h"
-#include "explain_row.h"
-#include "plot.h"
-#include "text.h"
+#include "src/cli/args.h"
+#include "src/cli/explain_row.h"
+#include "src/cli/plot.h"
+#include "src/cli/text.h"
 
 static const char command[] = "attend";
 

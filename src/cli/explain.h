@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_EXPLAIN_H
 #define RAPT_CLI_EXPLAIN_H
 
-#include "look.h"
+#include "src/cli/look.h"
 
 struct explain_request {
     bool wanted;

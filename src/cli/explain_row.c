@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "explain_row.h"
+#include "src/cli/explain_row.h"
 
 #include <math.h>
 #include <stdlib.h>

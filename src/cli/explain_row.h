@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "attend.h"
+#include "src/cli/attend.h"
 
 struct explain_row {
     const float *query, *keys, *values; /* of the word; of all tokens, [token][dim] */

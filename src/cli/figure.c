@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds the place of everything in a figure. */
-#include "figure.h"
+#include "src/cli/figure.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "text.h"
+#include "src/cli/text.h"
 
 enum {
     most_cells = 1 << 21, /* of all panels: the file stays one that a viewer opens */

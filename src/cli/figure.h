@@ -6,9 +6,9 @@
 #ifndef RAPT_CLI_FIGURE_H
 #define RAPT_CLI_FIGURE_H
 
-#include "canvas.h"
-#include "groups.h"
-#include "look.h"
+#include "src/cli/canvas.h"
+#include "src/cli/groups.h"
+#include "src/cli/look.h"
 
 /* Sizes of letters, and of lines of them. */
 enum { FIGURE_TITLE = 15, FIGURE_TITLE_LINE = 21, FIGURE_TEXT = 11, FIGURE_TEXT_LINE = 16 };

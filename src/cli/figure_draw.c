@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Draws a figure from the top to the bottom. */
-#include "figure.h"
+#include "src/cli/figure.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "text.h"
+#include "src/cli/text.h"
 
 static const struct color black = {0x1a, 0x1a, 0x1a}, grey = {0x55, 0x55, 0x55};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "files.h"
+#include "src/cli/files.h"
 
-#include "args.h"
+#include "src/cli/args.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looks up a font for each character and blends its glyph into the picture. */
-#include "glyphs.h"
+#include "src/cli/glyphs.h"
 
 #include <fontconfig/fontconfig.h>
 #include <ft2build.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include FT_FREETYPE_H
 
-#include "text.h"
+#include "src/cli/text.h"
 
 /* The fonts of a weight, the best first; each is opened when a character needs it. */
 struct fonts {

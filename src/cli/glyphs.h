@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_GLYPHS_H
 #define RAPT_CLI_GLYPHS_H
 
-#include "canvas.h"
+#include "src/cli/canvas.h"
 
 struct bitmap {
     int width, height;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sums and means of weights over neighbouring tokens. */
-#include "groups.h"
+#include "src/cli/groups.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Draws heatmaps with coloured cells, or with denser and denser characters. */
-#include "heatmap.h"
+#include "src/cli/heatmap.h"
 
-#include "text.h"
+#include "src/cli/text.h"
 
 enum {
     longest_label = 12,

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "color.h"
+#include "src/cli/color.h"
 
 struct heatmap {
     const float *weights; /* rows * columns, dense */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prints the --help of a command from its option table. */
-#include "help.h"
+#include "src/cli/help.h"
 
 #include <stdio.h>
 #include <string.h>

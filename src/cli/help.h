@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_HELP_H
 #define RAPT_CLI_HELP_H
 
-#include "args.h"
+#include "src/cli/args.h"
 
 void args_print_help(const struct args_command *command);
 

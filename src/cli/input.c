@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "input.h"
+#include "src/cli/input.h"
 
-#include "args.h"
-#include "files.h"
+#include "src/cli/args.h"
+#include "src/cli/files.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

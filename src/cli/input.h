@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_INPUT_H
 #define RAPT_CLI_INPUT_H
 
-#include "npy.h"
+#include "src/cli/npy.h"
 
 /* Why an array isn't what was expected; room for two shapes. */
 enum { INPUT_REASON_SIZE = NPY_MESSAGE_SIZE };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "inputs.h"
+#include "src/cli/inputs.h"
 
-#include "args.h"
-#include "sequences.h"
+#include "src/cli/args.h"
+#include "src/cli/sequences.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

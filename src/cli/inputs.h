@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_INPUTS_H
 #define RAPT_CLI_INPUTS_H
 
-#include "input.h"
+#include "src/cli/input.h"
 
 #include <rapt/rapt.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prints weights with what they mean. */
-#include "look.h"
+#include "src/cli/look.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "groups.h"
-#include "text.h"
+#include "src/cli/groups.h"
+#include "src/cli/text.h"
 
 static const float *head_weights(const struct look *look, int index) {
     size_t tokens = (size_t)look->sentence->token_count;

@@ -3,8 +3,8 @@
 #ifndef RAPT_CLI_LOOK_H
 #define RAPT_CLI_LOOK_H
 
-#include "attend.h"
-#include "heatmap.h"
+#include "src/cli/attend.h"
+#include "src/cli/heatmap.h"
 
 /* What is shown, and how. */
 struct look {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command rapt: finds the subcommand, and sees to what all of them share. */
-#include "args.h"
-#include "cmd.h"
+#include "src/cli/args.h"
+#include "src/cli/cmd.h"
 
 #include <rapt/rapt.h>
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model_files.h"
+#include "src/cli/model_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "args.h"
-#include "files.h"
+#include "src/cli/args.h"
+#include "src/cli/files.h"
 
 static const char default_model[] = "rapt/models/all-MiniLM-L6-v2";
 

@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_MODEL_H
 #define RAPT_CLI_MODEL_H
 
-#include "samples.h"
+#include "src/cli/samples.h"
 
 /* A model, and how it is run. */
 struct model_choice {

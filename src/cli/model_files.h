@@ -3,8 +3,8 @@
 #ifndef RAPT_CLI_MODEL_FILES_H
 #define RAPT_CLI_MODEL_FILES_H
 
-#include "encoder.h"
-#include "model.h"
+#include "examples/encoder/encoder.h"
+#include "src/cli/model.h"
 
 /* Where the model is, if nobody has named it. */
 void model_find(char *folder, size_t size);

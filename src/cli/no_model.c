@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* In place of model.c and cmd_embed.c where there is no libutf8proc. */
-#include "args.h"
-#include "cmd.h"
-#include "model.h"
+#include "src/cli/args.h"
+#include "src/cli/cmd.h"
+#include "src/cli/model.h"
 
 static int refuse(const char *command) {
     return args_fail(command, "this build has no model support, which needs libutf8proc and "

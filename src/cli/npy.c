@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading and writing .npy files, around the header. */
-#include "npy.h"
+#include "src/cli/npy.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }. It may come from anywhere, so it is
  * read strictly, and nothing in it is believed before it has been compared with the file's size.
  */
-#include "npy.h"
+#include "src/cli/npy.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

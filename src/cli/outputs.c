@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "outputs.h"
+#include "src/cli/outputs.h"
 
-#include "args.h"
-#include "files.h"
-#include "place.h"
+#include "src/cli/args.h"
+#include "src/cli/files.h"
+#include "src/cli/place.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Draws a figure into each file that was asked for. */
-#include "pictures.h"
+#include "src/cli/pictures.h"
 
 #include <errno.h>
 
-#include "args.h"
-#include "figure.h"
-#include "outputs.h"
-#include "png_file.h"
-#include "svg.h"
+#include "src/cli/args.h"
+#include "src/cli/figure.h"
+#include "src/cli/outputs.h"
+#include "src/cli/png_file.h"
+#include "src/cli/svg.h"
 
 bool pictures_wanted(const struct pictures *pictures) {
     return pictures->png || pictures->svg;

@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_PICTURES_H
 #define RAPT_CLI_PICTURES_H
 
-#include "look.h"
+#include "src/cli/look.h"
 
 /* Where pictures go: paths, "-" for stdout, or NULL for none. */
 struct pictures {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "place.h"
+#include "src/cli/place.h"
 
-#include "ending.h"
+#include "src/cli/ending.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_PLACE_H
 #define RAPT_CLI_PLACE_H
 
-#include "outputs.h"
+#include "src/cli/outputs.h"
 
 #include <sys/types.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Draws curves on a grid of dots, of which a character holds one, or 2 by 4 in braille. */
-#include "plot.h"
+#include "src/cli/plot.h"
 
 #include <langinfo.h>
 #include <locale.h>

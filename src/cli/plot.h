@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "color.h"
+#include "src/cli/color.h"
 
 enum { PLOT_MOST_SERIES = 4 };
 

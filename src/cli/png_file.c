@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Paints cells and glyphs into memory, and has libpng write it. */
-#include "png_file.h"
+#include "src/cli/png_file.h"
 
 #include <math.h>
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "glyphs.h"
+#include "src/cli/glyphs.h"
 
 const bool png_available = true;
 

@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_PNG_FILE_H
 #define RAPT_CLI_PNG_FILE_H
 
-#include "figure.h"
+#include "src/cli/figure.h"
 
 enum { PNG_SCALE = 2, PNG_ERROR_SIZE = 160 };
 

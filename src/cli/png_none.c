@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a build without libpng, FreeType or fontconfig has in place of png_file.c. */
-#include "png_file.h"
+#include "src/cli/png_file.h"
 
 const bool png_available = false;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run_options.h"
+#include "src/cli/run_options.h"
 
-#include "outputs.h"
+#include "src/cli/outputs.h"
 
 static const char notes[] =
     "Arrays are float32 or float16 in .npy files (versions 1.0 to 3.0, C or Fortran\n"

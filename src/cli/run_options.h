@@ -3,8 +3,8 @@
 #ifndef RAPT_CLI_RUN_OPTIONS_H
 #define RAPT_CLI_RUN_OPTIONS_H
 
-#include "args.h"
-#include "inputs.h"
+#include "src/cli/args.h"
+#include "src/cli/inputs.h"
 
 /* How the output is stored, in the order of --out-type. */
 enum out_type { LIKE_QUERY = -1, OUT_F32, OUT_F16, OUT_BF16 };

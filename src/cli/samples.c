@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads the embedded sentences. No count in the blob is believed before it is checked. */
-#include "samples.h"
+#include "src/cli/samples.h"
 
 #include <stdarg.h>
 #include <stdio.h>

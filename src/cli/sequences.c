@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sequences.h"
+#include "src/cli/sequences.h"
 
-#include "args.h"
-#include "files.h"
+#include "src/cli/args.h"
+#include "src/cli/files.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_SEQUENCES_H
 #define RAPT_CLI_SEQUENCES_H
 
-#include "inputs.h"
+#include "src/cli/inputs.h"
 
 /* Loads --cu-q, --cu-k, --block-table and --kv-len, once args has the tensors. */
 bool sequences_load(struct inputs *inputs, rapt_attention_args *args);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the lessons share: tables, random numbers, and what is read off weights. */
-#include "study.h"
+#include "src/cli/study.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "attend.h"
-#include "data.h"
+#include "src/cli/attend.h"
+#include "bench/data.h"
 
 struct study_table *study_add_table(struct study_result *result, const char *name,
                                     const char *title, const struct study_column *columns,

@@ -12,7 +12,7 @@
 
 #include <rapt/rapt.h>
 
-#include "plot.h"
+#include "src/cli/plot.h"
 
 enum {
     STUDY_MOST_COLUMNS = 10,

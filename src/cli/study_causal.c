@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lesson of the causal mask: the entropy of a position that sees itself and what is before. */
-#include "study.h"
+#include "src/cli/study.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "attend.h"
-#include "samples.h"
+#include "src/cli/attend.h"
+#include "src/cli/samples.h"
 
 enum { HEADS = 32, HEAD_DIM = 64, TOKENS = 256, QUICK_TOKENS = 64 };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lesson of cost: work, depth and time of attention and of a recurrence, by length. */
-#include "study.h"
+#include "src/cli/study.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "timing.h"
+#include "bench/timing.h"
 
 enum { DIM = 64, LOG_DIM = 6, LEAST_LENGTH = 128, MOST_LENGTH = 4096, QUICK_LENGTH = 512 };
 enum { LEAST_RUNS = 3, MOST_RUNS = 100 };

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lesson of heads: one wide head or many narrow ones, for the same parameters and work. */
-#include "study.h"
+#include "src/cli/study.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "attend.h"
-#include "samples.h"
-#include "data.h"
+#include "src/cli/attend.h"
+#include "src/cli/samples.h"
+#include "bench/data.h"
 
 enum { MODEL_DIM = 128, MOST_HEADS = 16, TOKENS = 64, PLACES = 4, CONTENT = 16 };
 

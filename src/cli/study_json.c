@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A lesson's tables as JSON, a row as an object. */
-#include "study.h"
+#include "src/cli/study.h"
 
 #include <cjson/cJSON.h>
 

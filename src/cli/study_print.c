@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prints a lesson: question, tables, plot, and what they show. */
-#include "study.h"
+#include "src/cli/study.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "text.h"
+#include "src/cli/text.h"
 
 enum { GAP = 2, CELL_SIZE = 32 };
 

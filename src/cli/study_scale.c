@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lesson of the scale: what the head_dim does to scores, with 1 / sqrt(d) and without. */
-#include "study.h"
+#include "src/cli/study.h"
 
 #include <math.h>
 #include <stdlib.h>

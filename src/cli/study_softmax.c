@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lesson of the softmax: an example by hand, temperatures, and why the largest is subtracted.
  */
-#include "study.h"
+#include "src/cli/study.h"
 
 #include <math.h>
 

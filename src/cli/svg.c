@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes SVG 1.1: cells as paths, a path for each colour of a panel, and texts as texts. */
-#include "svg.h"
+#include "src/cli/svg.h"
 
 #include <stdlib.h>
 
-#include "text.h"
+#include "src/cli/text.h"
 
 struct svg {
     struct canvas canvas; /* the first member, by which a canvas is known as this */

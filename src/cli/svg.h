@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_SVG_H
 #define RAPT_CLI_SVG_H
 
-#include "figure.h"
+#include "src/cli/figure.h"
 
 /* Writes the figure as a whole document; false if memory ran out. The caller looks at ferror. */
 bool svg_write(FILE *out, const struct figure *figure);

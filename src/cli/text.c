@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads UTF-8 strictly; widths are utf8proc's, or one column for all where the build has none. */
-#include "text.h"
+#include "src/cli/text.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Joins the pieces of every word, in the tokens and in the weights of all heads. */
-#include "words.h"
+#include "src/cli/words.h"
 
 #include <stdlib.h>
 
-#include "groups.h"
+#include "src/cli/groups.h"
 
 bool words_merge(struct words *words, struct look *look) {
     const struct sample *sentence = look->sentence;

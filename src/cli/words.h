@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_WORDS_H
 #define RAPT_CLI_WORDS_H
 
-#include "look.h"
+#include "src/cli/look.h"
 
 struct words {
     struct sample sentence; /* its tokens are words; without queries, keys and values */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cpus.h"
+#include "src/run/cpus.h"
 
 #include <rapt/threads.h>
 
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "parallel.h"
+#include "src/run/parallel.h"
 
 int rapt_threads_on(const struct rapt_machine *m) {
     int threads = m->cores > 0 ? m->cores : 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "host.h"
+#include "src/run/host.h"
 
 #if defined(__linux__)
 #    include <dlfcn.h>

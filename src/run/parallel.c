@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "parallel.h"
+#include "src/run/parallel.h"
 
 #include <pthread.h>
 
-#include "team.h"
+#include "src/run/team.h"
 
 #ifdef _OPENMP
 #    include <ctype.h>
@@ -12,8 +12,8 @@
 #    include <stdint.h>
 #    include <stdlib.h>
 
-#    include "host.h"
-#    include "spin.h"
+#    include "src/run/host.h"
+#    include "src/run/spin.h"
 
 /* Functions with a region: compilers ask the runtime at their start which thread it is, and the
  * runtime's lock may be held for ever in a forked process. */

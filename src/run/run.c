@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run.h"
+#include "src/run/run.h"
 
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
-#include "parallel.h"
-#include "received.h"
-#include "spin.h"
-#include "task.h"
+#include "src/run/parallel.h"
+#include "src/received.h"
+#include "src/run/spin.h"
+#include "src/task.h"
 
 enum { ASK_EACH = 100 * 1000 * 1000 }; /* ns */
 

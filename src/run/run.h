@@ -5,7 +5,7 @@
 
 #include <fenv.h>
 
-#include "plan.h"
+#include "src/plan.h"
 
 /*
  * Keeps the caller's floating-point environment, for fesetenv(), and sets the default one. Callers

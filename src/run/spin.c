@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "spin.h"
+#include "src/run/spin.h"
 
 #include <sched.h>
 #include <time.h>

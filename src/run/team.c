@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "team.h"
+#include "src/run/team.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "spin.h"
+#include "src/run/spin.h"
 
 enum { STACK_BYTES = 1 << 20 }; /* thread-local variables of the host's lie on it, too */
 

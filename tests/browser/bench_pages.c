@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "html.h"
+#include "bench/html.h"
 
 enum { MOST_CASES = 130, MOST_THREADS = 10, MOST_ISAS = 4 };
 

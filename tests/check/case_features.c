@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of features, and what some of them demand of others. */
-#include "case_features.h"
+#include "tests/check/case_features.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 

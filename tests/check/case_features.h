@@ -3,7 +3,7 @@
 #ifndef RAPT_CHECK_CASE_FEATURES_H
 #define RAPT_CHECK_CASE_FEATURES_H
 
-#include "cases.h"
+#include "tests/check/cases.h"
 
 /* A feature sets option 1, 2, … of a case; option 0 is what features_base has. */
 struct feature {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The name of a case. */
-#include "cases.h"
+#include "tests/check/cases.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lists of cases. */
-#include "cases.h"
+#include "tests/check/cases.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "case_features.h"
+#include "tests/check/case_features.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 

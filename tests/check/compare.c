@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Comparison of outputs, element by element. */
-#include "compare.h"
+#include "tests/check/compare.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include "storage.h"
+#include "tests/check/storage.h"
 
 bool compare_number(struct trial *k, rapt_dtype dtype, const void *got, double expected,
                     double bound) {

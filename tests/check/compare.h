@@ -4,9 +4,9 @@
 #ifndef RAPT_CHECK_COMPARE_H
 #define RAPT_CHECK_COMPARE_H
 
-#include "oracle.h"
-#include "outputs.h"
-#include "trial.h"
+#include "tests/check/oracle.h"
+#include "tests/check/outputs.h"
+#include "tests/check/trial.h"
 
 /* Whether a result stored at `got` is what is expected, or as close to it as the bound says. */
 bool compare_number(struct trial *k, rapt_dtype dtype, const void *got, double expected,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guarded memory from mmap: readable pieces between pages without any rights. */
-#include "guard.h"
+#include "tests/check/guard.h"
 
 #include <string.h>
 #include <sys/mman.h>

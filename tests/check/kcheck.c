@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the cases on one variant and compares. */
-#include "kcheck.h"
+#include "tests/check/kcheck.h"
 
 #include <stdio.h>
 
 #include <rapt/rapt.h>
 
-#include "cases.h"
-#include "compare.h"
-#include "oracle.h"
-#include "parts.h"
-#include "tensors.h"
-#include "trial.h"
-#include "variations.h"
-#include "watched.h"
+#include "tests/check/cases.h"
+#include "tests/check/compare.h"
+#include "tests/check/oracle.h"
+#include "tests/check/parts.h"
+#include "tests/check/tensors.h"
+#include "tests/check/trial.h"
+#include "tests/check/variations.h"
+#include "tests/check/watched.h"
 
 static void hash_outputs(struct trial *k, const struct outputs *outputs) {
     for (int role = TENSOR_OUT; role < TENSOR_COUNT; role++)

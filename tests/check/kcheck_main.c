@@ -11,7 +11,7 @@
 
 #include <rapt/rapt.h>
 
-#include "kcheck.h"
+#include "tests/check/kcheck.h"
 
 enum { SKIPPED = 77 }; /* what test runners call it: this machine doesn't have the variant */
 

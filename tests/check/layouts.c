@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "layouts.h"
+#include "tests/check/layouts.h"
 
 #include <string.h>
 
-#include "places.h"
-#include "storage.h"
+#include "tests/check/places.h"
+#include "tests/check/storage.h"
 
 enum { PAGE_BYTES = 4096 };
 

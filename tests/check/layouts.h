@@ -3,7 +3,7 @@
 #ifndef RAPT_CHECK_LAYOUTS_H
 #define RAPT_CHECK_LAYOUTS_H
 
-#include "tensors.h"
+#include "tests/check/tensors.h"
 
 /* Sets dtypes and shapes of all tensors that the case has. Needs the lengths in args; `pages` is
  * how many there are in the pools of keys and values. */

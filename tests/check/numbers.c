@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Numbers and poison for the tensors of a case: the same bits on any machine. */
-#include "numbers.h"
+#include "tests/check/numbers.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "places.h"
-#include "poison.h"
-#include "storage.h"
-#include "tensors.h"
+#include "tests/check/places.h"
+#include "tests/check/poison.h"
+#include "tests/check/storage.h"
+#include "tests/check/tensors.h"
 
 /* A NaN of either sign that isn't the canonical one. */
 static void put_nan(const rapt_tensor *view, const int64_t *at, bool negative) {

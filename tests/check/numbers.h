@@ -7,7 +7,7 @@
 
 #include <rapt/attention.h>
 
-#include "cases.h"
+#include "tests/check/cases.h"
 
 /* Fills the inputs from the seed of the case. Needs positions and lengths. False without memory. */
 bool numbers_fill(const rapt_attention_args *args, const struct attention_case *c);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention by its definition, in double precision, with bounds for results in f32. */
-#include "oracle.h"
+#include "tests/check/oracle.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "places.h"
-#include "scores.h"
-#include "storage.h"
+#include "tests/check/places.h"
+#include "tests/check/scores.h"
+#include "tests/check/storage.h"
 
 static const double unit = ORACLE_UNIT, smallest = ORACLE_SMALLEST;
 static const double exp_error = 7; /* 3.5 ULP, in roundings of a unit */

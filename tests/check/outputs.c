@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "outputs.h"
+#include "tests/check/outputs.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "places.h"
-#include "storage.h"
+#include "tests/check/places.h"
+#include "tests/check/storage.h"
 
 void outputs_clear(struct tensors *t) {
     for (int role = TENSOR_OUT; role < TENSOR_COUNT; role++)

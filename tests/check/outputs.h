@@ -3,7 +3,7 @@
 #ifndef RAPT_CHECK_OUTPUTS_H
 #define RAPT_CHECK_OUTPUTS_H
 
-#include "tensors.h"
+#include "tests/check/tensors.h"
 
 /* The outputs of a run as dense arrays in the order sequence (of the case), head, query, channel,
  * whatever their form was. */

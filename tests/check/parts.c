@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Parts of a case by views of its tensors, and what their merge must give. */
-#include "parts.h"
+#include "tests/check/parts.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "compare.h"
-#include "scores.h"
+#include "tests/check/compare.h"
+#include "tests/check/scores.h"
 
 enum { PARTS_MAX = 4 }; /* an empty one included */
 

@@ -3,9 +3,9 @@
 #ifndef RAPT_CHECK_PARTS_H
 #define RAPT_CHECK_PARTS_H
 
-#include "oracle.h"
-#include "outputs.h"
-#include "trial.h"
+#include "tests/check/oracle.h"
+#include "tests/check/outputs.h"
+#include "tests/check/trial.h"
 
 /* Whether views of a case's tensors can be parts of its keys, with offsets within their limits. */
 bool parts_can_be_cut(const struct attention_case *c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "places.h"
+#include "tests/check/places.h"
 
 int64_t places_sequences(const rapt_attention_args *args) {
     return args->sequences || args->cu_q ? args->sequences : args->query.shape[0];

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "poison.h"
+#include "tests/check/poison.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "numbers.h"
-#include "oracle.h"
-#include "places.h"
-#include "storage.h"
+#include "tests/check/numbers.h"
+#include "tests/check/oracle.h"
+#include "tests/check/places.h"
+#include "tests/check/storage.h"
 
 /* An element, or the scale of an int8. */
 static void put_any(const rapt_tensor *view, const rapt_tensor *scales, const int64_t *at,

@@ -7,7 +7,7 @@
 
 #include <rapt/attention.h>
 
-#include "cases.h"
+#include "tests/check/cases.h"
 
 /* Puts the NaN, infinity or garbage of a case among its numbers. False without memory. */
 bool poison_fill(const rapt_attention_args *args, const struct attention_case *c, uint64_t *state);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "scores.h"
+#include "tests/check/scores.h"
 
 #include <float.h>
 #include <math.h>
 
-#include "oracle.h"
-#include "places.h"
-#include "storage.h"
+#include "tests/check/oracle.h"
+#include "tests/check/places.h"
+#include "tests/check/storage.h"
 
 static const double unit = ORACLE_UNIT, smallest = ORACLE_SMALLEST;
 static const double log2_e = 1.4426950408889634;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* IEEE 754 binary interchange formats by their parameters. */
-#include "storage.h"
+#include "tests/check/storage.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory for the tensors of a case, and copies in another form. */
-#include "tensors.h"
+#include "tests/check/tensors.h"
 
 #include <string.h>
 
-#include "layouts.h"
-#include "numbers.h"
-#include "places.h"
-#include "storage.h"
+#include "tests/check/layouts.h"
+#include "tests/check/numbers.h"
+#include "tests/check/places.h"
+#include "tests/check/storage.h"
 
 /* Gaps of inputs are NaN, or true: whoever reads them notices. More pages than PIECES_MAX would be
  * more mappings than a process may have. */

@@ -5,8 +5,8 @@
 
 #include <rapt/attention.h>
 
-#include "cases.h"
-#include "guard.h"
+#include "tests/check/cases.h"
+#include "tests/check/guard.h"
 
 enum tensor_role {
     TENSOR_QUERY,

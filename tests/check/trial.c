@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs of a case: one-shot, planned, in slices. */
-#include "trial.h"
+#include "tests/check/trial.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -3,9 +3,9 @@
 #ifndef RAPT_CHECK_TRIAL_H
 #define RAPT_CHECK_TRIAL_H
 
-#include "cases.h"
-#include "kcheck.h"
-#include "outputs.h"
+#include "tests/check/cases.h"
+#include "tests/check/kcheck.h"
+#include "tests/check/outputs.h"
 
 struct trial {
     const char *isa;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "variations.h"
+#include "tests/check/variations.h"
 
-#include "compare.h"
-#include "places.h"
+#include "tests/check/compare.h"
+#include "tests/check/places.h"
 
 static void check_mode(struct trial *k, struct tensors *t, const struct outputs *first,
                        const struct mode *mode) {

@@ -3,8 +3,8 @@
 #ifndef RAPT_CHECK_VARIATIONS_H
 #define RAPT_CHECK_VARIATIONS_H
 
-#include "outputs.h"
-#include "trial.h"
+#include "tests/check/outputs.h"
+#include "tests/check/trial.h"
 
 /* Checks some of them, dealt out by the case's seed. planned: whether the first run was. */
 void variations_check(struct trial *k, struct tensors *t, const struct outputs *first,

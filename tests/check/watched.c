@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "watched.h"
+#include "tests/check/watched.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "compare.h"
-#include "places.h"
-#include "scores.h"
-#include "storage.h"
+#include "tests/check/compare.h"
+#include "tests/check/places.h"
+#include "tests/check/scores.h"
+#include "tests/check/storage.h"
 
 static const double unit = ORACLE_UNIT, smallest = ORACLE_SMALLEST;
 

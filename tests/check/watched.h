@@ -6,9 +6,9 @@
 #ifndef RAPT_CHECK_WATCHED_H
 #define RAPT_CHECK_WATCHED_H
 
-#include "oracle.h"
-#include "outputs.h"
-#include "trial.h"
+#include "tests/check/oracle.h"
+#include "tests/check/outputs.h"
+#include "tests/check/trial.h"
 
 /* Entropy, distance, segments and the largest weights of every query. */
 void watched_compare(struct trial *k, const rapt_attention_args *args,

@@ -9,7 +9,7 @@
 
 #include <rapt/rapt.h>
 
-#include "tensor.h"
+#include "src/tensor.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kinds of heads: weights added up by place. */
-#include "kinds.h"
+#include "src/cli/page/kinds.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "attend.h"
+#include "src/cli/attend.h"
 
 const char *const kinds_names[KINDS] = {"previous",  "next",  "first", "self",
                                         "separator", "local", "broad", "mixed"};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Numbers and strings for the page. */
-#include "pack.h"
+#include "src/cli/page/pack.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -6,16 +6,16 @@
  * "causal-<s>-<l>-<h>", base64 of numbers of 16 bits (pack.h): the entropy of every row in
  * thousandths of a nat, then the rows' weights of the keys that the query sees.
  */
-#include "page.h"
+#include "src/cli/page/page.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "attend.h"
-#include "color.h"
-#include "kinds.h"
-#include "pack.h"
+#include "src/cli/attend.h"
+#include "src/cli/color.h"
+#include "src/cli/page/kinds.h"
+#include "src/cli/page/pack.h"
 
 enum { RAW, CAUSAL, VIEWS };
 

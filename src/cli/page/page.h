@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "samples.h"
+#include "src/cli/samples.h"
 
 enum { PAGE_SENTENCES = 2 };
 
