@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/check.h"
-#include "src/isa.h"
-#include "src/numbers.h"
+#include "src/check/check.h"
+#include "src/base/isa.h"
+#include "src/plan/run_numbers.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"
-#include "src/status.h"
+#include "src/base/status.h"
 
 /* An array of the caller's, which need not outlive the call, and where a copy is to go. */
 struct numbers {

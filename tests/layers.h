@@ -5,7 +5,7 @@
 
 #include "simd/dispatch.h"
 #include "tests/helpers.h"
-#include "src/tensor.h"
+#include "src/base/tensor.h"
 
 /* What a case has; 0 stands for the defaults of the layer, and no context for no cross-attention.
  */

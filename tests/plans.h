@@ -4,7 +4,7 @@
 #define RAPT_TESTS_PLANS_H
 
 #include "tests/helpers.h"
-#include "src/plan.h"
+#include "src/plan/plan.h"
 
 /* Variants as they are and as they could be; planning looks at nothing but these sizes. */
 static const struct rapt_kernels variants[] = {

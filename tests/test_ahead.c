@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is asked for before it is read: every row of keys and values once, and nothing else. */
 #include "tests/plans.h"
-#include "src/worker.h"
+#include "src/panel/worker.h"
 
 enum { KEYS = 2100, DIM = 64 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A run that is given its workspace allocates nothing, whatever the problem. */
 #include "tests/allocations.h"
-#include "src/plan.h"
+#include "src/plan/plan.h"
 #include "tests/sequences.h"
 
 /* Runs a plan in every way that brings a workspace. */

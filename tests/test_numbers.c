@@ -3,7 +3,7 @@
  * plan made for them. */
 #include "tests/allocations.h"
 #include "tests/check/guard.h"
-#include "src/numbers.h"
+#include "src/plan/run_numbers.h"
 #include "tests/plans.h"
 
 enum { BATCH_MAX = 3, PAGES_MAX = 128, RUNS = 4, SLICES = 3 };

@@ -2,7 +2,7 @@
 /* Projections: the kernel of every variant, to the bit, and their division among threads. */
 #include "simd/dispatch.h"
 #include "tests/helpers.h"
-#include "src/project.h"
+#include "src/layer/project.h"
 
 /* The definition: a chain of fused multiply-adds, then the bias. */
 static float chain(const float *weight, const float *x, ptrdiff_t step, int64_t n, float bias) {

@@ -4,7 +4,7 @@
 #include <pthread.h>
 
 #include "tests/helpers.h"
-#include "src/plan.h"
+#include "src/plan/plan.h"
 
 /* Several panels, tasks and blocks of keys on every variant, the first is a single task, and the
  * last two have few queries, whose keys are divided if there are several threads. */

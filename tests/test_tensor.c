@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Arithmetic on views, against going through all elements one by one. */
 #include "tests/helpers.h"
-#include "src/tensor.h"
+#include "src/base/tensor.h"
 
 enum { ORIGIN = 1 << 12, REACH = 2 * ORIGIN };
 

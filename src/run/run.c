@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "src/run/parallel.h"
-#include "src/received.h"
+#include "src/received/received.h"
 #include "src/run/spin.h"
-#include "src/task.h"
+#include "src/panel/task.h"
 
 enum { ASK_EACH = 100 * 1000 * 1000 }; /* ns */
 

@@ -5,7 +5,7 @@
 
 #include <fenv.h>
 
-#include "src/plan.h"
+#include "src/plan/plan.h"
 
 /*
  * Keeps the caller's floating-point environment, for fesetenv(), and sets the default one. Callers

@@ -9,7 +9,7 @@
 
 #include <rapt/rapt.h>
 
-#include "src/tensor.h"
+#include "src/base/tensor.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The results of a panel, from its lanes to the outputs. */
+#include <string.h>
+
+#include "src/received/received.h"
+#include "src/panel/worker.h"
+
+/* A result of every row of a panel, if it is asked for. */
+static void write_statistic(const struct worker *w, const struct work_panel *panel,
+                            const rapt_tensor *t, void *data, const float *lanes) {
+    if (t->dtype == RAPT_NONE)
+        return;
+    const int count = (int)(panel->rows.last - panel->rows.first);
+    int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    rapt_lane_offsets(w, panel, t, count, offsets);
+    for (int lane = 0; lane < count; lane++)
+        ((float *)data)[offsets[lane]] = lanes[lane];
+}
+
+static void write_top_keys(const struct worker *w, const struct work_panel *panel) {
+    const rapt_tensor *t = &w->plan->problem.top_key;
+    const struct rapt_watch *watch = &panel->total.watch;
+    const int count = (int)(panel->rows.last - panel->rows.first);
+    int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    rapt_lane_offsets(w, panel, t, count, offsets);
+    for (int lane = 0; lane < count; lane++) {
+        int32_t *row = (int32_t *)w->data->top_key + offsets[lane];
+        for (int i = 0; i < watch->top; i++)
+            memcpy(&row[i * t->stride[3]], &watch->top_key[i * panel->total.width + lane],
+                   sizeof *row);
+    }
+}
+
+static void write_watched(const struct worker *w, const struct work_panel *panel) {
+    const struct rapt_problem *p = &w->plan->problem;
+    const struct rapt_watch *watch = &panel->total.watch;
+    write_statistic(w, panel, &p->entropy, w->data->entropy, watch->entropy);
+    write_statistic(w, panel, &p->distance, w->data->distance, watch->distance);
+    if (watch->segments > 0)
+        rapt_scatter_rows(w, panel, &p->segments, w->data->segments, 0, watch->segments,
+                          watch->mass);
+    if (watch->diagonals > 0)
+        rapt_scatter_rows(w, panel, &p->diagonals, w->data->diagonals, 0, watch->diagonals,
+                          watch->diagonal);
+    if (watch->top > 0) {
+        rapt_scatter_rows(w, panel, &p->top_weight, w->data->top_weight, 0, watch->top,
+                          watch->top_weight);
+        write_top_keys(w, panel);
+    }
+}
+
+/* What the second pass needs of every row. */
+static void keep_results(const struct worker *w, const struct work_panel *panel, float *results) {
+    const struct rapt_problem *p = &w->plan->problem;
+    struct lane at = rapt_first_lane(w, panel);
+    for (int lane = 0; lane < panel->rows.last - panel->rows.first; lane++) {
+        const int64_t head = w->task->kv_head * p->group + at.head;
+        float *result = results + rapt_received_result(p, w->task->batch, head, at.query);
+        result[0] = panel->total.max[lane];
+        result[1] = panel->total.sum[lane];
+        rapt_next_lane(w, panel, &at);
+    }
+}
+
+void rapt_write_panel(const struct worker *w, const struct work_panel *panel, float *results) {
+    const struct rapt_problem *p = &w->plan->problem;
+    float *sink = p->sink.dtype == RAPT_NONE ? NULL : w->first;
+    float *lse = p->lse.dtype == RAPT_NONE ? NULL : w->last;
+    float *top = p->max.dtype == RAPT_NONE ? NULL : w->position;
+    int64_t offsets[RAPT_PANEL_ROWS_MAX];
+    if (sink)
+        rapt_lane_offsets(w, panel, &p->sink, panel->total.width, offsets);
+    for (int lane = 0; sink && lane < panel->total.width; lane++)
+        sink[lane] = ((const float *)w->data->sink)[offsets[lane]];
+    w->plan->kernels->finish(&panel->total, sink, lse, top);
+    rapt_scatter_rows(w, panel, &p->out, w->data->out, 0, p->value_dim, panel->total.out);
+    write_statistic(w, panel, &p->lse, w->data->lse, lse);
+    write_statistic(w, panel, &p->max, w->data->max, top);
+    write_watched(w, panel);
+    if (p->received.dtype != RAPT_NONE)
+        keep_results(w, panel, results);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a problem is divided: keys into blocks and chunks, query rows into panels, both into tasks
+ * for threads, and the scratch of a thread. All of it is a pure function of the problem, the
+ * variant and the number of threads; of these, only the blocks and chunks of keys, which follow
+ * from the head sizes alone, have any influence on the result's bits.
+ *
+ * A row is one (query position, head of a group) pair of a sequence and key head: row = query *
+ * group + head.
+ */
+#ifndef RAPT_SRC_PLAN_PLAN_H
+#define RAPT_SRC_PLAN_PLAN_H
+
+#include <stdatomic.h>
+
+#include "simd/kernels.h"
+#include "src/check/problem.h"
+
+enum {
+    RAPT_PANELS_MAX = 16,   /* of a task */
+    RAPT_SPLITS_MAX = 1024, /* of a plan: more would divide work that needs no division */
+};
+
+/*
+ * Some panels of one sequence and key head, over some chunks of their keys. Tasks can run in any
+ * order: they write distinct rows, or if they share a panel, distinct parts.
+ */
+struct rapt_task {
+    int32_t batch, kv_head;
+    int64_t panel; /* the first */
+    int32_t panels;
+    int32_t split; /* the number of its struct rapt_split, or -1 */
+    int32_t piece; /* of it: the first is 0 */
+    struct rapt_range chunks;
+    int64_t cost; /* scores that its lanes compute */
+};
+
+/* A panel whose chunks are divided among tasks. Each chunk has a part, a state of the softmax, and
+ * who is done last joins them in the order of the chunks. */
+struct rapt_split {
+    struct rapt_range chunks;
+    int64_t part, parts; /* that of the first chunk; how many there is room for */
+    int tasks;
+};
+
+/* Floats from the start of a thread's scratch to each of its parts. */
+struct rapt_scratch {
+    size_t panels, panel_floats;     /* panels_per_task of them */
+    size_t few, few_floats;          /* what sets of a few rows need in addition, and one of them */
+    size_t copied_key, copied_value; /* rows that it can't read where they lie */
+    size_t scores, bias, bounds;
+    size_t key_scale, value_scale; /* of int8, for a block */
+    size_t part;                   /* the state of a panel's chunk */
+    size_t rows; /* panel_rows of row_floats: what isn't f32, widened or yet to be narrowed */
+    int64_t row_floats;
+    size_t staged_key, staged_value;
+    size_t unpacked; /* rows that aren't dense, before they are packed */
+    size_t floats;   /* all of a thread's */
+};
+
+/* The pass that finds what keys receive, after all tasks; nothing if that isn't asked for. */
+struct rapt_second {
+    int64_t panels; /* of keys that go through the queries together, at most */
+    int64_t tasks_per_head, tasks;
+    int64_t results; /* floats that the first pass leaves for it */
+    size_t floats;   /* of a thread's scratch */
+};
+
+struct rapt_plan {
+    struct rapt_problem problem;
+    void *numbers;            /* the memory of the problem's arrays */
+    int64_t table_stride;     /* of block tables that runs bring */
+    bool is_of_run;           /* the problem's numbers are those of a run, see numbers.h */
+    rapt_attention_data data; /* for runs that don't bring their own */
+    const struct rapt_kernels *kernels;
+    int threads;
+    uint32_t number;                    /* of the plans that callers have made, from 1 on */
+    bool (*interrupted)(void *context); /* see rapt_attention_args */
+    void *interrupted_context;
+
+    int panel_rows; /* of queries, at most */
+    int key_block;  /* keys between two rescalings: blocks start at its multiples */
+    int64_t chunk;  /* keys after which the softmax starts anew; the panels of a task share them
+                       while they lie in the cache */
+    bool joins;     /* some sequence has keys of more than one chunk */
+    bool packed;    /* keys and values go to a matrix unit: groups of them are staged instead */
+    bool stage_key, stage_value; /* rows are copied first: of a chunk if panels share it, or else of
+                                    a block */
+    bool has_few;
+
+    int64_t panels_per_task; /* at most */
+    int64_t split_cost;      /* tasks of more than this are split */
+    int64_t task_count;
+    struct rapt_task *tasks; /* heaviest first */
+    int64_t split_count, part_count;
+    int64_t part_width; /* lanes of the widest panel that is split */
+    struct rapt_split *splits;
+    size_t part_floats;
+
+    int64_t look_count;               /* which heads share: of sequences, panels and chunks */
+    int64_t look_panels, look_chunks; /* of a sequence */
+
+    struct rapt_second second;
+    struct rapt_scratch scratch;
+};
+
+/*
+ * What a mask does to the keys of one chunk, for the rows of a panel: see `survey` of the kernels.
+ * Where heads share a mask, who comes first leaves it here for the others; 0 until then, for no
+ * chunk needs all 64 bits.
+ */
+struct rapt_look {
+    atomic_uint_fast64_t hides, shows;
+};
+
+/* Keys between two rescalings of the online softmax, and between its new starts: functions of the
+ * head sizes alone. */
+int rapt_key_block(int64_t head_dim, int64_t value_dim);
+int64_t rapt_chunk(int64_t head_dim, int64_t value_dim);
+
+/* How many of at most so many threads have work that is worth waking them for. */
+int rapt_threads_for(double flops, int most);
+
+/* Whether a sequence's rows are one panel of few rows, its number of panels, and the rows of one:
+ * all panels of a sequence are about as wide. */
+bool rapt_is_few(const struct rapt_plan *plan, int64_t b);
+int64_t rapt_panels(const struct rapt_plan *plan, int64_t b);
+struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64_t panel);
+
+/* How many panels a task may have: they share a chunk, and more would fill the cache. */
+int64_t rapt_panels_most(const struct rapt_plan *plan);
+
+/* Rows of [width] floats that a panel's queries take. */
+int64_t rapt_query_rows(const struct rapt_plan *plan);
+
+/* Floats that the queries of few rows take. */
+int64_t rapt_few_query_floats(const struct rapt_plan *plan);
+
+/* Floats of a panel's scores of a block, and what else a kernel needs beside them. */
+int64_t rapt_score_floats(const struct rapt_plan *plan);
+
+/* Floats of few rows of so many channels, up to a cache line's end. */
+int64_t rapt_few_floats(const struct rapt_kernels *kernels, int64_t channels);
+
+/* The chunks that a task's panels attend, all pieces of it together. */
+struct rapt_range rapt_task_chunks(const struct rapt_plan *plan, const struct rapt_task *task);
+
+/*
+ * Fills all but tasks and splits from problem and kernels; threads is how many there may be at
+ * most. Fails if the sizes that follow from the shapes can't be counted.
+ */
+rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads);
+
+/* Fills tasks and splits, which have room for task_count and split_count of them. */
+void rapt_plan_tasks(struct rapt_plan *plan);
+
+#endif
