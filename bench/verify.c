@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "src/cli/args.h"
-#include "tests/check/oracle.h"
-#include "tests/check/storage.h"
+#include "oracle/oracle.h"
+#include "oracle/storage.h"
 
 enum { ROWS_MOST = 24, ROWS_LEAST = 4, KEYS_CHECKED = 24 * 2048 };
 

@@ -2,7 +2,7 @@
 /* One plan for all tokens: a run with lengths, positions and pages of its own has the bits of a
  * plan made for them. */
 #include "tests/allocations.h"
-#include "tests/check/guard.h"
+#include "oracle/guard.h"
 #include "src/plan/run_numbers.h"
 #include "tests/plans.h"
 

@@ -4,7 +4,7 @@
  * docs/operator.md, with values worked out here in double, straight from the operator's text.
  */
 #include "tests/helpers.h"
-#include "tests/check/storage.h"
+#include "oracle/storage.h"
 
 #include <float.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rapt run: what it computes and writes, from files of every layout and type. */
 #include "tests/command.h"
-#include "tests/check/storage.h"
+#include "oracle/storage.h"
 
 TestSuite(run, .init = enter, .fini = leave, .timeout = 120);
 

@@ -4,7 +4,7 @@
  * they stand for, and the same bits in every layout.
  */
 #include "tests/command.h"
-#include "tests/check/storage.h"
+#include "oracle/storage.h"
 
 TestSuite(run_storage, .init = enter, .fini = leave, .timeout = 120);
 

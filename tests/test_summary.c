@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Summaries of heads and rollouts of layers, against the whole matrices in double. */
-#include "tests/check/oracle.h"
-#include "tests/check/places.h"
+#include "oracle/oracle.h"
+#include "oracle/places.h"
 #include "tests/sequences.h"
 
 /* A summary straight from its definition; the kind isn't set. */

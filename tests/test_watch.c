@@ -3,8 +3,8 @@
  * What tells of the weights without them: entropy, the largest, distances, segments, and what keys
  * receive. All are worked out anew from the whole matrix, which the oracle gives in double.
  */
-#include "tests/check/oracle.h"
-#include "tests/check/places.h"
+#include "oracle/oracle.h"
+#include "oracle/places.h"
 #include "tests/refusals.h"
 #include "tests/sequences.h"
 

@@ -3,7 +3,7 @@
 #include "src/cli/args.h"
 #include "src/cli/cmd.h"
 
-#include "tests/check/kcheck.h"
+#include "oracle/verify.h"
 
 #include <rapt/rapt.h>
 
@@ -21,13 +21,13 @@ static void show_progress(void *context, const char *name, size_t done, size_t t
 }
 
 /* Checks one variant and prints its line. Returns an exit code. */
-static int verify(const rapt_isa *isa, int64_t seed, enum kcheck_level level,
-                  struct kcheck_report *report) {
+static int verify(const rapt_isa *isa, int64_t seed, enum verify_level level,
+                  struct verify_report *report) {
     const bool terminal = isatty(STDERR_FILENO);
     char name[16];
     snprintf(name, sizeof name, "%s", isa->name);
     const int failures =
-        kcheck_run(isa->name, (uint64_t)seed, level, report, terminal ? show_progress : NULL, name);
+        verify_run(isa->name, (uint64_t)seed, level, report, terminal ? show_progress : NULL, name);
     if (terminal)
         fprintf(stderr, "\033[K");
     if (failures < 0)
@@ -38,8 +38,8 @@ static int verify(const rapt_isa *isa, int64_t seed, enum kcheck_level level,
     return failures ? ARGS_FAILED : ARGS_OK;
 }
 
-static int verify_all(const char *name, int64_t seed, enum kcheck_level level) {
-    struct kcheck_report report, first;
+static int verify_all(const char *name, int64_t seed, enum verify_level level) {
+    struct verify_report report, first;
     const rapt_isa *list, *chosen = NULL;
     const size_t count = rapt_isa_list(&list);
     if (strcmp(name, "all") != 0 && rapt_isa_choose(name, &chosen) != RAPT_OK)
@@ -57,7 +57,7 @@ static int verify_all(const char *name, int64_t seed, enum kcheck_level level) {
         code = result == ARGS_OK ? code : result;
         if (verified++ == 0)
             first = report;
-        same = same && kcheck_agrees(list[i].name, &report, &first, level);
+        same = same && verify_agrees(list[i].name, &report, &first, level);
     }
     if (verified > 1)
         printf(same ? "All of them give the same bits.\n"
@@ -89,5 +89,5 @@ int cmd_verify(int argc, char **argv) {
     const int code = args_parse(&command, argc, argv);
     if (code != ARGS_GO_ON)
         return code;
-    return verify_all(isa, seed, quick ? KCHECK_QUICK : KCHECK_FULL);
+    return verify_all(isa, seed, quick ? VERIFY_QUICK : VERIFY_FULL);
 }
