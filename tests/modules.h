@@ -3,7 +3,7 @@
 #ifndef RAPT_TESTS_MODULES_H
 #define RAPT_TESTS_MODULES_H
 
-#include "examples/encoder/encoder.h"
+#include "model/encoder.h"
 #include "tests/models.h"
 
 enum { MODES = 6, MOST_WIDTH = MODES * DIM };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The encoder of examples/encoder on a small model, and models that are wrong. */
+/* The encoder on a small model, and models that are wrong. */
 #include "tests/modules.h"
 
 static struct encoder open_model(int threads) {

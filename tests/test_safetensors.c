@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reader of examples/safetensors. */
+/* The reader of safetensors. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "examples/safetensors/safetensors.h"
+#include "model/safetensors.h"
 
 /* Headers of one tensor "t" and 8 bytes of data, as `view` would have them: F32 of 2. */
 Test(safetensors, tensor_tables_are_checked) {

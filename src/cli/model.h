@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sentences through a model that lies in a folder; examples/encoder is what runs it. */
+/* Sentences through a model that lies in a folder; model/ is what runs it. */
 #ifndef RAPT_CLI_MODEL_H
 #define RAPT_CLI_MODEL_H
 

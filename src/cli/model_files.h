@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_MODEL_FILES_H
 #define RAPT_CLI_MODEL_FILES_H
 
-#include "examples/encoder/encoder.h"
+#include "model/encoder.h"
 #include "src/cli/model.h"
 
 /* Where the model is, if nobody has named it. */

@@ -4,7 +4,7 @@
  * the bytes there are, and hold them. The first byte chooses whether the rest is a file or a
  * header, to which the right length and 64 bytes of data are added.
  */
-#include "examples/safetensors/safetensors.h"
+#include "model/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>

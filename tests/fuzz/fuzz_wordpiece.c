@@ -3,7 +3,7 @@
  * Fuzzes vocabularies and texts: tokens are those of the vocabulary, and never more than there is
  * room for. A vocabulary ends at the first zero byte, and gets the marks that it must have.
  */
-#include "examples/encoder/wordpiece.h"
+#include "model/wordpiece.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "examples/encoder/config.h"
+#include "model/config.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads modules.json and what it names. */
-#include "examples/encoder/modules.h"
+#include "model/modules.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs an encoder: embeddings and layers. */
-#include "examples/encoder/encoder.h"
+#include "model/encoder.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "examples/encoder/tokenizer.h"
+#include "model/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "examples/encoder/config.h"
+#include "model/config.h"
 
 #define COUNT(list) (int)(sizeof(list) / sizeof *(list))
 

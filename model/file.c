@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "examples/safetensors/file.h"
+#include "model/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

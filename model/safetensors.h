@@ -6,15 +6,15 @@
  * A tensor may lie at any byte of the file; it is read into memory that suits its type, so a file
  * that changes or shrinks after it was opened changes nothing.
  */
-#ifndef SAFETENSORS_H
-#define SAFETENSORS_H
+#ifndef RAPT_MODEL_SAFETENSORS_H
+#define RAPT_MODEL_SAFETENSORS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include <rapt/tensor.h>
 
-#include "examples/safetensors/file.h"
+#include "model/file.h"
 
 enum {
     SAFETENSORS_MAX_RANK = 8,

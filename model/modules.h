@@ -5,13 +5,13 @@
  * number of Dense layers and of Normalize. Without modules.json there is the pooling that
  * 1_Pooling/config.json tells, or else the mean, and a Normalize.
  */
-#ifndef ENCODER_MODULES_H
-#define ENCODER_MODULES_H
+#ifndef RAPT_MODEL_MODULES_H
+#define RAPT_MODEL_MODULES_H
 
 #include <rapt/rapt.h>
 
-#include "examples/encoder/config.h"
-#include "examples/safetensors/safetensors.h"
+#include "model/config.h"
+#include "model/safetensors.h"
 
 enum modules_pooling {
     POOLING_CLS,

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "examples/encoder/encoder.h"
+#include "model/encoder.h"
 
 /* Says on stderr what the model's length leaves out. */
 static bool warn(const struct encoder *encoder, const struct encoder_texts *texts, char *message) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "examples/safetensors/safetensors.h"
+#include "model/safetensors.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "examples/encoder/encoder.h"
+#include "model/encoder.h"
 
 int64_t encoder_split(const struct encoder *e, const char *text, size_t size, int64_t *ids,
                       int64_t *whole) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a model's folder says that text is split: everything that BERT's tokeniser can be told. */
-#ifndef ENCODER_TOKENIZER_H
-#define ENCODER_TOKENIZER_H
+#ifndef RAPT_MODEL_TOKENIZER_H
+#define RAPT_MODEL_TOKENIZER_H
 
-#include "examples/encoder/wordpiece.h"
+#include "model/wordpiece.h"
 
 /*
  * Reads tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json where

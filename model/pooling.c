@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "examples/encoder/modules.h"
+#include "model/modules.h"
 
 /* The sum of states, each times its weight. */
 static void add_states(const float *states, int64_t first, int64_t tokens, int64_t dim,

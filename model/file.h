@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What readers of files share: bytes in memory, and one line that says what is wrong. */
-#ifndef SAFETENSORS_FILE_H
-#define SAFETENSORS_FILE_H
+#ifndef RAPT_MODEL_FILE_H
+#define RAPT_MODEL_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

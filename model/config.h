@@ -3,13 +3,13 @@
  * A configuration in JSON, and the first thing that is wrong with it. Whoever reads one looks at
  * members in turn, and asks at the end whether all was good: after a fault the rest is defaults.
  */
-#ifndef ENCODER_CONFIG_H
-#define ENCODER_CONFIG_H
+#ifndef RAPT_MODEL_CONFIG_H
+#define RAPT_MODEL_CONFIG_H
 
 #include <cjson/cJSON.h>
 #include <stdint.h>
 
-#include "examples/safetensors/file.h"
+#include "model/file.h"
 
 enum { CONFIG_PATH = 4096 };
 

@@ -8,15 +8,15 @@
  * Sentences of different lengths go through the model end to end, without padding, and what comes
  * out for one of them has the same bits whatever the others, the threads and the instruction set.
  */
-#ifndef ENCODER_ENCODER_H
-#define ENCODER_ENCODER_H
+#ifndef RAPT_MODEL_ENCODER_H
+#define RAPT_MODEL_ENCODER_H
 
 #include <rapt/rapt.h>
 
-#include "examples/safetensors/file.h"
-#include "examples/encoder/modules.h"
-#include "examples/safetensors/safetensors.h"
-#include "examples/encoder/wordpiece.h"
+#include "model/file.h"
+#include "model/modules.h"
+#include "model/safetensors.h"
+#include "model/wordpiece.h"
 
 struct encoder_norm {
     float *weight, *bias;

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "examples/encoder/config.h"
-#include "examples/encoder/encoder.h"
-#include "examples/encoder/tokenizer.h"
+#include "model/config.h"
+#include "model/encoder.h"
+#include "model/tokenizer.h"
 
 enum { MAX_SIZE = 1 << 20, PADDING = 128 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "examples/encoder/wordpiece.h"
+#include "model/wordpiece.h"
 
 #include <errno.h>
 #include <stdlib.h>

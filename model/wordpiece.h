@@ -5,13 +5,13 @@
  * marks [CLS], [SEP], [UNK], [PAD] and [MASK] stand for themselves where they are written in a
  * text. Bytes that are no UTF-8 are left out, as U+FFFD is.
  */
-#ifndef ENCODER_WORDPIECE_H
-#define ENCODER_WORDPIECE_H
+#ifndef RAPT_MODEL_WORDPIECE_H
+#define RAPT_MODEL_WORDPIECE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "examples/safetensors/file.h"
+#include "model/file.h"
 
 enum { WORDPIECE_MAX_WORD = 100 }; /* characters; a longer word is [UNK] */
 
