@@ -10,17 +10,18 @@
 
 #include <rapt/rapt.h>
 
-#include "src/cli/args.h"
-#include "src/cli/cmd.h"
+#include "cli/base/args.h"
+#include "cli/base/commands.h"
 #include "bench/changes.h"
 #include "simd/dispatch.h"
 #include "bench/html.h"
-#include "src/cli/outputs.h"
+#include "cli/base/outputs.h"
 #include "bench/options.h"
 #include "bench/pin.h"
 #include "bench/roofline.h"
 #include "bench/select.h"
 #include "bench/summary.h"
+#include "cli/base/system.h"
 
 /* As much of a name as leaves a line of progress on one line. */
 enum { NAME_SHOWN = 30 };
@@ -103,7 +104,7 @@ static bool run_groups(const struct selection *s, const struct bench_data *data,
     int pinned_count;
     const int name_width = longest_name(s);
     size_t done = 0;
-    bench_cpu_model(cpu, sizeof cpu);
+    system_cpu_model(cpu, sizeof cpu);
     printf("rapt %s on %s, %d CPUs of %d cores", rapt_version(), cpu, bench_cpus_usable(),
            bench_cores_usable());
     const int *pinned = pin_list(&pinned_count);

@@ -12,6 +12,7 @@
 #include "bench/data.h"
 #include "bench/shapes.h"
 #include "bench/timing.h"
+#include "cli/base/statistics.h"
 
 /* What bounds a case from above: medians of measurements around and between its runs. */
 struct bench_roof {
@@ -32,16 +33,16 @@ struct bench_result {
     double max_error;  /* largest absolute error on the rows that were checked */
     char failure[192]; /* what was wrong */
 
-    struct bench_summary time;  /* of one run, in seconds */
-    struct bench_summary limit; /* of the FMA peaks around and between the runs in GFLOP/s, or of
+    struct statistics time;  /* of one run, in seconds */
+    struct statistics limit; /* of the FMA peaks around and between the runs in GFLOP/s, or of
                                    the read bandwidths in GB/s */
-    double rate;                /* in the same unit */
-    double share;               /* of the median limit */
-    double time_ratio;          /* to the case's base; 0 if that wasn't timed in turns with it */
-    double score_time_ratio;    /* the same of the time for each score */
-    double rate_ratio;          /* and of the rate, if both have the same unit */
-    size_t workspace;           /* bytes of scratch */
-    struct bench_roof roof;     /* for rapt bench roofline, else 0 */
+    double rate;             /* in the same unit */
+    double share;            /* of the median limit */
+    double time_ratio;       /* to the case's base; 0 if that wasn't timed in turns with it */
+    double score_time_ratio; /* the same of the time for each score */
+    double rate_ratio;       /* and of the rate, if both have the same unit */
+    size_t workspace;        /* bytes of scratch */
+    struct bench_roof roof;  /* for rapt bench roofline, else 0 */
 };
 
 /* How long to measure. */
@@ -103,9 +104,6 @@ struct bench_load bench_load_now(void);
 
 /* The share of the machine that others took between two moments, from 0 to 1. */
 double bench_load_others(struct bench_load before, struct bench_load after);
-
-/* The model's name. */
-void bench_cpu_model(char *text, size_t size);
 
 /* Facts about the machine and this build, as a JSON object; NULL if there is no memory. */
 struct cJSON;

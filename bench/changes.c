@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/cli/args.h"
-#include "src/cli/files.h"
+#include "cli/base/args.h"
+#include "cli/base/files.h"
+#include "cli/base/system.h"
 
 enum { LARGEST_REPORT = 64 << 20 };
 static const double least_noise = 0.03;
@@ -102,7 +103,7 @@ size_t changes_print(const struct old_report *old, const struct bench_result *re
     const char *old_cpu = read_string(machine, "cpu"), *date = read_string(machine, "date");
     char cpu[256];
     size_t counts[3] = {0}, missing = 0;
-    bench_cpu_model(cpu, sizeof cpu);
+    system_cpu_model(cpu, sizeof cpu);
     printf("\nAgainst %s%s%s:\n", old->path, date ? " of " : "", date ? date : "");
     if (old_cpu && strcmp(old_cpu, cpu) != 0)
         printf("It's from another machine: %s\n", old_cpu);

@@ -7,23 +7,16 @@
 #include <sys/mman.h>
 
 #include "bench/bench.h"
+#include "cli/base/random.h"
 
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 
 /* What is enough to keep a last-level cache cold where its size isn't known. */
 static const double cold_bytes = 1.25 * (1 << 30);
 
-uint64_t bench_random(uint64_t *state) {
-    /* splitmix64, Steele, Lea and Flood 2014 */
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
 /* The sum of four uniform numbers, of mean 0 and variance 1: close enough to a normal one. */
 static float next_normal(uint64_t *state) {
-    const uint64_t bits = bench_random(state);
+    const uint64_t bits = random_bits(state);
     const int64_t sum = (int64_t)(bits & 0xffff) + (int64_t)(bits >> 16 & 0xffff) +
                         (int64_t)(bits >> 32 & 0xffff) + (int64_t)(bits >> 48);
     return (float)(sum - 2 * 0xffff) * (1.7320508f / 65536);
@@ -118,7 +111,7 @@ bool bench_data_create(struct bench_data *data, const struct bench_case *cases, 
     for (size_t i = 0; i < (size_t)most.mask; i++)
         data->mask[i] = next_normal(&state);
     for (size_t i = 0; i < (size_t)most.scale; i++)
-        data->scale[i] = ldexpf((float)(1 + bench_random(&state) % 64), -12);
+        data->scale[i] = ldexpf((float)(1 + random_bits(&state) % 64), -12);
         /* Huge pages spare what reads the cache from end to end, the probe as well as attention,
          * most misses of the TLB. */
 #ifdef MADV_HUGEPAGE

@@ -46,7 +46,4 @@ struct bench_reader bench_data_reader(const struct bench_data *data,
                                       double (*read)(const float *data, int64_t n), int threads);
 void bench_data_destroy(struct bench_data *data);
 
-/* A deterministic stream of random bits. */
-uint64_t bench_random(uint64_t *state);
-
 #endif

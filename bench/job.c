@@ -7,7 +7,8 @@
 
 #include <rapt/rapt.h>
 
-#include "src/cli/args.h"
+#include "cli/base/args.h"
+#include "cli/base/random.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -70,7 +71,7 @@ static bool set_pages(struct bench_job *job) {
         return true;
     int32_t *table = job->block_table = malloc((size_t)pages * sizeof *table);
     for (int64_t i = 0; table && i < pages; i++) {
-        const int64_t other = (int64_t)(bench_random(&state) % (uint64_t)(i + 1));
+        const int64_t other = (int64_t)(random_bits(&state) % (uint64_t)(i + 1));
         table[i] = table[other];
         table[other] = (int32_t)i;
     }

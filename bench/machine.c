@@ -14,6 +14,7 @@
 #include <rapt/version.h>
 
 #include "bench/pin.h"
+#include "cli/base/system.h"
 
 struct bench_load bench_load_now(void) {
     struct bench_load load = {0};
@@ -44,25 +45,9 @@ double bench_load_others(struct bench_load before, struct bench_load after) {
     return total > 0 && others > 0 ? others / total : 0;
 }
 
-/* The first line of a file that starts with `field`, behind its colon; "" if there is none. */
-static void read_field(const char *path, const char *field, char *text, size_t size) {
-    char line[512];
-    FILE *file = fopen(path, "r");
-    text[0] = '\0';
-    while (file && !text[0] && fgets(line, sizeof line, file)) {
-        const char *colon = strchr(line, ':');
-        if (colon && strncmp(line, field, strlen(field)) == 0) {
-            colon += 1 + strspn(colon + 1, " \t");
-            snprintf(text, size, "%.*s", (int)strcspn(colon, "\n"), colon);
-        }
-    }
-    if (file)
-        fclose(file);
-}
-
 double bench_memory_available(void) {
     char text[64];
-    read_field("/proc/meminfo", "MemAvailable", text, sizeof text);
+    system_field("/proc/meminfo", "MemAvailable", text, sizeof text);
     const double kib = strtod(text, NULL);
     return kib > 0 ? 1024 * kib : (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 }
@@ -74,13 +59,6 @@ double bench_cache_size(void) {
 #else
     return 0;
 #endif
-}
-
-void bench_cpu_model(char *text, size_t size) {
-    struct utsname system;
-    read_field("/proc/cpuinfo", "model name", text, size);
-    if (!text[0] && uname(&system) == 0) /* Arm has no such line */
-        snprintf(text, size, "%s", system.machine);
 }
 
 static void os_name(char *text, size_t size) {
@@ -104,7 +82,7 @@ struct cJSON *bench_machine(double others) {
     char cpu[256], os[256], date[32] = "";
     const time_t now = time(NULL);
     struct tm utc;
-    bench_cpu_model(cpu, sizeof cpu);
+    system_cpu_model(cpu, sizeof cpu);
     os_name(os, sizeof os);
     if (gmtime_r(&now, &utc))
         strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);

@@ -9,10 +9,12 @@
 
 #include <rapt/rapt.h>
 
-#include "src/cli/args.h"
+#include "cli/base/args.h"
 #include "bench/job.h"
 #include "bench/pin.h"
 #include "bench/verify.h"
+#include "cli/base/clock.h"
+#include "cli/base/statistics.h"
 
 enum { MOST_REPETITIONS = 2000 }; /* between two limits */
 
@@ -97,10 +99,10 @@ static bool repeat(struct run *runs, int count, double until, int least) {
                 (run->count >= least && run->spent >= until))
                 continue;
             pin_team(run->result->threads_used);
-            const double start = bench_now();
+            const double start = clock_now();
             if (!bench_job_run(&run->job))
                 return false;
-            run->samples[run->count] = bench_since(start);
+            run->samples[run->count] = clock_since(start);
             run->spent += run->samples[run->count++];
             done = false;
         }
@@ -147,12 +149,12 @@ static void conclude(struct run *run, const struct run *base, int limits) {
     struct bench_result *r = run->result;
     if (!r->correct)
         return;
-    r->time = bench_summarize(run->samples, run->count);
-    r->limit = bench_summarize(run->limits[r->of->memory ? BANDWIDTH : PEAK], limits);
+    r->time = statistics_of(run->samples, run->count);
+    r->limit = statistics_of(run->limits[r->of->memory ? BANDWIDTH : PEAK], limits);
     if (run->limits[MEMORY])
-        r->roof = (struct bench_roof){bench_summarize(run->limits[PEAK], limits).median,
-                                      bench_summarize(run->limits[BANDWIDTH], limits).median,
-                                      bench_summarize(run->limits[MEMORY], limits).median};
+        r->roof = (struct bench_roof){statistics_of(run->limits[PEAK], limits).median,
+                                      statistics_of(run->limits[BANDWIDTH], limits).median,
+                                      statistics_of(run->limits[MEMORY], limits).median};
     const double work = r->of->memory ? bench_shape_bytes(&r->shape) : bench_shape_flops(&r->shape);
     r->rate = 1e-9 * work / r->time.median;
     r->share = r->rate / r->limit.median;
@@ -194,10 +196,10 @@ static bool run_create(struct run *run, const struct bench_case *bench_case,
     r->threads_used = rapt_plan_threads(run->job.plan);
     r->workspace = run->job.workspace_size;
     pin_team(r->threads_used);
-    const double start = bench_now();
+    const double start = clock_now();
     if (!bench_job_run(&run->job))
         return false;
-    run->first = bench_since(start);
+    run->first = clock_since(start);
     return bench_verify(&run->job, r);
 }
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "src/cli/outputs.h"
+#include "cli/base/outputs.h"
 
 enum { MAX_THREADS = 4096 };
 

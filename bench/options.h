@@ -3,7 +3,7 @@
 #ifndef RAPT_BENCH_OPTIONS_H
 #define RAPT_BENCH_OPTIONS_H
 
-#include "src/cli/args.h"
+#include "cli/base/args.h"
 
 /* The values of --suite, in the order of their names. */
 enum suite {

@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/cli/args.h"
+#include "cli/base/args.h"
 #include "bench/bench.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"
+#include "cli/base/clock.h"
 
 /* What is bound: there is one benchmark in a process. */
 static struct {
@@ -158,7 +159,7 @@ static void bind_member(const void *context, int64_t task, void *scratch) {
     else
         pin_thread((int)((const char *)scratch - team->scratch));
     atomic_fetch_add(team->arrived, 1);
-    while (atomic_load(team->arrived) < team->threads && bench_now() < team->until)
+    while (atomic_load(team->arrived) < team->threads && clock_now() < team->until)
         sched_yield();
 }
 
@@ -167,7 +168,7 @@ static void bind_members(int threads, bool back) {
     char *scratch = malloc((size_t)threads);
     if (scratch)
         rapt_run_each(threads, threads, bind_member,
-                      &(struct team){&arrived, threads, scratch, back, bench_now() + pin_patience},
+                      &(struct team){&arrived, threads, scratch, back, clock_now() + pin_patience},
                       scratch, 1);
     free(scratch);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/roofline.h"
+#include "cli/base/statistics.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,8 +27,8 @@ struct bench_roof roofline_of(const struct summary *s, size_t isa, int threads) 
         memories[count++] = r->roof.memory;
     }
     if (count) {
-        roof.peak = bench_summarize(peaks, count).median;
-        roof.bandwidth = roof.memory = bench_summarize(memories, count).median;
+        roof.peak = statistics_of(peaks, count).median;
+        roof.bandwidth = roof.memory = statistics_of(memories, count).median;
     }
     free(peaks);
     return roof;

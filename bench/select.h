@@ -3,7 +3,7 @@
 #ifndef RAPT_BENCH_SELECT_H
 #define RAPT_BENCH_SELECT_H
 
-#include "src/cli/args.h"
+#include "cli/base/args.h"
 #include "bench/bench.h"
 #include "bench/options.h"
 

@@ -3,7 +3,7 @@
 #ifndef RAPT_BENCH_SUMMARY_H
 #define RAPT_BENCH_SUMMARY_H
 
-#include "src/cli/args.h"
+#include "cli/base/args.h"
 #include "bench/bench.h"
 
 /* Results in the order instruction set, threads, case. */

@@ -10,6 +10,8 @@
 #include <time.h>
 
 #include "bench/pin.h"
+#include "cli/base/clock.h"
+#include "cli/base/statistics.h"
 
 enum { LEAST_CHUNKS = 3, MOST_CHUNKS = 24 };
 enum { LINE = 64, PIECES_PER_THREAD = 4, LONGEST_PIECE = 1 << 20 }; /* of reading */
@@ -17,47 +19,14 @@ static const double piece_seconds = 1e-3; /* of FMAs; a chunk has one or more fo
 static const double longest_chunk = 0.25;
 static const double read_bytes = 256e6; /* by all threads, if that takes enough chunks */
 
-double bench_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double elapsed(double start, double end) {
-    return end - start > 1e-9 ? end - start : 1e-9;
-}
-
-double bench_since(double start) {
-    return elapsed(start, bench_now());
-}
-
-static int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-struct bench_summary bench_summarize(double *samples, int count) {
-    struct bench_summary s = {.count = count};
-    if (count < 1)
-        return s;
-    qsort(samples, (size_t)count, sizeof *samples, compare_doubles);
-    s.min = samples[0];
-    s.max = samples[count - 1];
-    s.median = (samples[(count - 1) / 2] + samples[count / 2]) / 2;
-    const int tenth = count / 10;
-    if (s.median > 0)
-        s.spread = (samples[count - 1 - tenth] - samples[tenth]) / s.median;
-    return s;
-}
-
 struct bench_probe bench_probe_create(double (*fma)(int64_t rounds), int threads) {
     struct bench_probe probe = {fma, threads, 1};
     const int64_t most = INT64_C(1) << 40;
     for (double seconds = 0; seconds < piece_seconds && probe.rounds < most;) {
-        const double start = bench_now();
+        const double start = clock_now();
         probe.rounds *= 2;
         fma(probe.rounds);
-        seconds = bench_since(start);
+        seconds = clock_since(start);
     }
     return probe;
 }
@@ -99,9 +68,9 @@ static void run_chunks(struct team *team, int thread) {
         meet(team, (i + 1) * team->threads);
         if (atomic_load(&team->called_off))
             break;
-        spans[i].start = bench_now();
+        spans[i].start = clock_now();
         spans[i].amount = team->work(team->context, thread, i);
-        spans[i].end = bench_now();
+        spans[i].end = clock_now();
     }
 }
 
@@ -124,9 +93,9 @@ static double typical_rate(const struct team *team) {
             all.end = s->end > all.end ? s->end : all.end;
             all.amount += s->amount;
         }
-        rates[i] = all.amount / elapsed(all.start, all.end);
+        rates[i] = all.amount / clock_elapsed(all.start, all.end);
     }
-    return bench_summarize(rates, team->chunks).median;
+    return statistics_of(rates, team->chunks).median;
 }
 
 /* The median over the chunks of the rate of all threads together; 0 if they can't be started. */

@@ -7,22 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Seconds since some fixed moment, on a clock that nobody sets. */
-double bench_now(void);
-
-/* Seconds since such a moment, one nanosecond at least: a coarse clock stands still for what is
- * short, and rates and ratios have to be finite. */
-double bench_since(double start);
-
-struct bench_summary {
-    int count;
-    double median, min, max;
-    double spread; /* (max - min) / median, both without the lowest and highest tenth */
-};
-
-/* Sorts the samples. All zero if count is 0. */
-struct bench_summary bench_summarize(double *samples, int count);
-
 /* How the FMA peak of an instruction set is measured. */
 struct bench_probe {
     double (*fma)(int64_t rounds); /* runs chains of FMAs and returns the operations done */

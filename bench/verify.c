@@ -12,9 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/cli/args.h"
+#include "cli/base/args.h"
 #include "oracle/oracle.h"
 #include "oracle/storage.h"
+#include "cli/base/random.h"
 
 enum { ROWS_MOST = 24, ROWS_LEAST = 4, KEYS_CHECKED = 24 * 2048 };
 
@@ -127,14 +128,14 @@ bool bench_verify(const struct bench_job *job, struct bench_result *result) {
     uint64_t state = 2;
     result->correct = true;
     for (int64_t n = 0; checked && n < rows; n++) {
-        const uint64_t bits = bench_random(&state);
+        const uint64_t bits = random_bits(&state);
         int64_t b = n ? shape->batch - 1 : 0, h = n ? shape->q_heads - 1 : 0;
         if (n > 1) {
             b = (int64_t)(bits >> 32) % shape->batch;
             h = (int64_t)(bits & UINT32_MAX) % shape->q_heads;
         }
         const int64_t last = bench_shape_length(shape, b).q_len - 1;
-        const int64_t any = (int64_t)(bench_random(&state) >> 1) % (last + 1);
+        const int64_t any = (int64_t)(random_bits(&state) >> 1) % (last + 1);
         checked = check_row(job, &sample, b, h, n == 0 ? 0 : n == 1 ? last : any, result);
     }
     sample_destroy(&sample);

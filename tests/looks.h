@@ -6,8 +6,8 @@
 
 #include "tests/helpers.h"
 
-#include "src/cli/look.h"
-#include "src/cli/text.h"
+#include "cli/attend/print_heads.h"
+#include "cli/base/text.h"
 
 struct made_look {
     struct look look;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/cli/model_files.h"
+#include "cli/embed/model_files.h"
 
 enum { SKIPPED = 77 };
 

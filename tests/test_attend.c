@@ -10,9 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "src/cli/attend.h"
-#include "src/cli/heatmap.h"
-#include "src/cli/samples.h"
+#include "cli/sentences/attend.h"
+#include "cli/attend/heatmap.h"
+#include "cli/sentences/samples.h"
 
 enum { OUTPUT_SIZE = 1 << 17 };
 

@@ -2,7 +2,7 @@
 /* `rapt attend --explain`: every number that it prints, computed again in double precision. */
 #include "tests/command.h"
 
-#include "src/cli/samples.h"
+#include "cli/sentences/samples.h"
 
 TestSuite(explain, .init = enter, .fini = leave);
 

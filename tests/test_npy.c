@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The .npy reader and writer, above all with files that are not what they say. */
-#include "src/cli/npy.h"
+#include "cli/base/npy.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The .npy reader on pipes, whose length nobody knows before. */
 #include "tests/allocations.h"
-#include "src/cli/npy.h"
+#include "cli/base/npy.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -8,12 +8,12 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "src/cli/attend.h"
-#include "src/cli/color.h"
+#include "cli/sentences/attend.h"
+#include "cli/base/color.h"
 #include "tests/command.h"
-#include "src/cli/page/kinds.h"
-#include "src/cli/page/pack.h"
-#include "src/cli/page/page.h"
+#include "cli/page/kinds.h"
+#include "cli/page/pack.h"
+#include "cli/page/page.h"
 
 /* The value of a weight's code, from the description of it alone. */
 static double unpack(uint16_t code) {

@@ -3,10 +3,10 @@
  * the weights. */
 #include "tests/looks.h"
 
-#include "src/cli/figure.h"
-#include "src/cli/png_file.h"
-#include "src/cli/svg.h"
-#include "src/cli/words.h"
+#include "cli/attend/figure.h"
+#include "cli/attend/png_file.h"
+#include "cli/attend/svg.h"
+#include "cli/attend/words.h"
 
 #ifdef HAVE_PNG
 #    include <png.h>

@@ -9,11 +9,12 @@
 
 #include "bench/shapes.h"
 #include "bench/timing.h"
+#include "cli/base/statistics.h"
 
 Test(shapes, median_of_odd_and_even) {
     double odd[] = {5, 1, 3}, even[] = {4, 1, 3, 2}, one[] = {7};
-    const struct bench_summary a = bench_summarize(odd, 3), b = bench_summarize(even, 4),
-                               c = bench_summarize(one, 1), d = bench_summarize(one, 0);
+    const struct statistics a = statistics_of(odd, 3), b = statistics_of(even, 4),
+                            c = statistics_of(one, 1), d = statistics_of(one, 0);
     cr_expect_eq(a.median, 3);
     cr_expect_eq(a.min, 1);
     cr_expect_eq(a.max, 5);
@@ -35,7 +36,7 @@ Test(shapes, spread_leaves_out_the_outer_tenths) {
     samples[7] = 10000;
     samples[11] = 1000;
     /* In order: 1, 100, 101, 102, 104 ... and at the end 119, 1000, 10000; two leave each side. */
-    const struct bench_summary s = bench_summarize(samples, 20);
+    const struct statistics s = statistics_of(samples, 20);
     cr_expect_eq(s.min, 1);
     cr_expect_eq(s.max, 10000);
     cr_expect_float_eq(s.spread, (119 - 101) / s.median, 1e-12);

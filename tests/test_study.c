@@ -4,8 +4,8 @@
 
 #include <cjson/cJSON.h>
 
-#include "src/cli/plot.h"
-#include "src/cli/samples.h"
+#include "cli/base/plot.h"
+#include "cli/sentences/samples.h"
 
 static char json_text[TEXT_SIZE];
 static cJSON *report;

@@ -2,8 +2,8 @@
 /* Text that is shown: what is let through, its width, its lines; and tokens taken together. */
 #include "tests/helpers.h"
 
-#include "src/cli/groups.h"
-#include "src/cli/text.h"
+#include "cli/attend/groups.h"
+#include "cli/base/text.h"
 
 /* What text_next makes of a text, as UTF-32, with or without spaces. */
 static int shown(const char *text, bool spaces, int32_t *out) {

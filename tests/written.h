@@ -6,7 +6,7 @@
 #ifndef RAPT_TESTS_WRITTEN_H
 #define RAPT_TESTS_WRITTEN_H
 
-#include "src/cli/outputs.h"
+#include "cli/base/outputs.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bench/html.h"
+#include "cli/base/statistics.h"
 
 enum { MOST_CASES = 130, MOST_THREADS = 10, MOST_ISAS = 4 };
 
@@ -95,8 +96,8 @@ static struct bench_result make_result(const struct made_page *page, const struc
                              .correct = !page->wrong || at % page->wrong > 0};
     if (!r.correct)
         return r;
-    r.time = (struct bench_summary){5, 1e-9 * work / rate, 1e-9 * work / rate, 0, 0.1};
-    r.limit = (struct bench_summary){5, limit, limit, limit, 0};
+    r.time = (struct statistics){5, 1e-9 * work / rate, 1e-9 * work / rate, 0, 0.1};
+    r.limit = (struct statistics){5, limit, limit, limit, 0};
     r.rate = rate;
     r.share = rate / limit;
     if (page->roofs)

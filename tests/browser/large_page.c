@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "src/cli/page/page.h"
+#include "cli/page/page.h"
 
 enum { HEAD_DIM = 32, NAME_SIZE = 24 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes the header of .npy files: what is accepted must describe exactly the bytes there are. */
-#include "src/cli/npy.h"
+#include "cli/base/npy.h"
 
 #include <stdlib.h>
 

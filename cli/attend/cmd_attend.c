@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rapt attend: looks into the attention of a real model. */
+#include "cli/base/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "cli/base/args.h"
+#include "cli/page/attend_page.h"
+#include "cli/attend/explain.h"
+#include "cli/attend/print_heads.h"
+#include "cli/embed/model.h"
+#include "cli/base/outputs.h"
+#include "cli/attend/pictures.h"
+#include "cli/attend/words.h"
+
+static const char name[] = "attend";
+
+enum { default_width = 80, widest_terminal = 1000, most_threads = 1024 };
+
+struct request {
+    int64_t sentence, width, threads;
+    const char *layer, *head, *isa, *model;
+    bool color, list, merge_words, whole;
+    struct attend_page page;
+    struct explain_request explain;
+    struct pictures pictures;
+    struct args_texts texts;
+};
+
+/* Prints what was computed, or saves it. */
+static int show(struct look *look, const struct request *request) {
+    const struct pictures *pictures = &request->pictures;
+    struct words words = {0};
+    int code = ARGS_OK;
+    bool merged = !request->merge_words || words_merge(&words, look);
+    if (merged && pictures_wanted(pictures)) {
+        code = pictures_save(name, pictures, look) ? ARGS_OK : ARGS_ERROR;
+    } else if (!merged || !look_print(stdout, look)) {
+        code = args_fail(name, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
+    }
+    words_free(&words);
+    return code;
+}
+
+static int look_at(struct look *look, const struct request *request) {
+    const rapt_isa *chosen = NULL;
+    if (rapt_isa_choose(request->isa, &chosen) != RAPT_OK) {
+        return args_fail(name, "%s", rapt_last_error());
+    }
+    look->isa = chosen->name;
+    float *weights = NULL;
+    rapt_status status = attend_compute(look->samples, look->sentence, &look->range, chosen->name,
+                                        (int)request->threads, &weights);
+    if (status != RAPT_OK) {
+        bool memory = status == RAPT_OUT_OF_MEMORY;
+        return args_fail(name, "%s", memory ? rapt_status_text(status) : rapt_last_error());
+    }
+    look->weights = weights;
+    int code = show(look, request);
+    free(weights);
+    return code;
+}
+
+/* A number below `all`, or "all" of them; without a text the usual one, if there are as many. */
+static bool read_range(const char *option, const char *text, int usual, int all, int *first,
+                       int *count) {
+    int64_t number = usual < all ? usual : all - 1;
+    *first = 0;
+    *count = all;
+    if (text && strcmp(text, "all") == 0) {
+        return true;
+    }
+    if (text && (!args_parse_int(text, &number) || number < 0 || number >= all)) {
+        char expected[64];
+        snprintf(expected, sizeof expected, "0 to %d or \"all\"", all - 1);
+        args_fail_value(name, option, text, expected);
+        return false;
+    }
+    *first = (int)number;
+    *count = 1;
+    return true;
+}
+
+static int terminal_width(FILE *out) {
+    struct winsize size;
+    bool known = ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return known ? size.ws_col : default_width;
+}
+
+static const char notes[] =
+    "[CLS] and [SEP] are the model's marks for a sentence's start and end; ## goes on\n"
+    "with the word before. Colours need a terminal with 256 of them, or one that sets\n"
+    "COLORTERM to truecolor; NO_COLOR turns them off.\n\n"
+    "Without a text, three sentences that the command carries are shown. Texts of your own\n"
+    "need a model: a folder with config.json, vocab.txt and model.safetensors of BERT's\n"
+    "layout. scripts/get-model fetches the one that the three sentences went through. A\n"
+    "text that is longer than the model takes is cut, and standard error says so. A text\n"
+    "that begins with -- comes after a -- alone.\n\n" OUTPUTS_NOTES;
+
+static int read_request(struct request *request, int argc, char **argv) {
+    const struct args_option options[] = {
+        {"sentence", ARGS_INT, &request->sentence, "N", .least = INT64_MIN,
+         .help = "Sentence to show, from 1 (default: the first text, or without texts 2); --list "
+                 "lists them."},
+        {"model", ARGS_STRING, &request->model, "FOLDER",
+         .help = "Model to run (default: what RAPT_MODEL names, or scripts/get-model has put in "
+                 "place)."},
+        {"no-truncate", ARGS_ON, &request->whole,
+         .help = "Makes it an error that a text is longer than the model takes."},
+        {"layer", ARGS_STRING, &request->layer, "L|all", .help = "Layer, from 0 (default 3)."},
+        {"head", ARGS_STRING, &request->head, "H|all", .help = "Head, from 0 (default 1)."},
+        {"explain", ARGS_ON, &request->explain.wanted, .excludes = "html png svg merge-words",
+         .help = "Walks through one row of one head, step by step with its numbers."},
+        {"word", ARGS_STRING, &request->explain.word, "N|TOKEN", .needs = "explain",
+         .help = "With --explain: the token whose row it is, or its number from 0 (default: the "
+                 "one with the strongest tie to another word)."},
+        {"causal", ARGS_ON, &request->explain.causal, .needs = "explain",
+         .help = "With --explain: hides the tokens after the word, as a decoder does."},
+        {"html", ARGS_STRING, &request->page.path, "FILE",
+         .excludes = "png svg merge-words layer head no-color width",
+         .help = "Writes a page of all layers and heads, to explore in a browser, instead of "
+                 "printing."},
+        {"beside", ARGS_INT, &request->page.beside, "N", .least = 1, .needs = "html",
+         .help = "With --html: a second sentence, side by side with the first (default: the second "
+                 "text, if there is one and no --sentence)."},
+        {"merge-words", ARGS_ON, &request->merge_words,
+         .help = "Takes the pieces of a word as one: weights summed over its keys, and their mean "
+                 "over its queries."},
+        {"png", ARGS_STRING, &request->pictures.png, "FILE", .excludes = "no-color width",
+         .help = "Saves the picture as PNG in place of showing it."},
+        {"svg", ARGS_STRING, &request->pictures.svg, "FILE", .excludes = "no-color width",
+         .help = "Saves it as SVG; with --layer all --head all every head is a panel."},
+        {"list", ARGS_ON, &request->list,
+         .excludes = "sentence layer head explain html merge-words png svg no-color isa threads",
+         .help = "Lists the sentences and their tokens."},
+        {"no-color", ARGS_OFF, &request->color, .help = "Draws with characters alone."},
+        {"width", ARGS_INT, &request->width, "N", .least = 40, .most = widest_terminal,
+         .help = "Characters in a line (default: what the terminal has, or else 80)."},
+        {"isa", ARGS_STRING, &request->isa, "NAME",
+         .help = "Instruction set, one of those that rapt isa lists (default: the best)."},
+        {"threads", ARGS_INT, &request->threads, "N", .least = 1, .most = most_threads,
+         .help = "At most so many threads (default: one for every core that may be used)."},
+    };
+    const struct args_command command = {
+        .name = name,
+        .about = "Shows what each word of a sentence attends to, in any head of a real model.",
+        .metavar = "[TEXT]...",
+        .texts = &request->texts,
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .notes = notes,
+        .examples = "rapt attend\n"
+                    "rapt attend --layer 0 --head 2\n"
+                    "rapt attend --sentence 3 --layer 5 --head all\n"
+                    "rapt attend --layer all --head all\n"
+                    "rapt attend --explain --word it\n"
+                    "rapt attend --layer all --head all --svg model.svg\n"
+                    "rapt attend --sentence 2 --beside 3 --html attention.html\n"
+                    "rapt attend \"He saw a bat.\" \"She swung a bat.\" --html bats.html\n"
+                    "rapt attend \"The trophy didn't fit in the case because it was too big.\"\n",
+    };
+    return args_parse(&command, argc, argv);
+}
+
+static int attend(const struct samples *samples, const struct request *request) {
+    if (request->sentence < 1 || request->sentence > samples->count) {
+        char found[24], expected[32];
+        snprintf(found, sizeof found, "%lld", (long long)request->sentence);
+        snprintf(expected, sizeof expected, "N, an integer of 1 to %d", samples->count);
+        return args_fail_value(name, "sentence", found, expected);
+    }
+    struct look look = {
+        .samples = samples,
+        .sentence = &samples->sentences[request->sentence - 1],
+        .style = {.colors = request->color ? color_detect(stdout) : COLOR_NONE,
+                  .width = request->width ? (int)request->width : terminal_width(stdout)},
+    };
+    struct attend_range *range = &look.range;
+    /* Layer 3, head 1 ties a pronoun to its noun. */
+    if (!read_range("layer", request->layer, 3, samples->layers, &range->layer, &range->layers) ||
+        !read_range("head", request->head, 1, samples->heads, &range->head, &range->heads)) {
+        return ARGS_ERROR;
+    }
+    if (request->list) {
+        look_print_list(stdout, samples, look.style.width);
+        return ARGS_OK;
+    }
+    if (!pictures_check(name, &request->pictures)) {
+        return ARGS_ERROR;
+    }
+    if (request->explain.wanted) {
+        return explain(stdout, &look, &request->explain, request->isa, (int)request->threads);
+    }
+    if (request->page.path) {
+        return attend_page(&request->page, samples, look.sentence, request->isa,
+                           (int)request->threads);
+    }
+    return look_at(&look, request);
+}
+
+/* Chooses the sentences that nobody has chosen. A text that isn't shown may have been meant to be.
+ */
+static int choose_sentences(struct request *request) {
+    const int texts = request->texts.count;
+    const bool chosen = request->sentence != INT64_MIN, page = request->page.path;
+    if (!chosen && !request->list && !request->page.beside && texts > 1 + page) {
+        return args_fail(name,
+                         "found \"%s\" after %s, expected no more texts%s, or --sentence to choose "
+                         "one",
+                         request->texts.list[1 + page], page ? "two texts" : "a text",
+                         page ? "" : " without --html or --list");
+    }
+    if (!chosen) {
+        request->sentence = texts ? 1 : 2;
+        if (texts > 1 && page && !request->page.beside) {
+            request->page.beside = 2;
+        }
+    }
+    return ARGS_GO_ON;
+}
+
+/* The texts of the command line, or those of the samples that it carries, through a model. */
+static bool run_model(const struct request *request, struct samples *samples) {
+    const struct model_choice choice = {request->model, request->isa, (int)request->threads,
+                                        request->whole};
+    const int count = request->texts.count ? request->texts.count : samples->count;
+    char **texts = malloc((size_t)count * sizeof *texts);
+    for (int i = 0; texts && i < count; i++) {
+        texts[i] = request->texts.count ? request->texts.list[i]
+                                        : (char *)(uintptr_t)samples->sentences[i].text;
+    }
+    struct samples result;
+    bool good = texts && model_samples(name, &choice, texts, count, &result);
+    if (good) {
+        samples_free(samples);
+        *samples = result;
+    }
+    free(texts);
+    return good;
+}
+
+int cmd_attend(int argc, char **argv) {
+    struct request request = {.sentence = INT64_MIN, .color = true};
+    struct samples samples;
+    char error[SAMPLES_ERROR_SIZE];
+    int code = read_request(&request, argc, argv);
+    if (code == ARGS_GO_ON) {
+        code = choose_sentences(&request);
+    }
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
+    if (!samples_parse(&samples, samples_data, samples_data_size, error)) {
+        return args_fail(name, "%s", error);
+    }
+    const bool own = request.texts.count || request.model;
+    code = own && !run_model(&request, &samples) ? ARGS_ERROR : attend(&samples, &request);
+    if (code == ARGS_OK && argc == 1) {
+        puts("\nMore: --head all, --layer all --head all, --sentence 3, --list, --help");
+    }
+    samples_free(&samples);
+    return code;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One row of one head, step by step with its numbers. */
+#ifndef RAPT_CLI_ATTEND_EXPLAIN_H
+#define RAPT_CLI_ATTEND_EXPLAIN_H
+
+#include "cli/attend/print_heads.h"
+
+struct explain_request {
+    bool wanted;
+    const char *word; /* a token's number from 0, or the token; NULL: the one with the strongest tie
+                         to another word */
+    bool causal;
+};
+
+/*
+ * Walks through what a word of the sentence takes from the others in the one head that `look` is
+ * about: computed by hand in double precision, and held against the library's row at the end. isa
+ * and threads as in rapt_attention_args. Returns the exit code; what is wrong, such as options
+ * without --explain, is told on stderr.
+ */
+int explain(FILE *out, const struct look *look, const struct explain_request *request,
+            const char *isa, int threads);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finds the place of everything in a figure. */
+#include "cli/attend/figure.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/base/text.h"
+
+enum {
+    most_cells = 1 << 21, /* of all panels: the file stays one that a viewer opens */
+    least_named = 8,      /* the smallest cell that has room for its label */
+    axis_title = 18,
+    layer_room = 52,
+    scale_room = 34,
+    heading = 20,
+    narrowest = 440,
+};
+
+/*
+ * How long the sides of a panel are, and of its cells. Cells are no smaller than `least`, unless
+ * that makes the panel larger than `limit`.
+ */
+struct panel_size {
+    int target, limit, least, most;
+};
+
+static int clamp(int number, int least, int most) {
+    return number < least ? least : number > most ? most : number;
+}
+
+static int ceil_div(int a, int b) {
+    return (a + b - 1) / b;
+}
+
+/* Fonts are the viewer's: in lines of text letters are seldom wider than this on the average, in
+ * single words than that. */
+int figure_text_columns(double room, double size, bool bold) {
+    return (int)(room / (size * (bold ? 0.62 : 0.57)));
+}
+
+static int word_room(int columns, double size) {
+    return (int)ceil((0.58 * columns + 0.5) * size);
+}
+
+static int count_lines(const char *text, int columns) {
+    const char *line;
+    int lines = 0;
+    for (size_t length; text_line(&text, columns, &line, &length);) {
+        lines++;
+    }
+    return lines;
+}
+
+static void arrange(struct figure *figure) {
+    const struct attend_range *range = &figure->look->range;
+    figure->panels = range->layers * range->heads;
+    figure->matrix = range->layers > 1 && range->heads > 1;
+    figure->columns = figure->matrix ? range->heads : (int)ceil(sqrt(figure->panels));
+}
+
+static bool merge(struct figure *figure) {
+    const struct look *look = figure->look;
+    int tokens = look->sentence->token_count, per_cell = 1;
+    size_t cells;
+    do {
+        cells = (size_t)ceil_div(tokens, per_cell);
+        cells *= cells * (size_t)figure->panels;
+    } while (cells > most_cells && per_cell++ < tokens);
+    figure->groups = groups_of(tokens, per_cell);
+    figure->weights = groups_merge(look->weights, figure->panels, &figure->groups, &figure->groups);
+    for (size_t i = 0; figure->weights && i < cells; i++) {
+        figure->brightest = fmaxf(figure->brightest, figure->weights[i]);
+    }
+    return figure->weights != NULL;
+}
+
+/* The longest label decides how much room all have, within limits. */
+static void size_cells(struct figure *figure) {
+    static const struct panel_size large = {600, 1440, 9, 28}, middle = {220, 400, least_named, 14},
+                                   small = {90, 1440, 1, 10};
+    const struct panel_size *size = figure->panels == 1 ? &large
+                                    : figure->matrix    ? &small
+                                                        : &middle;
+    int count = figure->groups.count;
+    bool crowded = count * size->least > size->limit;
+    figure->side = crowded ? clamp(size->limit / count, 1, size->least)
+                           : clamp(size->target / count, size->least, size->most);
+    bool named = figure->panels == 1 || figure->side >= least_named;
+    figure->label_step = named ? ceil_div(least_named, figure->side) : 0;
+    figure->label_size = fmin(FIGURE_TEXT, 0.9 * figure->side * figure->label_step);
+    int widest = 0;
+    for (int i = 0; named && i < figure->groups.count; i += figure->label_step) {
+        int width = text_width(figure->look->sentence->tokens[figure->groups.start[i]]);
+        widest = width > widest ? width : widest;
+    }
+    widest = clamp(widest, 0, FIGURE_LONGEST_LABEL);
+    figure->label_room = word_room(widest, figure->label_size) + FIGURE_LABEL_GAP;
+}
+
+static bool write_caption(struct figure *figure) {
+    const struct look *look = figure->look;
+    const struct sample *sentence = look->sentence;
+    int tokens = sentence->token_count, per_cell = figure->groups.start[1];
+    size_t size = 0;
+    FILE *out = open_memstream(&figure->caption, &size);
+    if (!out) {
+        return false;
+    }
+    fputs("Each row is a query, each column a key. ", out);
+    if (figure->panels == 1) {
+        fprintf(out, "Mean entropy of the rows: %.2f of at most ln %d = %.2f nats. ",
+                attend_mean_entropy(look->weights, tokens), tokens, log(tokens));
+    } else if (!figure->matrix) {
+        fprintf(out, "Above each: the mean entropy of its rows, at most ln %d = %.2f nats. ",
+                tokens, log(tokens));
+    }
+    if (per_cell > 1) {
+        fprintf(
+            out,
+            "A cell is %d queries by %d keys: weights summed over the keys, and their mean over "
+            "the queries. ",
+            per_cell, per_cell);
+    }
+    if (figure->label_step > 1) {
+        fprintf(out, "One in %d is named. ", figure->label_step);
+    }
+    char *joined = figure->label_step ? NULL : text_join(sentence->tokens, tokens);
+    if (joined) {
+        fprintf(out, "In this order: %s", joined);
+    }
+    bool written = figure->label_step || joined;
+    free(joined);
+    return fclose(out) == 0 && written;
+}
+
+static void place(struct figure *figure) {
+    const struct look *look = figure->look;
+    int panel = figure->groups.count * figure->side;
+    int rows = ceil_div(figure->panels, figure->columns);
+    int gap = figure->matrix ? 8 : 20;
+    figure->across = panel + gap;
+    figure->down = panel + gap + (figure->panels > 1 && !figure->matrix ? heading : 0);
+    if (!figure->matrix && figure->panels > 1) { /* a heading is as wide as 18 letters */
+        int least = word_room(18, FIGURE_TEXT) + 8;
+        figure->across = figure->across > least ? figure->across : least;
+    }
+    figure->left = FIGURE_MARGIN + axis_title + (figure->matrix ? layer_room : 0) +
+                   (figure->label_step ? figure->label_room : 0);
+    int right = figure->left + (figure->columns - 1) * figure->across + panel;
+    figure->width = right + FIGURE_BAR_GAP + FIGURE_BAR + scale_room + FIGURE_MARGIN;
+    figure->width = figure->width > narrowest ? figure->width : narrowest;
+
+    int room = figure->width - 2 * FIGURE_MARGIN;
+    int titles = count_lines(look->sentence->text, figure_text_columns(room, FIGURE_TITLE, true));
+    figure->top = FIGURE_MARGIN + clamp(titles, 0, FIGURE_TITLE_LINES) * FIGURE_TITLE_LINE +
+                  FIGURE_TEXT_LINE + heading + (figure->panels > 1 ? heading : 8);
+    int bottom = figure->top + (rows - 1) * figure->down + panel;
+    figure->bar_height = clamp(bottom - figure->top, 60, 200);
+    figure->caption_top = bottom + (figure->label_step ? figure->label_room : 0) + axis_title + 12;
+    int lines = count_lines(figure->caption, figure_text_columns(room, FIGURE_TEXT, false));
+    figure->height = figure->caption_top +
+                     clamp(lines, 0, FIGURE_CAPTION_LINES) * FIGURE_TEXT_LINE + FIGURE_MARGIN - 4;
+}
+
+bool figure_create(struct figure *figure, const struct look *look) {
+    *figure = (struct figure){.look = look};
+    arrange(figure);
+    if (!merge(figure)) {
+        return false;
+    }
+    size_cells(figure);
+    if (!write_caption(figure)) {
+        return false;
+    }
+    place(figure);
+    return true;
+}
+
+void figure_destroy(struct figure *figure) {
+    groups_free(&figure->groups);
+    free(figure->weights);
+    free(figure->caption);
+    *figure = (struct figure){0};
+}

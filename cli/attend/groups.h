@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Neighbouring tokens taken as one: the pieces of a word, or as many as a cell has to stand for. */
+#ifndef RAPT_CLI_ATTEND_GROUPS_H
+#define RAPT_CLI_ATTEND_GROUPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Group i has the tokens from start[i] to before start[i + 1]. */
+struct groups {
+    int count;
+    int *start; /* count + 1 of them, allocated; NULL if memory ran out */
+};
+
+/* Groups of `size` tokens, of which the last may have fewer: of 1 for every token by itself. */
+struct groups groups_of(int tokens, int size);
+
+/* A word and its pieces: a token that begins with "##" goes on with the one before, unless that is
+ * a mark such as [CLS]. */
+struct groups groups_of_words(const char *const *tokens, int count);
+
+void groups_free(struct groups *groups);
+
+/*
+ * The tokens of each group written together without their "##", or the first of each alone. The
+ * caller frees the list, which is a single allocation; NULL if memory ran out.
+ */
+const char **groups_labels(const struct groups *groups, const char *const *tokens);
+const char **groups_firsts(const struct groups *groups, const char *const *tokens);
+
+/*
+ * Weights between groups, of so many heads: attention to a group is the sum over its tokens'
+ * columns, attention of a group the mean of its tokens' rows, so a row that sums to 1 goes on doing
+ * so. `weights` is [head][token][token], what comes is [head][row][column], for the caller to free;
+ * NULL if memory ran out, also before, for the groups.
+ */
+float *groups_merge(const float *weights, int heads, const struct groups *rows,
+                    const struct groups *columns);
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a build without libpng, FreeType or fontconfig has in place of png_file.c. */
+#include "cli/attend/png_file.h"
+
+const bool png_available = false;
+
+bool png_write(FILE *out, const struct figure *figure, char error[PNG_ERROR_SIZE]) {
+    (void)out;
+    (void)figure;
+    snprintf(error, PNG_ERROR_SIZE, "this build has no PNG");
+    return false;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole words in place of word pieces. */
+#ifndef RAPT_CLI_ATTEND_WORDS_H
+#define RAPT_CLI_ATTEND_WORDS_H
+
+#include "cli/attend/print_heads.h"
+
+struct words {
+    struct sample sentence; /* its tokens are words; without queries, keys and values */
+    float *weights;
+};
+
+/*
+ * Makes `look` show words, with their weights as groups_merge has them. It then views `words`,
+ * which is to be freed after it; false if memory ran out.
+ */
+bool words_merge(struct words *words, struct look *look);
+
+void words_free(struct words *words);
+
+#endif

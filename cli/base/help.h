@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The --help of a command, made from its option table. */
+#ifndef RAPT_CLI_BASE_HELP_H
+#define RAPT_CLI_BASE_HELP_H
+
+#include "cli/base/args.h"
+
+void args_print_help(const struct args_command *command);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Output files that appear all together, complete and on the disk, or not at all. Each is written
+ * to a file without a name in its target's folder, or where the file system has none of these to a
+ * temporary one; once all are complete they get their names (place.h).
+ *
+ * A file that is replaced leaves its mode, its access list and, as far as the system lets it, its
+ * owner and group to the new one, but no setuid, setgid or sticky bit and no other attributes. A
+ * symbolic link to it stays; another hard link keeps the old content.
+ */
+#ifndef RAPT_CLI_BASE_OUTPUTS_H
+#define RAPT_CLI_BASE_OUTPUTS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+enum { MAX_OUTPUTS = 11 };
+
+/* What the --help of every command with outputs says of them. */
+#define OUTPUTS_NOTES                                                                              \
+    "An output of - is standard output, where nothing else is printed then; ./- is a\n"            \
+    "file. Files appear all together, complete, or not at all, and none may be an\n"               \
+    "input. A file that is replaced passes on its mode, access list and, where that\n"             \
+    "is allowed, its owner; its other hard links keep the old content.\n"
+
+struct output {
+    const char *option, *path; /* as the user wrote them, for messages */
+    bool standard;             /* it is standard output, and the rest is not set but the file */
+    int folder;                /* the target's, -1 once closed */
+    char *name;                /* in that folder, without symbolic links */
+    char temporary[64];        /* its name there for now, or empty */
+    FILE *file;                /* NULL when closed */
+};
+
+struct outputs {
+    const char *command; /* for messages */
+    struct output list[MAX_OUTPUTS];
+    int count;
+};
+
+/* Bytes that aren't text are kept from a terminal. */
+enum output_kind { OUTPUT_TEXT, OUTPUT_BINARY };
+
+/*
+ * Adds an output and opens it: a file, or for "-" standard output, on which nothing else is printed
+ * from then on. An output that can't be written, or is the same file as an input (files.h) or
+ * another output, is an error. All functions here that return false have printed why.
+ */
+bool outputs_add(struct outputs *outputs, const char *option, const char *path,
+                 enum output_kind kind);
+
+/* Writes the i-th output. False with the reason in errno, or with 0 there if it is told already. */
+typedef bool output_writer(FILE *file, int i, const void *context);
+
+/* Has all of them written, standard output last, and gives the files their names. */
+bool outputs_write(struct outputs *outputs, output_writer *write, const void *context);
+
+/* Whether one of them is standard output. */
+bool outputs_have_standard(const struct outputs *outputs);
+
+/* Says that something failed with errno's reason. Returns false. */
+bool outputs_fail(const struct outputs *outputs, const struct output *output);
+
+/* Removes what is left and frees everything. Always call it at last. */
+void outputs_close(struct outputs *outputs);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How the page carries text and numbers. */
+#ifndef RAPT_CLI_PAGE_PACK_H
+#define RAPT_CLI_PAGE_PACK_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+/*
+ * A weight, rounded to four significant digits, in 16 bits: 0 is less than 1e-7; else
+ * 1 + 9000 * (exponent + 7) + (digits - 1000), where weight = digits * 10^(exponent - 3) with
+ * digits from 1000 to 9999; the largest, PACK_ONE, is 1. So what the page shows is the weight
+ * rounded once, with no error beyond its last digit.
+ */
+enum { PACK_ONE = 1 + 7 * 9000 };
+
+uint16_t pack_weight(float weight);
+
+/* Base64 of numbers of 16 bits, the lower byte first. Starts as {.file = file}. */
+struct pack_base64 {
+    FILE *file;
+    unsigned char held[3];
+    int count;
+};
+
+void pack_number(struct pack_base64 *into, uint16_t number);
+void pack_end(struct pack_base64 *into);
+
+/*
+ * A string of JSON that may stand in a <script>: what HTML or JavaScript could take for its own is
+ * escaped, and bytes that are no UTF-8 become U+FFFD.
+ */
+void pack_string(FILE *file, const char *text);
+
+#endif

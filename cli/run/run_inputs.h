@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The input files of `rapt run`, as the library's views of them: no layout costs a copy. */
+#ifndef RAPT_CLI_RUN_RUN_INPUTS_H
+#define RAPT_CLI_RUN_RUN_INPUTS_H
+
+#include "cli/run/input_file.h"
+
+#include <rapt/rapt.h>
+
+enum layout { LAYOUT_NOT_GIVEN = -1, LAYOUT_BHSD, LAYOUT_BSHD };
+
+/* The options that name an input file, or can. */
+enum input_name {
+    IN_QUERY,
+    IN_KEY,
+    IN_VALUE,
+    IN_KEY_SCALE,
+    IN_VALUE_SCALE,
+    IN_MASK,
+    IN_MASK_START,
+    IN_ALIBI,
+    IN_SINKS,
+    IN_CU_Q,
+    IN_CU_K,
+    IN_BLOCK_TABLE,
+    IN_KV_LEN,
+    IN_Q_OFFSET,
+    INPUTS,
+};
+
+/* What the user asked for. Texts are NULL where an option wasn't given. */
+struct input_options {
+    int layout; /* enum layout */
+    bool bf16;  /* uint16 arrays are bf16 */
+    bool q8_0;  /* uint8 arrays of keys and values are q8_0 */
+    const char *text[INPUTS];
+};
+
+struct inputs {
+    struct input list[INPUTS];
+};
+
+/*
+ * Reads the files and sets the input tensors, lengths, offsets and pages of args, which point into
+ * `inputs`. On an error it has printed a line and returns false. Free the inputs in both cases.
+ */
+bool inputs_load(const struct input_options *options, struct inputs *inputs,
+                 rapt_attention_args *args);
+
+void inputs_free(struct inputs *inputs);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The attention of a range of heads over one sentence, and what can be read off its rows. */
+#ifndef RAPT_CLI_SENTENCES_ATTEND_H
+#define RAPT_CLI_SENTENCES_ATTEND_H
+
+#include <rapt/rapt.h>
+
+#include "cli/sentences/samples.h"
+
+struct attend_range {
+    int layer, layers; /* the first, and how many */
+    int head, heads;
+    bool causal; /* a token sees none after it */
+};
+
+/*
+ * Computes the weights [layer][head][query][key] of all heads in the range with one call of the
+ * library, on views of the samples; isa and threads as in rapt_attention_args. The caller frees
+ * *weights, which is NULL on failure: rapt_last_error() tells why.
+ */
+rapt_status attend_compute(const struct samples *samples, const struct sample *sentence,
+                           const struct attend_range *range, const char *isa, int threads,
+                           float **weights);
+
+/* One query's weights, summed in double precision. */
+struct attend_row {
+    double sum;
+    double entropy; /* -sum of w ln w, in nats: 0 for one key alone, ln(keys) for all alike */
+    int strongest;  /* the key with the largest weight, the first of equals */
+};
+
+struct attend_row attend_summarise(const float *weights, int keys);
+
+/* The mean entropy of a head's rows, in nats. */
+double attend_mean_entropy(const float *weights, int tokens);
+
+/* The largest distance of a row's sum from 1, over that many rows. */
+double attend_sum_deviation(const float *weights, size_t rows, int keys);
+
+#endif
