@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions of vec_neon.h for test_vec.c. */
+#include "simd/vec_neon.h"
+#include "tests/kernels/vec_ops.inc"
+
+VEC_OPS(neon);

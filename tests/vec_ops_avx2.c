@@ -1,6 +1,0 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* The functions of vec_avx2.h for test_vec.c. */
-#include "simd/vec_avx2.h"
-#include "tests/vec_ops.inc"
-
-VEC_OPS(avx2);

@@ -1,9 +1,0 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* The functions of vec_avx512.h for test_vec.c. */
-#include "simd/vec_avx512.h"
-#include "tests/vec_ops.inc"
-
-VEC_OPS(avx512);
-#ifdef RAPT_PACKED
-VEC_OPS(amx);
-#endif
