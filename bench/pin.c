@@ -142,7 +142,7 @@ void pin_thread(int number) {
 double pin_patience = 2;
 
 /* What the threads of a team share while they are bound. */
-struct team {
+struct binding {
     atomic_int *arrived;
     int threads;
     const char *scratch; /* a byte for each thread, whose address is its number */
@@ -152,14 +152,14 @@ struct team {
 
 /* One of the team's tasks. Each thread has to take one, so it waits for the others to have one. */
 static void bind_member(const void *context, int64_t task, void *scratch) {
-    const struct team *team = context;
+    const struct binding *binding = context;
     (void)task;
-    if (team->back)
+    if (binding->back)
         bind_back();
     else
-        pin_thread((int)((const char *)scratch - team->scratch));
-    atomic_fetch_add(team->arrived, 1);
-    while (atomic_load(team->arrived) < team->threads && clock_now() < team->until)
+        pin_thread((int)((const char *)scratch - binding->scratch));
+    atomic_fetch_add(binding->arrived, 1);
+    while (atomic_load(binding->arrived) < binding->threads && clock_now() < binding->until)
         sched_yield();
 }
 
@@ -167,9 +167,10 @@ static void bind_members(int threads, bool back) {
     atomic_int arrived = 0;
     char *scratch = malloc((size_t)threads);
     if (scratch)
-        rapt_run_each(threads, threads, bind_member,
-                      &(struct team){&arrived, threads, scratch, back, clock_now() + pin_patience},
-                      scratch, 1);
+        rapt_parallel_for(
+            threads, threads, bind_member,
+            &(struct binding){&arrived, threads, scratch, back, clock_now() + pin_patience},
+            scratch, 1);
     free(scratch);
 }
 

@@ -39,7 +39,7 @@ struct span {
     double start, end, amount;
 };
 
-struct team {
+struct gang {
     chunk_work *work;
     const void *context;
     int threads, chunks;
@@ -52,71 +52,71 @@ struct team {
  * Waits until `target` threads have arrived. It spins, because waking up costs as much as one
  * percent of a chunk, and yields at times, because there may be more threads than CPUs.
  */
-static void meet(struct team *team, int target) {
-    atomic_fetch_add(&team->arrived, 1);
-    for (int spins = 1; atomic_load(&team->arrived) < target; spins++) {
-        if (atomic_load(&team->called_off))
+static void meet(struct gang *gang, int target) {
+    atomic_fetch_add(&gang->arrived, 1);
+    for (int spins = 1; atomic_load(&gang->arrived) < target; spins++) {
+        if (atomic_load(&gang->called_off))
             return;
         if (spins % 1024 == 0)
             sched_yield();
     }
 }
 
-static void run_chunks(struct team *team, int thread) {
-    struct span *spans = team->spans + (ptrdiff_t)thread * team->chunks;
-    for (int i = 0; i < team->chunks; i++) {
-        meet(team, (i + 1) * team->threads);
-        if (atomic_load(&team->called_off))
+static void run_chunks(struct gang *gang, int thread) {
+    struct span *spans = gang->spans + (ptrdiff_t)thread * gang->chunks;
+    for (int i = 0; i < gang->chunks; i++) {
+        meet(gang, (i + 1) * gang->threads);
+        if (atomic_load(&gang->called_off))
             break;
         spans[i].start = clock_now();
-        spans[i].amount = team->work(team->context, thread, i);
+        spans[i].amount = gang->work(gang->context, thread, i);
         spans[i].end = clock_now();
     }
 }
 
 static void *enrol(void *argument) {
-    struct team *team = argument;
-    const int thread = 1 + atomic_fetch_add(&team->enrolled, 1);
+    struct gang *gang = argument;
+    const int thread = 1 + atomic_fetch_add(&gang->enrolled, 1);
     pin_thread(thread);
-    run_chunks(team, thread);
+    run_chunks(gang, thread);
     return NULL;
 }
 
 /* From the first start to the last end, so that threads which had to take turns don't look fast. */
-static double typical_rate(const struct team *team) {
+static double typical_rate(const struct gang *gang) {
     double rates[MOST_CHUNKS];
-    for (int i = 0; i < team->chunks; i++) {
-        struct span all = team->spans[i];
-        for (int t = 1; t < team->threads; t++) {
-            const struct span *s = &team->spans[(ptrdiff_t)t * team->chunks + i];
+    for (int i = 0; i < gang->chunks; i++) {
+        struct span all = gang->spans[i];
+        for (int t = 1; t < gang->threads; t++) {
+            const struct span *s = &gang->spans[(ptrdiff_t)t * gang->chunks + i];
             all.start = s->start < all.start ? s->start : all.start;
             all.end = s->end > all.end ? s->end : all.end;
             all.amount += s->amount;
         }
         rates[i] = all.amount / clock_elapsed(all.start, all.end);
     }
-    return statistics_of(rates, team->chunks).median;
+    return statistics_of(rates, gang->chunks).median;
 }
 
 /* The median over the chunks of the rate of all threads together; 0 if they can't be started. */
 static double measure_rate(chunk_work *work, const void *context, int threads, int chunks) {
     const size_t count = (size_t)threads;
-    struct team team = {.work = work, .context = context, .threads = threads, .chunks = chunks};
-    team.spans = calloc(count * (size_t)chunks, sizeof *team.spans);
+    struct gang gang = {.work = work, .context = context, .threads = threads, .chunks = chunks};
+    gang.spans = calloc(count * (size_t)chunks, sizeof *gang.spans);
     pthread_t *ids = calloc(count, sizeof *ids);
     size_t started = 0;
-    if (team.spans && ids) {
-        while (started + 1 < count && pthread_create(&ids[started], NULL, enrol, &team) == 0)
+    if (gang.spans && ids) {
+        while (started + 1 < count && pthread_create(&ids[started], NULL, enrol, &gang) == 0)
             started++;
         if (started + 1 < count)
-            atomic_store(&team.called_off, 1);
-        run_chunks(&team, 0); /* the caller is the first of the team and comes last */
+            atomic_store(&gang.called_off, 1);
+        run_chunks(&gang, 0); /* the caller is the first of the gang and comes last */
         for (size_t i = 0; i < started; i++)
             pthread_join(ids[i], NULL);
     }
-    const double rate = started + 1 == count && team.spans && ids ? typical_rate(&team) : 0;
+    const double rate = started + 1 == count && gang.spans && ids ? typical_rate(&gang) : 0;
     free(ids);
-    free(team.spans);
+    free(gang.spans);
     return rate;
 }
 

@@ -86,8 +86,8 @@ static void set_weights_kind(struct attention_case *c, int option) {
     c->weights_kind = (rapt_weights_kind)option;
     c->weights = c->weights || option != 0;
 }
-static void set_watch(struct attention_case *c, int option) {
-    c->watch = (enum watch_kind)option;
+static void set_observed(struct attention_case *c, int option) {
+    c->observed = (enum observe_kind)option;
 }
 static void set_fill(struct attention_case *c, int option) {
     c->fill = (enum fill)option;
@@ -123,7 +123,7 @@ const struct feature features[FEATURE_COUNT] = {
     {COUNT(softcaps), set_softcap},
     {COUNT(outputs), set_outputs},
     {RAPT_WEIGHTS_MASKED + 1, set_weights_kind},
-    {WATCH_COUNT, set_watch},
+    {OBSERVE_COUNT, set_observed},
     {FILL_COUNT, set_fill},
 };
 
@@ -165,7 +165,7 @@ void features_settle(struct attention_case *c) {
     }
     if (c->start && !c->mask)
         c->mask = MASK_TREE;
-    if (!c->weights || c->watch)
+    if (!c->weights || c->observed)
         c->weights_kind = RAPT_WEIGHTS_SOFTMAX;
 }
 

@@ -21,7 +21,7 @@ static const char *const sinks[] = {"none", "zero", "batches", "absent", "huge",
 static const char *const offsets[] = {"none", "end", "negative", "past", "varied", "far"};
 static const char *const lengths[] = {"none", "all", "some", "zero"};
 static const char *const kinds[] = {"softmax", "scaled", "capped", "masked"};
-static const char *const watches[] = {"none", "sums", "all"};
+static const char *const observations[] = {"none", "sums", "all"};
 static const char *const fills[] = {"normal",  "large",     "overflow", "equal",  "subnormal",
                                     "ties",    "top",       "scales",   "hidden", "nan-query",
                                     "nan-key", "nan-value", "inf-value"};
@@ -64,7 +64,7 @@ void cases_name(struct attention_case *c) {
     if (c->softcap > 0)
         put(c, " softcap=%g", (double)c->softcap);
     put_option(c, "weights", kinds, (int)c->weights_kind);
-    put_option(c, "watch", watches, c->watch);
+    put_option(c, "observed", observations, c->observed);
     put_option(c, "fill", fills, c->fill);
     if (!c->lse || !c->max || !c->weights)
         put(c, " out%s%s%s", c->lse ? "+lse" : "", c->max ? "+max" : "",

@@ -225,10 +225,10 @@ static void add_corners(struct maker *m) {
     shown.softcap = 0.5f;
     shown.fill = FILL_OVERFLOW;
     add(m, shown, true);
-    /* What is watched, with few queries and many, in one chunk of keys and in several. */
+    /* What is observed, with few queries and many, in one chunk of keys and in several. */
     for (int n = 0; n < 12; n++) {
         struct attention_case c = features_base;
-        c.watch = n % 3 == 2 ? WATCH_SUMS : WATCH_ALL;
+        c.observed = n % 3 == 2 ? OBSERVE_SUMS : OBSERVE_ALL;
         c.q_len = n % 2 ? 3 : 55;
         c.kv_len = n < 8 ? 60 + 37 * n : 1000 + n;
         c.causal = n % 4 == 1;
@@ -265,7 +265,8 @@ static void add_empty(struct maker *m) {
                 c.batch = n == 0 ? 0 : c.batch;
                 c.q_len = n == 1 || n == 3 ? 0 : c.q_len;
                 c.kv_len = n >= 2 ? 0 : c.kv_len;
-                c.watch = c.watch == WATCH_NONE && (a + n) % 3 == 0 ? WATCH_ALL : c.watch;
+                c.observed =
+                    c.observed == OBSERVE_NONE && (a + n) % 3 == 0 ? OBSERVE_ALL : c.observed;
                 add(m, c, a == 1 + (f + n) % 2);
             }
         }
@@ -295,7 +296,7 @@ static void add_pieces(struct maker *m) {
         c.head_dim = c.value_dim = n % 3 == 0 ? 8 : n % 3 == 1 ? 72 : 160;
         c.weights = n % 4 == 1;
         c.fill = n % 5 == 2 ? FILL_HIDDEN : FILL_NORMAL;
-        c.watch = n % 7 == 3 ? WATCH_ALL : WATCH_NONE;
+        c.observed = n % 7 == 3 ? OBSERVE_ALL : OBSERVE_NONE;
         add(m, c, n % 4 == 2 && c.kv_len < 1000);
         add_features(m, c, false);
     }
@@ -320,7 +321,7 @@ static void add_decode(struct maker *m) {
         c.value_dim = channels[n % COUNT(channels)][1];
         c.weights = n % 3 == 0;
         c.weights_kind = n % 6 == 3 ? RAPT_WEIGHTS_MASKED : RAPT_WEIGHTS_SOFTMAX;
-        c.watch = n % 5 == 1 ? WATCH_ALL : n % 5 == 3 ? WATCH_SUMS : WATCH_NONE;
+        c.observed = n % 5 == 1 ? OBSERVE_ALL : n % 5 == 3 ? OBSERVE_SUMS : OBSERVE_NONE;
         add(m, c, c.kv_len < 600 && n % 4 == 0);
         add_features(m, c, c.kv_len < 600 && n % 4 == 1);
         c.batch = 2;

@@ -124,11 +124,11 @@ enum sink_kind {
 };
 
 /* What tells of the weights, besides them. */
-enum watch_kind {
-    WATCH_NONE,
-    WATCH_SUMS, /* entropy, distance, segments, diagonals */
-    WATCH_ALL,  /* also the largest, and what keys receive */
-    WATCH_COUNT
+enum observe_kind {
+    OBSERVE_NONE,
+    OBSERVE_SUMS, /* entropy, distance, segments, diagonals */
+    OBSERVE_ALL,  /* also the largest, and what keys receive */
+    OBSERVE_COUNT
 };
 enum { CASE_TOP = 3, CASE_SEGMENTS = 4, CASE_DIAGONALS = 3 };
 
@@ -168,7 +168,7 @@ struct attention_case {
     float scale, softcap;
     bool lse, max, weights;
     rapt_weights_kind weights_kind;
-    enum watch_kind watch;
+    enum observe_kind observed;
     enum fill fill;
     bool quick; /* one of the few for slow variants and emulators */
 };

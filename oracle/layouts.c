@@ -82,13 +82,13 @@ static void set_output_shapes(rapt_attention_args *args, const struct attention_
         set_shape(&args->max, RAPT_F32, batch, c->q_heads, queries, 1);
     if (c->weights)
         set_shape(&args->weights, RAPT_F32, batch, c->q_heads, queries, c->kv_len);
-    if (c->watch != WATCH_NONE) {
+    if (c->observed != OBSERVE_NONE) {
         set_shape(&args->entropy, RAPT_F32, batch, c->q_heads, queries, 1);
         set_shape(&args->distance, RAPT_F32, batch, c->q_heads, queries, 1);
         set_shape(&args->segments, RAPT_F32, batch, c->q_heads, queries, CASE_SEGMENTS);
         set_shape(&args->diagonals, RAPT_F32, batch, c->q_heads, queries, CASE_DIAGONALS);
     }
-    if (c->watch == WATCH_ALL) {
+    if (c->observed == OBSERVE_ALL) {
         set_shape(&args->top_weight, RAPT_F32, batch, c->q_heads, queries, CASE_TOP);
         set_shape(&args->top_key, RAPT_I32, batch, c->q_heads, queries, CASE_TOP);
     }

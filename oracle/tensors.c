@@ -229,7 +229,7 @@ static void set_args(struct tensors *t, const struct attention_case *c) {
     t->args.scale = c->scale;
     t->args.softcap = c->softcap;
     t->args.weights_kind = c->weights_kind;
-    if (c->watch != WATCH_NONE) {
+    if (c->observed != OBSERVE_NONE) {
         /* An empty segment, one of most keys, and keys beyond the last and before the first. */
         const int64_t last = c->kv_len ? c->kv_len - c->kv_len / 8 : 1;
         const int64_t bounds[CASE_SEGMENTS + 1] = {1, c->kv_len / 3 + 1, c->kv_len / 3 + 1, last,

@@ -262,9 +262,9 @@ static void check_without_weights(struct trial *k, struct tensors *t, const stru
 }
 
 /* And another one if nobody asks for what tells of them. */
-static void check_without_watched(struct trial *k, struct tensors *t, const struct outputs *first,
-                                  bool planned) {
-    const struct mode mode = {"with nothing watched", 1, planned, 0};
+static void check_without_observed(struct trial *k, struct tensors *t, const struct outputs *first,
+                                   bool planned) {
+    const struct mode mode = {"with nothing observed", 1, planned, 0};
     const rapt_attention_args args = t->args;
     for (int role = TENSOR_ENTROPY; role < TENSOR_COUNT; role++)
         *tensors_view(&t->args, role) = (rapt_tensor){.dtype = RAPT_NONE};
@@ -299,8 +299,8 @@ void variations_check(struct trial *k, struct tensors *t, const struct outputs *
     const struct comparison chunks = {.what = "queries in chunks", .lengths_only = !dense};
     const struct comparison single = {"queries one by one", rows, ROWS, !dense};
     check_copy(k, t, first, &elsewhere);
-    if (k->c->watch)
-        check_without_watched(k, t, first, planned);
+    if (k->c->observed)
+        check_without_observed(k, t, first, planned);
     check_items(k, t, first, &items, run_whole);
     check_queries(k, t, first, &single, run_rows);
     if (one_of == 1 || few)

@@ -13,7 +13,7 @@
 #include "oracle/tensors.h"
 #include "oracle/trial.h"
 #include "oracle/variations.h"
-#include "oracle/watched.h"
+#include "oracle/observed.h"
 
 static void hash_outputs(struct trial *k, const struct outputs *outputs) {
     for (int role = TENSOR_OUT; role < TENSOR_COUNT; role++)
@@ -48,10 +48,10 @@ static void check_case(struct trial *k) {
     } else if (trial_run_all(k, &t, &once, &first)) {
         hash_outputs(k, &first);
         compare_oracle(k, &first, &oracle);
-        if (k->c->watch != WATCH_NONE)
-            watched_compare(k, &t.args, &first, &oracle);
-        if (k->c->watch == WATCH_ALL)
-            watched_received(k, &t.args, &oracle);
+        if (k->c->observed != OBSERVE_NONE)
+            observed_compare(k, &t.args, &first, &oracle);
+        if (k->c->observed == OBSERVE_ALL)
+            observed_received(k, &t.args, &oracle);
         variations_check(k, &t, &first, planned);
         const bool flushed = k->own_bits && k->c->fill == FILL_SUBNORMAL;
         if (k->c->seed % 5 < 2 && parts_can_be_cut(k->c) && !flushed)

@@ -16,6 +16,6 @@
 #include "simd/attention.inc"
 
 RAPT_KERNELS(avx512, RAPT_NO_UNIT);
-#ifdef RAPT_PACKED
+#ifdef RAPT_AMX
 RAPT_KERNELS(amx, RAPT_UNIT);
 #endif

@@ -28,23 +28,23 @@ enum { RAPT_MASK_KEYS = 32, RAPT_MASK_PIECES_MAX = 63 };
 
 /*
  * A variant with a matrix unit takes keys and values of bf16 packed, if the queries are of bf16,
- * too: in groups of RAPT_PACKED_KEYS, the last one filled with zeros, which packed blocks start
- * with. The kernels alone know how; below is how much room it takes. RAPT_PACKED_BLOCK is the most
- * keys of such a block, and RAPT_PACKED_SCORES how many times as much scratch as scores it needs.
+ * too: in groups of RAPT_AMX_KEYS, the last one filled with zeros, which packed blocks start
+ * with. The kernels alone know how; below is how much room it takes. RAPT_AMX_BLOCK is the most
+ * keys of such a block, and RAPT_AMX_SCORES how many times as much scratch as scores it needs.
  */
 enum {
-    RAPT_PACKED_KEYS = 32,
-    RAPT_PACKED_BLOCK = 128,
-    RAPT_PACKED_ROWS = 32, /* of a panel, at most */
-    RAPT_PACKED_SCORES = 3,
+    RAPT_AMX_KEYS = 32,
+    RAPT_AMX_BLOCK = 128,
+    RAPT_AMX_ROWS = 32, /* of a panel, at most */
+    RAPT_AMX_SCORES = 3,
 };
-static inline int64_t rapt_packed_key_bytes(int64_t head_dim) { /* of a group */
+static inline int64_t rapt_amx_key_bytes(int64_t head_dim) { /* of a group */
     return (head_dim + 31) / 32 * 2048;
 }
-static inline int64_t rapt_packed_value_bytes(int64_t value_dim) {
+static inline int64_t rapt_amx_value_bytes(int64_t value_dim) {
     return (value_dim + 15) / 16 * 1024 + 64;
 }
-static inline int64_t rapt_packed_query_rows(int64_t head_dim) { /* of [width] floats */
+static inline int64_t rapt_amx_query_rows(int64_t head_dim) { /* of [width] floats */
     return (head_dim + 31) / 32 * 16;
 }
 
@@ -53,7 +53,7 @@ static inline int64_t rapt_packed_query_rows(int64_t head_dim) { /* of [width] f
  * belong to the state, and `finish` turns them into results in place. The largest weights don't: no
  * order of blocks but that of the keys will do, and chunks share them.
  */
-struct rapt_watch {
+struct rapt_observed {
     float *entropy;  /* [width], sum of exp2(score - max) * (score - max) so far */
     float *distance; /* [width], minus the sum of exp2(score - max) * |query's - key's position| */
     int segments;
@@ -80,7 +80,7 @@ struct rapt_panel {
     float *max;   /* [width], largest score so far in units of log2 */
     float *sum;   /* [width], sum of exp2(score - max) so far */
     float *seen;  /* [width], 1 where the query has attended a key, else 0 */
-    struct rapt_watch watch;
+    struct rapt_observed observed;
 };
 
 /* No variant takes more than so many times few_rows as a few queries. */
@@ -90,11 +90,11 @@ enum { RAPT_FEW_SETS = 4 };
 struct rapt_few {
     int rows;
     int64_t head_dim, value_dim;
-    float *query;            /* [head_dim][few_rows], the last repeated up to a power of 2 */
-    float *out;              /* [rows][value_dim] */
-    float *sums;             /* [rows][value_dim rounded up to lanes]: scratch */
-    float *max, *sum, *seen; /* [lanes], those beyond the rows are any numbers */
-    struct rapt_watch watch; /* [lanes] in the place of [width] */
+    float *query;                  /* [head_dim][few_rows], the last repeated up to a power of 2 */
+    float *out;                    /* [rows][value_dim] */
+    float *sums;                   /* [rows][value_dim rounded up to lanes]: scratch */
+    float *max, *sum, *seen;       /* [lanes], those beyond the rows are any numbers */
+    struct rapt_observed observed; /* [lanes] in the place of [width] */
 };
 
 /*
@@ -110,10 +110,10 @@ struct rapt_rows {
     int groups;
 };
 
-/* Memory that is touched soon. While a kernel scores it asks for some lines of each now and then,
+/* Memory that is touched soon. While a kernel scores it prefetches some lines of each now and then,
  * so that memory and multiply-adds are at work at the same time. */
-enum { RAPT_SOON = 3 };
-struct rapt_soon {
+enum { RAPT_PREFETCH_MOST = 3 };
+struct rapt_prefetch {
     const void *first;
     int64_t bytes; /* may be 0 */
 };
@@ -125,16 +125,16 @@ struct rapt_soon {
 struct rapt_block {
     int keys;
     bool begins;                                 /* a panel's state: its `out` is written anew */
-    int64_t number;                              /* of the first, for what is watched */
+    int64_t number;                              /* of the first, for what is observed */
     const float *key, *value;                    /* for a panel: row-major, channels dense */
     ptrdiff_t key_row, value_row;                /* floats from one row to the next */
     struct rapt_rows keys_stored, values_stored; /* for a few queries */
     struct rapt_rows keys_next;                  /* come after; there may be no groups */
-    int stretch;                                 /* of keys, whole groups: asked for while as many
+    int stretch;                                 /* of keys, whole groups: prefetched while as many
                                                     are at work */
-    bool packed;                                 /* for a matrix unit, as are the queries */
-    const void *packed_key, *packed_value;       /* then, for a panel: groups of them */
-    float packed_scale; /* and what scores are multiplied by, which packed queries aren't */
+    bool amx;                                    /* for a matrix unit, as are the queries */
+    const void *amx_key, *amx_value;             /* then, for a panel: groups of them */
+    float amx_scale; /* and what scores are multiplied by, which packed queries aren't */
     /*
      * Of int8, [keys], and repeated as those are: what a key's scores and a value's weights are
      * multiplied by; or NULL. Keys are then the numbers times 2^24, which is what a byte is at the
@@ -150,7 +150,7 @@ struct rapt_block {
     const float *position;     /* [width]: of the queries, from that of key 0 of the block; for
                                   ALiBi, distances and diagonals */
     float start;               /* keys before `key`, in the same block */
-    struct rapt_soon soon[RAPT_SOON]; /* for a panel */
+    struct rapt_prefetch prefetch[RAPT_PREFETCH_MOST]; /* for a panel */
     float *const *kept; /* for a few queries, [rows][keys]: where their scores go that weights are
                            made of, -inf behind a mask; or NULL */
 };
@@ -176,23 +176,23 @@ struct rapt_kernels {
     /* Takes a block of keys into the state. `scores` is scratch, [keys][width]. */
     void (*attend)(const struct rapt_panel *panel, const struct rapt_block *block, float *scores);
     /* The same for a few queries. `scores` is [few_rows][keys rounded up to lanes], and as many
-     * [lanes] again if anything is watched. */
+     * [lanes] again if anything is observed. */
     void (*attend_few)(const struct rapt_few *few, const struct rapt_block *block, float *scores);
     /* Takes the state of `part`, of the same queries and later keys, into that of `total`. */
     void (*join)(const struct rapt_panel *total, const struct rapt_panel *part);
     void (*join_few)(const struct rapt_few *total, const struct rapt_few *part);
     /*
      * Turns the state into results: `out` normalised, `sum` into the factor of weights, `max` in
-     * natural units into top, LSE; what is watched into what it is for. Each of these two may be
+     * natural units into top, LSE; what is observed into what it is for. Each of these two may be
      * NULL, and so may sink: [width], a logit that joins the sum.
      */
     void (*finish)(const struct rapt_panel *panel, const float *sink, float *lse, float *top);
     /* After finish: the weights of a block, [keys][width], exactly 0 behind a mask, or scores. */
-    void (*weigh)(const struct rapt_panel *panel, const struct rapt_block *block,
-                  rapt_weights_kind kind, float *weights);
+    void (*weights)(const struct rapt_panel *panel, const struct rapt_block *block,
+                    rapt_weights_kind kind, float *weights);
     /* The same for n scores that a row kept, and its max and factor: softmax or masked, in place.
      */
-    void (*weigh_kept)(float *row, int64_t n, rapt_weights_kind kind, float max, float factor);
+    void (*weights_of_kept)(float *row, int64_t n, rapt_weights_kind kind, float max, float factor);
 
     /*
      * The second pass with the roles changed: the panel's lanes are keys, as they come, and the

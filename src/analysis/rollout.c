@@ -122,7 +122,7 @@ rapt_status rapt_rollout(int count, const rapt_tensor *weights, double residual,
         for (int i = 0; i < count; i++) {
             s.weights = &weights[i];
             s.after = product[i % 2];
-            rapt_run_each(threads, n, multiply_row, &s, scratch, row);
+            rapt_parallel_for(threads, n, multiply_row, &s, scratch, row);
             s.before = s.after;
         }
         write_product(&s, s.after, out);

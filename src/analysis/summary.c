@@ -140,7 +140,7 @@ static void summarize(const void *context, int64_t index, void *scratch) {
 }
 
 /* The caller's problem with these outputs alone, in memory of so many rows. */
-static rapt_attention_args watching(const rapt_attention_args *args, float *memory, size_t rows) {
+static rapt_attention_args observing(const rapt_attention_args *args, float *memory, size_t rows) {
     static const rapt_tensor none;
     const int64_t *q = args->query.shape;
     rapt_attention_args a = *args;
@@ -167,12 +167,12 @@ rapt_status rapt_summarize_heads(const rapt_attention_args *args, rapt_head_summ
     float *memory = malloc(bytes ? bytes : 1);
     if (!memory)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "heads: no memory for %zu bytes", bytes);
-    const rapt_attention_args watched = watching(args, memory, rows);
-    const struct summaries s = {&problem, &watched, heads};
-    const rapt_status status = rapt_attention(&watched);
+    const rapt_attention_args observed = observing(args, memory, rows);
+    const struct summaries s = {&problem, &observed, heads};
+    const rapt_status status = rapt_attention(&observed);
     if (status == RAPT_OK)
-        rapt_run_each(rapt_threads(args->threads), problem.batch * problem.q_heads, summarize, &s,
-                      NULL, 0);
+        rapt_parallel_for(rapt_threads(args->threads), problem.batch * problem.q_heads, summarize,
+                          &s, NULL, 0);
     free(memory);
     return status;
 }

@@ -247,9 +247,9 @@ static rapt_status check_several(const char *name, const rapt_tensor *given,
                                  rapt_tensor *checked) {
     const int64_t count = given->shape[3];
     const int64_t shape[4] = {rows[0], rows[1], rows[2], count};
-    if (given->dtype != RAPT_NONE && (count < 1 || count > RAPT_WATCHED_MAX))
+    if (given->dtype != RAPT_NONE && (count < 1 || count > RAPT_OBSERVED_MAX))
         return INVALID("%s: shape[3] (channels) is %" PRId64 ", expected 1 to %d", name, count,
-                       RAPT_WATCHED_MAX);
+                       RAPT_OBSERVED_MAX);
     return check_optional(name, given, stored, shape, NULL, checked);
 }
 
@@ -307,8 +307,8 @@ static rapt_status check_diagonals(const rapt_attention_args *args, const int64_
 }
 
 /* What tells of the weights. `rows` is the shape of an output of one number per query. */
-static rapt_status check_watched(const rapt_attention_args *args, const int64_t *rows,
-                                 struct rapt_problem *p) {
+static rapt_status check_observed(const rapt_attention_args *args, const int64_t *rows,
+                                  struct rapt_problem *p) {
     const int64_t keys[4] = {p->batch, p->q_heads, 1, key_columns(args, p, &args->received)};
     TRY(check_optional("entropy", &args->entropy, RAPT_ONLY_F32, rows, NULL, &p->entropy));
     TRY(check_top(args, rows, p));
@@ -338,7 +338,7 @@ rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem
     TRY(check_optional("sink", &args->sink, RAPT_ONLY_F32, heads, batch_broadcast, &p->sink));
     TRY(check_optional("lse", &args->lse, RAPT_ONLY_F32, rows, NULL, &p->lse));
     TRY(check_optional("max", &args->max, RAPT_ONLY_F32, rows, NULL, &p->max));
-    TRY(check_watched(args, rows, p));
+    TRY(check_observed(args, rows, p));
     TRY(check_factor("scale", args->scale, "1/sqrt(head_dim)"));
     TRY(check_factor("softcap", args->softcap, "none"));
     p->scale = args->scale == 0 ? (float)(1 / sqrt((double)p->head_dim)) : args->scale;

@@ -36,7 +36,7 @@ struct rapt_problem {
 };
 
 /* Most of the largest weights of a query, segments of its keys, or diagonals. */
-enum { RAPT_WATCHED_MAX = 1024 };
+enum { RAPT_OBSERVED_MAX = 1024 };
 
 /* Diagonals' offsets: the kernels have them as floats. */
 #define RAPT_DIAGONAL_MAX ((int64_t)1 << 20)
@@ -129,8 +129,8 @@ static inline struct rapt_range rapt_query_range(const struct rapt_problem *p, i
     return queries;
 }
 
-/* Numbers per row that are watched on the way: they belong to the state of the softmax. */
-static inline int64_t rapt_watched(const struct rapt_problem *p) {
+/* Numbers per row that are observed on the way: they belong to the state of the softmax. */
+static inline int64_t rapt_observed_count(const struct rapt_problem *p) {
     return (p->entropy.dtype != RAPT_NONE) + (p->distance.dtype != RAPT_NONE) + p->segment_count +
            p->diagonal_count;
 }
@@ -140,9 +140,9 @@ static inline bool rapt_weights_masked(const struct rapt_problem *p) {
     return p->weights_kind == RAPT_WEIGHTS_SOFTMAX || p->weights_kind == RAPT_WEIGHTS_MASKED;
 }
 
-/* Of a lane: out, max, sum, seen and what is watched. */
+/* Of a lane: out, max, sum, seen and what is observed. */
 static inline int64_t rapt_state_floats(const struct rapt_problem *p) {
-    return p->value_dim + 3 + rapt_watched(p);
+    return p->value_dim + 3 + rapt_observed_count(p);
 }
 
 /*

@@ -166,8 +166,8 @@ static void project_task(const void *context, int64_t i, void *scratch) {
 void rapt_projections_run(const struct rapt_projections *all, void *scratch) {
     if (all->first_task[all->count] == 0 || rapt_blas_run(all, scratch))
         return;
-    rapt_run_each(all->gather_threads, all->first_gather[all->count], gather_task, all, scratch,
-                  all->scratch_bytes);
-    rapt_run_each(all->threads, all->first_task[all->count], project_task, all, scratch,
-                  all->scratch_bytes);
+    rapt_parallel_for(all->gather_threads, all->first_gather[all->count], gather_task, all, scratch,
+                      all->scratch_bytes);
+    rapt_parallel_for(all->threads, all->first_task[all->count], project_task, all, scratch,
+                      all->scratch_bytes);
 }

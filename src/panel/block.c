@@ -64,32 +64,32 @@ static void pack_rows(const struct worker *w, char *group, int64_t group_bytes,
     const struct rapt_problem *p = &w->plan->problem;
     const int64_t channels = t->shape[3];
     int64_t at = 0, last = keys.first;
-    for (int64_t i = keys.first; i < keys.last; i += RAPT_PACKED_KEYS, group += group_bytes) {
-        const uint16_t *rows[RAPT_PACKED_KEYS];
-        const int count = (int)rapt_min(RAPT_PACKED_KEYS, keys.last - i);
+    for (int64_t i = keys.first; i < keys.last; i += RAPT_AMX_KEYS, group += group_bytes) {
+        const uint16_t *rows[RAPT_AMX_KEYS];
+        const int count = (int)rapt_min(RAPT_AMX_KEYS, keys.last - i);
         for (int k = 0; k < count; k++, at += t->stride[2]) {
             if (i + k >= last)
                 at = rapt_key_row(p, t, w->task->batch, w->task->kv_head, i + k, &last);
-            rows[k] = rapt_dense_row(t, data, at, w->unpacked + k * channels);
+            rows[k] = rapt_dense_row(t, data, at, w->amx_rows + k * channels);
         }
         pack(group, rows, count, channels);
     }
 }
 
-static void stage_packed(struct worker *w, struct rapt_range keys) {
+static void stage_amx(struct worker *w, struct rapt_range keys) {
     const struct rapt_problem *p = &w->plan->problem;
     const struct rapt_kernels *kernels = w->plan->kernels;
-    pack_rows(w, (char *)w->staged_key, rapt_packed_key_bytes(p->head_dim), kernels->pack_keys,
+    pack_rows(w, (char *)w->staged_key, rapt_amx_key_bytes(p->head_dim), kernels->pack_keys,
               &p->key, w->data->key, keys);
-    pack_rows(w, (char *)w->staged_value, rapt_packed_value_bytes(p->value_dim),
-              kernels->pack_values, &p->value, w->data->value, keys);
+    pack_rows(w, (char *)w->staged_value, rapt_amx_value_bytes(p->value_dim), kernels->pack_values,
+              &p->value, w->data->value, keys);
 }
 
 void rapt_stage(struct worker *w, struct rapt_range keys) {
     const struct rapt_problem *p = &w->plan->problem;
     w->staged_first = keys.first;
-    if (w->plan->packed) {
-        stage_packed(w, keys);
+    if (w->plan->amx) {
+        stage_amx(w, keys);
         return;
     }
     if (w->plan->stage_key)
@@ -182,13 +182,12 @@ struct rapt_block rapt_make_block(const struct worker *w, const struct work_pane
     const struct rapt_problem *p = &plan->problem;
     const int64_t staged = keys.first - w->staged_first;
     struct rapt_block block = rapt_new_block(p, keys);
-    if (plan->packed) {
-        const int64_t group = staged / RAPT_PACKED_KEYS;
-        block.packed = true;
-        block.packed_key = (char *)w->staged_key + group * rapt_packed_key_bytes(p->head_dim);
-        block.packed_value =
-            (char *)w->staged_value + group * rapt_packed_value_bytes(p->value_dim);
-        block.packed_scale = rapt_query_factor(p);
+    if (plan->amx) {
+        const int64_t group = staged / RAPT_AMX_KEYS;
+        block.amx = true;
+        block.amx_key = (char *)w->staged_key + group * rapt_amx_key_bytes(p->head_dim);
+        block.amx_value = (char *)w->staged_value + group * rapt_amx_value_bytes(p->value_dim);
+        block.amx_scale = rapt_query_factor(p);
         if (masks)
             mask_block(w, panel, keys, &block);
         return block;
@@ -267,8 +266,8 @@ struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
     w->stored_turn = 1 - w->stored_turn;
     w->stored_first = groups_in(next) > 0 ? next.first : -1;
     struct rapt_block block = rapt_new_block(p, keys);
-    block.packed = w->plan->packed;
-    block.packed_scale = rapt_query_factor(p);
+    block.amx = w->plan->amx;
+    block.amx_scale = rapt_query_factor(p);
     block.keys_stored =
         read_rows(w, &p->key, data->key, w->key_bytes, w->key_step, keys, true, key, w->copied_key);
     block.values_stored = read_rows(w, &p->value, data->value, w->value_bytes, w->value_step, keys,

@@ -39,7 +39,7 @@ static void read_queries(const struct worker *w) {
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, &w->plan->problem.query, panel->lanes, offsets);
     for (int s = 0, first = 0; s < w->sets; first += w->few[s++].rows) {
-        if (w->plan->packed)
+        if (w->plan->amx)
             rapt_pack_queries(w, panel, first, w->few[s].rows, kernels->lanes, w->few[s].query);
         else
             read_set(w, &w->few[s], offsets + first);
@@ -54,8 +54,8 @@ static float *place_state(const struct worker *w, struct rapt_few *few, float *a
     few->max = few->out + rapt_few_floats(kernels, few->value_dim);
     few->sum = few->max + kernels->lanes;
     few->seen = few->sum + kernels->lanes;
-    rapt_place_watch(p, &few->watch, few->seen + kernels->lanes, kernels->lanes);
-    return few->seen + (1 + rapt_watched(p)) * kernels->lanes;
+    rapt_place_observed(p, &few->observed, few->seen + kernels->lanes, kernels->lanes);
+    return few->seen + (1 + rapt_observed_count(p)) * kernels->lanes;
 }
 
 static void clear(const struct worker *w, const struct rapt_few *sets) {
@@ -67,7 +67,8 @@ static void clear(const struct worker *w, const struct rapt_few *sets) {
             few->sum[lane] = few->seen[lane] = 0;
         }
         memset(few->seen + kernels->lanes, 0,
-               (size_t)(rapt_watched(&w->plan->problem) * kernels->lanes) * sizeof *few->seen);
+               (size_t)(rapt_observed_count(&w->plan->problem) * kernels->lanes) *
+                   sizeof *few->seen);
     }
 }
 
@@ -85,7 +86,7 @@ void rapt_place_few(struct worker *w, float *scratch) {
             .query = scratch,
         };
         float *at = scratch + rapt_few_query_floats(w->plan);
-        rapt_place_top(p, &few->watch, at, kernels->lanes);
+        rapt_place_top(p, &few->observed, at, kernels->lanes);
         at += 2 * p->top_count * kernels->lanes;
         *part = *few;
         at = place_state(w, few, at);
@@ -137,12 +138,12 @@ static float *const *find_kept(const struct worker *w, int64_t key, float **kept
     return kept;
 }
 
-/* The last set asks for the next block's keys: those of the others would be gone by then. */
+/* The last set prefetches the next block's keys: if the others did, they would be gone by then. */
 static void attend_block(const struct worker *w, const struct rapt_few *sets,
                          struct rapt_block *block) {
-    const int soon = block->keys_next.groups;
+    const int prefetch = block->keys_next.groups;
     for (int s = 0; s < w->sets; s++) {
-        block->keys_next.groups = s == w->sets - 1 ? soon : 0;
+        block->keys_next.groups = s == w->sets - 1 ? prefetch : 0;
         w->plan->kernels->attend_few(&sets[s], block, w->scores);
         move_rows(block, sets[s].rows);
     }
@@ -201,9 +202,9 @@ void rapt_end_few(const struct worker *w, const struct rapt_panel *panel) {
         panel->sum[lane] = few->sum[r];
         panel->seen[lane] = few->seen[r];
         copy_arrays(panel->seen + panel->width, panel->width, lane, few->seen + lanes, lanes, r,
-                    rapt_watched(p));
-        copy_arrays(panel->watch.top_weight, panel->width, lane, few->watch.top_weight, lanes, r,
-                    2 * p->top_count);
+                    rapt_observed_count(p));
+        copy_arrays(panel->observed.top_weight, panel->width, lane, few->observed.top_weight, lanes,
+                    r, 2 * p->top_count);
     }
     w->plan->kernels->gather(panel->out, panel->width, rows, 1, panel->value_dim);
 }

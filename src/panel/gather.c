@@ -42,8 +42,8 @@ void rapt_gather_rows(const struct worker *w, const struct work_panel *panel, co
     w->plan->kernels->gather(lanes, width, rows, direct ? t->stride[3] : 1, n);
 }
 
-void rapt_fetch_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
-                     const void *data, int64_t first, int64_t last) {
+void rapt_prefetch_rows(const struct worker *w, const struct work_panel *panel,
+                        const rapt_tensor *t, const void *data, int64_t first, int64_t last) {
     const int64_t size = rapt_dtype_size(t->dtype);
     int64_t offsets[RAPT_PANEL_ROWS_MAX], fetched = -1;
     if (t->stride[3] != 1)

@@ -98,19 +98,20 @@ struct rapt_range rapt_attended(const struct worker *w, const struct work_panel 
 }
 
 /* What heads share about a panel and a chunk, or NULL. */
-static struct rapt_look *find_look(const struct worker *w, const struct work_panel *panel,
-                                   struct rapt_range keys) {
+static struct rapt_chunk_mask *find_look(const struct worker *w, const struct work_panel *panel,
+                                         struct rapt_range keys) {
     const struct rapt_plan *plan = w->plan;
     const int64_t index = w->task->panel + (panel - w->panel);
-    if (!w->looks)
+    if (!w->chunk_masks)
         return NULL;
     const int64_t at =
-        (w->task->batch * plan->look_panels + index) * plan->look_chunks + keys.first / plan->chunk;
-    return at < plan->look_count ? w->looks + at : NULL;
+        (w->task->batch * plan->chunk_mask_panels + index) * plan->chunk_mask_chunks +
+        keys.first / plan->chunk;
+    return at < plan->chunk_mask_count ? w->chunk_masks + at : NULL;
 }
 
 /* Whether what others have seen tells. */
-static bool is_known(struct rapt_look *seen, struct work_panel *panel) {
+static bool is_known(struct rapt_chunk_mask *seen, struct work_panel *panel) {
     panel->hides = atomic_load_explicit(&seen->hides, memory_order_relaxed);
     panel->shows = atomic_load_explicit(&seen->shows, memory_order_relaxed);
     return panel->hides && panel->shows;
@@ -123,7 +124,7 @@ struct rapt_range rapt_survey(const struct worker *w, struct work_panel *panel,
     panel->shows = ~(uint64_t)0;
     if (!masked || keys.first >= keys.last)
         return keys;
-    struct rapt_look *seen = find_look(w, panel, keys);
+    struct rapt_chunk_mask *seen = find_look(w, panel, keys);
     if (seen && is_known(seen, panel))
         return rapt_attended(w, panel, keys);
     panel->hides = panel->shows = ~(uint64_t)0;
@@ -157,8 +158,8 @@ void rapt_fill_bias(const struct worker *w, const struct work_panel *panel,
         return;
     if (!w->is_few) {
         rapt_gather_rows(w, panel, mask, w->data->mask, column * mask->stride[3], count, bias);
-        rapt_fetch_rows(w, panel, mask, w->data->mask, column + count,
-                        rapt_min(column + count + row, mask->shape[3]));
+        rapt_prefetch_rows(w, panel, mask, w->data->mask, column + count,
+                           rapt_min(column + count + row, mask->shape[3]));
         return;
     }
     int64_t offsets[RAPT_PANEL_ROWS_MAX];

@@ -19,32 +19,32 @@ static void write_statistic(const struct worker *w, const struct work_panel *pan
 
 static void write_top_keys(const struct worker *w, const struct work_panel *panel) {
     const rapt_tensor *t = &w->plan->problem.top_key;
-    const struct rapt_watch *watch = &panel->total.watch;
+    const struct rapt_observed *observed = &panel->total.observed;
     const int count = (int)(panel->rows.last - panel->rows.first);
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, t, count, offsets);
     for (int lane = 0; lane < count; lane++) {
         int32_t *row = (int32_t *)w->data->top_key + offsets[lane];
-        for (int i = 0; i < watch->top; i++)
-            memcpy(&row[i * t->stride[3]], &watch->top_key[i * panel->total.width + lane],
+        for (int i = 0; i < observed->top; i++)
+            memcpy(&row[i * t->stride[3]], &observed->top_key[i * panel->total.width + lane],
                    sizeof *row);
     }
 }
 
-static void write_watched(const struct worker *w, const struct work_panel *panel) {
+static void write_observed(const struct worker *w, const struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
-    const struct rapt_watch *watch = &panel->total.watch;
-    write_statistic(w, panel, &p->entropy, w->data->entropy, watch->entropy);
-    write_statistic(w, panel, &p->distance, w->data->distance, watch->distance);
-    if (watch->segments > 0)
-        rapt_scatter_rows(w, panel, &p->segments, w->data->segments, 0, watch->segments,
-                          watch->mass);
-    if (watch->diagonals > 0)
-        rapt_scatter_rows(w, panel, &p->diagonals, w->data->diagonals, 0, watch->diagonals,
-                          watch->diagonal);
-    if (watch->top > 0) {
-        rapt_scatter_rows(w, panel, &p->top_weight, w->data->top_weight, 0, watch->top,
-                          watch->top_weight);
+    const struct rapt_observed *observed = &panel->total.observed;
+    write_statistic(w, panel, &p->entropy, w->data->entropy, observed->entropy);
+    write_statistic(w, panel, &p->distance, w->data->distance, observed->distance);
+    if (observed->segments > 0)
+        rapt_scatter_rows(w, panel, &p->segments, w->data->segments, 0, observed->segments,
+                          observed->mass);
+    if (observed->diagonals > 0)
+        rapt_scatter_rows(w, panel, &p->diagonals, w->data->diagonals, 0, observed->diagonals,
+                          observed->diagonal);
+    if (observed->top > 0) {
+        rapt_scatter_rows(w, panel, &p->top_weight, w->data->top_weight, 0, observed->top,
+                          observed->top_weight);
         write_top_keys(w, panel);
     }
 }
@@ -76,7 +76,7 @@ void rapt_write_panel(const struct worker *w, const struct work_panel *panel, fl
     rapt_scatter_rows(w, panel, &p->out, w->data->out, 0, p->value_dim, panel->total.out);
     write_statistic(w, panel, &p->lse, w->data->lse, lse);
     write_statistic(w, panel, &p->max, w->data->max, top);
-    write_watched(w, panel);
+    write_observed(w, panel);
     if (p->received.dtype != RAPT_NONE)
         keep_results(w, panel, results);
 }

@@ -7,14 +7,14 @@
 #include "src/panel/worker.h"
 
 /* Rows that lie in one piece, or of those that do the first. */
-static struct rapt_soon find_rows(const struct worker *w, const rapt_tensor *t, const void *data,
-                                  struct rapt_range keys) {
+static struct rapt_prefetch find_rows(const struct worker *w, const rapt_tensor *t,
+                                      const void *data, struct rapt_range keys) {
     int64_t last;
     if (t->stride[2] != t->shape[3] || t->stride[3] != 1)
-        return (struct rapt_soon){NULL, 0};
+        return (struct rapt_prefetch){NULL, 0};
     const int64_t at =
         rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, keys.first, &last);
-    return (struct rapt_soon){
+    return (struct rapt_prefetch){
         rapt_element(t, data, at),
         (rapt_min(keys.last, last) - keys.first) * rapt_bytes(t, t->shape[3]),
     };
@@ -27,7 +27,7 @@ static struct rapt_range share_of(struct rapt_range all, int64_t i, int64_t coun
 }
 
 /*
- * The panels of a task go through the same chunk, so each asks for a share of the next one. Rows
+ * The panels of a task go through the same chunk, so each prefetches a share of the next one. Rows
  * that nobody has touched come as they are first gone through: keys a block ahead, values while
  * their own block's keys are scored. That is the first chunk for its first panel, unless it was
  * copied; and where one panel goes through all chunks, each block.
@@ -51,13 +51,13 @@ static struct rapt_range next_rows(const struct worker *w, int64_t index, struct
 
 /* Rows of a tensor that a panel's lanes stand for: the share of the nth of so many blocks. Those of
  * a group's heads lie apart, so each head has some blocks of its own. */
-static struct rapt_soon find_lanes(const struct worker *w, struct rapt_range rows,
-                                   const rapt_tensor *t, const void *data, int64_t n,
-                                   int64_t blocks) {
+static struct rapt_prefetch find_lanes(const struct worker *w, struct rapt_range rows,
+                                       const rapt_tensor *t, const void *data, int64_t n,
+                                       int64_t blocks) {
     const struct rapt_problem *p = &w->plan->problem;
     const int64_t b = w->task->batch, group = p->group;
     if (t->stride[2] != t->shape[3] || t->stride[3] != 1 || n < 0 || n >= blocks)
-        return (struct rapt_soon){NULL, 0};
+        return (struct rapt_prefetch){NULL, 0};
     const int64_t head = n * group / blocks;
     const int64_t first = rapt_divide_up(head * blocks, group);
     const int64_t last = rapt_divide_up((head + 1) * blocks, group);
@@ -65,15 +65,15 @@ static struct rapt_soon find_lanes(const struct worker *w, struct rapt_range row
     const struct rapt_range queries = share_of(all, n - first, last - first);
     const int64_t at =
         rapt_row_offset(t, b, w->task->kv_head * group + head, rapt_q_first(p, b) + queries.first);
-    return (struct rapt_soon){
+    return (struct rapt_prefetch){
         rapt_element(t, data, at),
         (queries.last - queries.first) * rapt_bytes(t, t->shape[3]),
     };
 }
 
 /* The next panel's queries, while a panel goes through the chunk with which that one begins. */
-static struct rapt_soon find_queries(const struct worker *w, const struct work_panel *panel,
-                                     struct rapt_range keys) {
+static struct rapt_prefetch find_queries(const struct worker *w, const struct work_panel *panel,
+                                         struct rapt_range keys) {
     const int64_t block = w->plan->key_block, chunk = w->plan->chunk;
     const int64_t start = keys.first / chunk * chunk;
     const int64_t from = rapt_max(panel->keys.first, start) / block;
@@ -83,8 +83,8 @@ static struct rapt_soon find_queries(const struct worker *w, const struct work_p
 }
 
 /* A panel's outputs, while it goes through as many keys as a chunk has for the last time. */
-static struct rapt_soon find_outs(const struct worker *w, const struct work_panel *panel,
-                                  struct rapt_range keys) {
+static struct rapt_prefetch find_outs(const struct worker *w, const struct work_panel *panel,
+                                      struct rapt_range keys) {
     const int64_t block = w->plan->key_block;
     const int64_t last_keys = rapt_max(0, w->keys.last - w->plan->chunk);
     const int64_t from = rapt_max(panel->keys.first / block, rapt_divide_up(last_keys, block));
@@ -93,21 +93,21 @@ static struct rapt_soon find_outs(const struct worker *w, const struct work_pane
                       keys.first / block - from, to - from);
 }
 
-void rapt_look_ahead(const struct worker *w, const struct work_panel *panel, struct rapt_range keys,
-                     struct rapt_block *block) {
+void rapt_plan_prefetch(const struct worker *w, const struct work_panel *panel,
+                        struct rapt_range keys, struct rapt_block *block) {
     const struct rapt_plan *plan = w->plan;
     const int64_t index = panel - w->panel;
     const struct rapt_range next_keys =
-        next_rows(w, index, keys, plan->packed || plan->stage_key, false);
+        next_rows(w, index, keys, plan->amx || plan->stage_key, false);
     const struct rapt_range next_values =
-        next_rows(w, index, keys, plan->packed || plan->stage_value, true);
-    struct rapt_soon *soon = block->soon;
+        next_rows(w, index, keys, plan->amx || plan->stage_value, true);
+    struct rapt_prefetch *prefetch = block->prefetch;
     if (next_keys.first < next_keys.last)
-        *soon++ = find_rows(w, &plan->problem.key, w->data->key, next_keys);
+        *prefetch++ = find_rows(w, &plan->problem.key, w->data->key, next_keys);
     if (next_values.first < next_values.last)
-        *soon++ = find_rows(w, &plan->problem.value, w->data->value, next_values);
+        *prefetch++ = find_rows(w, &plan->problem.value, w->data->value, next_values);
     if (index + 1 < w->task->panels && !panel[1].begun)
-        *soon++ = find_queries(w, panel, keys);
-    if (soon < block->soon + RAPT_SOON)
-        *soon = find_outs(w, panel, keys);
+        *prefetch++ = find_queries(w, panel, keys);
+    if (prefetch < block->prefetch + RAPT_PREFETCH_MOST)
+        *prefetch = find_outs(w, panel, keys);
 }

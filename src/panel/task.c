@@ -33,7 +33,7 @@ static void find_keys(const struct worker *w, struct work_panel *panel) {
     if (any.first >= any.last)
         panel->keys.first = any.last;
     else /* masked, but for the order of sums */
-        panel->keys.first -= any.first % (w->plan->packed ? RAPT_PACKED_KEYS : RAPT_SUMMED_KEYS);
+        panel->keys.first -= any.first % (w->plan->amx ? RAPT_AMX_KEYS : RAPT_SUMMED_KEYS);
 }
 
 static void find_slopes(const struct worker *w, struct work_panel *panel) {
@@ -44,32 +44,33 @@ static void find_slopes(const struct worker *w, struct work_panel *panel) {
         panel->slope[lane] = rapt_slope(((const float *)w->data->alibi)[offsets[lane]]);
 }
 
-void rapt_place_watch(const struct rapt_problem *p, struct rapt_watch *watch, float *at,
-                      int width) {
+void rapt_place_observed(const struct rapt_problem *p, struct rapt_observed *observed, float *at,
+                         int width) {
     if (p->entropy.dtype != RAPT_NONE) {
-        watch->entropy = at;
+        observed->entropy = at;
         at += width;
     }
     if (p->distance.dtype != RAPT_NONE) {
-        watch->distance = at;
+        observed->distance = at;
         at += width;
     }
-    watch->segments = (int)p->segment_count;
-    watch->bounds = p->segment_bounds;
-    watch->mass = at;
-    watch->diagonals = (int)p->diagonal_count;
-    watch->offsets = p->diagonal_offsets;
-    watch->diagonal = at + p->segment_count * width;
+    observed->segments = (int)p->segment_count;
+    observed->bounds = p->segment_bounds;
+    observed->mass = at;
+    observed->diagonals = (int)p->diagonal_count;
+    observed->offsets = p->diagonal_offsets;
+    observed->diagonal = at + p->segment_count * width;
 }
 
-void rapt_place_top(const struct rapt_problem *p, struct rapt_watch *watch, float *at, int width) {
+void rapt_place_top(const struct rapt_problem *p, struct rapt_observed *observed, float *at,
+                    int width) {
     const int64_t count = p->top_count * width;
-    watch->top = (int)p->top_count;
-    watch->top_weight = at;
-    watch->top_key = at + count;
-    memset(watch->top_key, 0xff, (size_t)count * sizeof *at); /* -1 */
+    observed->top = (int)p->top_count;
+    observed->top_weight = at;
+    observed->top_key = at + count;
+    memset(observed->top_key, 0xff, (size_t)count * sizeof *at); /* -1 */
     for (int64_t i = 0; i < count; i++)
-        watch->top_weight[i] = -INFINITY;
+        observed->top_weight[i] = -INFINITY;
 }
 
 /* Lets a panel's state be what lies at `at`. */
@@ -79,7 +80,7 @@ static void place_state(const struct rapt_problem *p, struct rapt_panel *panel, 
     panel->max = panel->out + panel->value_dim * width;
     panel->sum = panel->max + width;
     panel->seen = panel->sum + width;
-    rapt_place_watch(p, &panel->watch, panel->seen + width, width);
+    rapt_place_observed(p, &panel->observed, panel->seen + width, width);
 }
 
 /* Scratch of a panel: what its lanes attend, queries, and the state of all chunks. */
@@ -103,7 +104,7 @@ static void place_panel(struct worker *w, int index, float *scratch) {
     };
     float *state = panel->kernel.query + rapt_query_rows(plan) * width;
     place_state(p, &panel->kernel, state);
-    rapt_place_top(p, &panel->kernel.watch, state + rapt_state_floats(p) * width, width);
+    rapt_place_top(p, &panel->kernel.observed, state + rapt_state_floats(p) * width, width);
     panel->total = panel->kernel;
     panel->begun = panel->done = false;
     find_keys(w, panel);
@@ -119,7 +120,7 @@ void rapt_pack_queries(const struct worker *w, const struct work_panel *panel, i
     rapt_lane_offsets(w, panel, query, first + count, offsets);
     for (int lane = 0; lane < width; lane++)
         rows[lane] = lane < count ? rapt_dense_row(query, w->data->query, offsets[first + lane],
-                                                   w->unpacked + lane * w->plan->problem.head_dim)
+                                                   w->amx_rows + lane * w->plan->problem.head_dim)
                                   : rows[lane - 1];
     w->plan->kernels->pack_lanes(pairs, width, rows, w->plan->problem.head_dim, true);
 }
@@ -128,7 +129,7 @@ void rapt_read_queries(const struct worker *w, const struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
     const int64_t channels = p->head_dim;
     const int width = panel->kernel.width;
-    if (w->plan->packed) {
+    if (w->plan->amx) {
         rapt_pack_queries(w, panel, 0, width, width, panel->kernel.query);
         return;
     }
@@ -157,7 +158,7 @@ static void make_worker(struct worker *w, const struct rapt_plan *plan,
     w->rows = scratch + s->rows;
     w->staged_key = scratch + s->staged_key;
     w->staged_value = scratch + s->staged_value;
-    w->unpacked = (uint16_t *)(void *)(scratch + s->unpacked);
+    w->amx_rows = (uint16_t *)(void *)(scratch + s->amx_rows);
     w->staged_first = 0;
     w->is_few = rapt_is_few(plan, task->batch);
     w->stored_turn = 0;
@@ -186,7 +187,7 @@ static void attend_block(struct worker *w, struct work_panel *panel, struct rapt
     struct rapt_block block = rapt_make_block(w, panel, keys, true);
     block.begins = panel->empty;
     panel->empty = false;
-    rapt_look_ahead(w, panel, keys, &block);
+    rapt_plan_prefetch(w, panel, keys, &block);
     w->plan->kernels->attend(&panel->kernel, &block, w->scores);
 }
 
@@ -293,21 +294,21 @@ static void run_whole(struct worker *w, float *results) {
 
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
                    const struct rapt_task *planned, float *scratch, float *parts, float *results,
-                   struct rapt_look *looks) {
+                   struct rapt_chunk_mask *chunk_masks) {
     struct rapt_task task;
     struct rapt_split split;
     struct worker w;
     if (!rapt_task_of_run(plan, planned, &task, &split))
         return;
     make_worker(&w, plan, data, &task, scratch);
-    w.looks = looks;
-    if (plan->packed)
+    w.chunk_masks = chunk_masks;
+    if (plan->amx)
         plan->kernels->open(w.is_few);
     if (task.split >= 0)
         run_parts(&w, &split, parts);
     else
         run_whole(&w, results);
-    if (plan->packed)
+    if (plan->amx)
         plan->kernels->close();
 }
 

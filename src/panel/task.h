@@ -8,12 +8,12 @@
 /*
  * scratch: plan->scratch.floats floats, aligned to RAPT_ALIGN, this thread's own. parts:
  * plan->part_count times part_floats, which all threads share. results: what the rows leave for
- * the second pass, plan->second.results floats. looks: plan->look_count of them, which all threads
- * share, 0 before the first task.
+ * the second pass, plan->received.results floats. chunk_masks: plan->chunk_mask_count of them,
+ * which all threads share, 0 before the first task.
  */
 void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
                    const struct rapt_task *task, float *scratch, float *parts, float *results,
-                   struct rapt_look *looks);
+                   struct rapt_chunk_mask *chunk_masks);
 
 /* After all tasks of a split: joins its parts and writes the results of its panel, unless the run
  * leaves it undivided. */

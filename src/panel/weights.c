@@ -40,7 +40,7 @@ static void weigh_block(struct worker *w, struct work_panel *panel, struct rapt_
         return;
     rapt_stage_own(w, own);
     const struct rapt_block block = rapt_make_block(w, panel, own, rapt_weights_masked(p));
-    w->plan->kernels->weigh(&panel->total, &block, p->weights_kind, w->scores);
+    w->plan->kernels->weights(&panel->total, &block, p->weights_kind, w->scores);
     rapt_scatter_rows(w, panel, &p->weights, w->data->weights, own.first * p->weights.stride[3],
                       block.keys, w->scores);
 }
@@ -67,22 +67,22 @@ void rapt_begin_kept(const struct worker *w) {
             ((float *)w->data->weights)[offsets[lane] + i] = -INFINITY;
 }
 
-static void weigh_kept(const struct worker *w) {
+static void weights_of_kept(const struct worker *w) {
     const struct work_panel *panel = &w->panel[0];
     const rapt_tensor *t = &w->plan->problem.weights;
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, t, panel->lanes, offsets);
     for (int lane = 0; lane < panel->lanes; lane++)
-        w->plan->kernels->weigh_kept((float *)w->data->weights + offsets[lane], t->shape[3],
-                                     w->plan->problem.weights_kind, panel->total.max[lane],
-                                     panel->total.sum[lane]);
+        w->plan->kernels->weights_of_kept((float *)w->data->weights + offsets[lane], t->shape[3],
+                                          w->plan->problem.weights_kind, panel->total.max[lane],
+                                          panel->total.sum[lane]);
 }
 
 void rapt_write_weights(struct worker *w) {
     const int64_t columns = w->plan->problem.weights.shape[3];
     struct rapt_range all = {INT64_MAX, 0};
     if (w->is_few) {
-        weigh_kept(w);
+        weights_of_kept(w);
         return;
     }
     for (int i = 0; i < w->task->panels; i++) {

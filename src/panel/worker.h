@@ -32,14 +32,14 @@ struct worker {
     const struct rapt_plan *plan;
     const rapt_attention_data *data;
     const struct rapt_task *task;
-    struct rapt_look *looks; /* [plan->look_count] */
+    struct rapt_chunk_mask *chunk_masks; /* [plan->chunk_mask_count] */
     float *scores, *bias;
     float *key_scale, *value_scale; /* of int8, for a block */
     float *first, *last, *position; /* [lanes]: of a block, or results of a panel */
     float *part;                    /* the state of a chunk that isn't a panel's first */
     float *rows;                    /* [width][scratch.row_floats] */
     float *staged_key, *staged_value;
-    uint16_t *unpacked;
+    uint16_t *amx_rows;
     struct rapt_range keys; /* that any panel of the task attends */
     int64_t staged_first;   /* the key that the staged rows begin with */
     bool is_few;            /* then there is one panel, and `few` does its work: sets of its rows */
@@ -105,10 +105,10 @@ void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, c
 
 /* Asks for the columns from first to last of all lanes' rows, which are to be gathered soon: the
  * hardware doesn't follow so many rows at a time. Dense rows only; others are left to it. */
-void rapt_fetch_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
-                     const void *data, int64_t first, int64_t last);
+void rapt_prefetch_rows(const struct worker *w, const struct work_panel *panel,
+                        const rapt_tensor *t, const void *data, int64_t first, int64_t last);
 
-/* Packed rows begin with groups of RAPT_PACKED_KEYS. The address of a row's elements of bf16, from
+/* Packed rows begin with groups of RAPT_AMX_KEYS. The address of a row's elements of bf16, from
  * `at` on, if they are dense, or of their copy. */
 const uint16_t *rapt_dense_row(const rapt_tensor *t, const void *data, int64_t at, uint16_t *copy);
 
@@ -125,10 +125,12 @@ void rapt_attend_few_chunk(struct worker *w, struct rapt_range keys);
 void rapt_attend_few_part(struct worker *w, struct rapt_range keys);
 void rapt_end_few(const struct worker *w, const struct rapt_panel *panel);
 
-/* What is watched: its sums from `at` on, which belong to a state; and the largest weights of all
+/* What is observed: its sums from `at` on, which belong to a state; and the largest weights of all
  * chunks, none yet. */
-void rapt_place_watch(const struct rapt_problem *p, struct rapt_watch *watch, float *at, int width);
-void rapt_place_top(const struct rapt_problem *p, struct rapt_watch *watch, float *at, int width);
+void rapt_place_observed(const struct rapt_problem *p, struct rapt_observed *observed, float *at,
+                         int width);
+void rapt_place_top(const struct rapt_problem *p, struct rapt_observed *observed, float *at,
+                    int width);
 
 /* Writes the weights of all panels of a task, whose results are known. A few rows begin before
  * their keys: they leave their scores where the weights go. */
@@ -147,8 +149,8 @@ struct rapt_block rapt_new_block(const struct rapt_problem *p, struct rapt_range
 void rapt_write_panel(const struct worker *w, const struct work_panel *panel, float *results);
 
 /* Tells the kernel what comes after some keys of one block for a panel. */
-void rapt_look_ahead(const struct worker *w, const struct work_panel *panel, struct rapt_range keys,
-                     struct rapt_block *block);
+void rapt_plan_prefetch(const struct worker *w, const struct work_panel *panel,
+                        struct rapt_range keys, struct rapt_block *block);
 
 /* Takes the row of a mask that begins at an element into hides and shows, as `survey` does. */
 void rapt_survey_row(const struct rapt_plan *plan, const void *mask, int64_t element, int64_t at,

@@ -15,8 +15,8 @@ enum {
     CHUNK_KEYS_MAX = 1280,
     PAGE_BYTES = 4096,
     THREADS_MAX = 4096,
-    LOOKS_MAX = 1 << 15,  /* 512 KiB */
-    PANELS_MAX = 1 << 28, /* what takes seconds to count takes years to compute */
+    CHUNK_MASKS_MAX = 1 << 15, /* 512 KiB */
+    PANELS_MAX = 1 << 28,      /* what takes seconds to count takes years to compute */
 };
 
 /* A thread that does less than this costs more to wake than it helps; docs/threads.md says how
@@ -39,10 +39,9 @@ int64_t rapt_chunk(int64_t head_dim, int64_t value_dim) {
 }
 
 /* The same for packed keys and values, whose blocks are of one size. */
-static int64_t packed_chunk(const struct rapt_problem *p) {
-    const int64_t group =
-        rapt_packed_key_bytes(p->head_dim) + rapt_packed_value_bytes(p->value_dim);
-    return chunk_of(RAPT_PACKED_BLOCK, RAPT_PACKED_BLOCK / RAPT_PACKED_KEYS * group);
+static int64_t amx_chunk(const struct rapt_problem *p) {
+    const int64_t group = rapt_amx_key_bytes(p->head_dim) + rapt_amx_value_bytes(p->value_dim);
+    return chunk_of(RAPT_AMX_BLOCK, RAPT_AMX_BLOCK / RAPT_AMX_KEYS * group);
 }
 
 int rapt_threads_for(double flops, int most) {
@@ -87,19 +86,19 @@ static bool are_copied(const struct rapt_plan *plan, const rapt_tensor *t, int64
 /* Each task copies or packs its keys and values again. */
 int64_t rapt_panels_most(const struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
-    const bool copies = plan->packed || are_copied(plan, &p->key, RAPT_PANELS_MAX) ||
+    const bool copies = plan->amx || are_copied(plan, &p->key, RAPT_PANELS_MAX) ||
                         are_copied(plan, &p->value, RAPT_PANELS_MAX);
     return copies ? RAPT_PANELS_MAX : RAPT_PANELS_MAX / 2;
 }
 
 int64_t rapt_query_rows(const struct rapt_plan *plan) {
     const int64_t channels = plan->problem.head_dim;
-    return plan->packed ? rapt_packed_query_rows(channels) : channels;
+    return plan->amx ? rapt_amx_query_rows(channels) : channels;
 }
 
 int64_t rapt_score_floats(const struct rapt_plan *plan) {
     const int64_t scores = (int64_t)plan->key_block * plan->panel_rows;
-    return plan->packed ? RAPT_PACKED_SCORES * scores : scores;
+    return plan->amx ? RAPT_AMX_SCORES * scores : scores;
 }
 
 int64_t rapt_few_floats(const struct rapt_kernels *kernels, int64_t channels) {
@@ -122,8 +121,8 @@ struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64
 
 int64_t rapt_few_query_floats(const struct rapt_plan *plan) {
     const int64_t channels = plan->problem.head_dim;
-    return plan->packed ? rapt_packed_query_rows(channels) * plan->kernels->lanes
-                        : rapt_few_floats(plan->kernels, channels);
+    return plan->amx ? rapt_amx_query_rows(channels) * plan->kernels->lanes
+                     : rapt_few_floats(plan->kernels, channels);
 }
 
 /* Floats rounded up to whole cache lines, and one line more against aliasing of neighbours. */
@@ -141,8 +140,8 @@ static size_t copied(const struct rapt_plan *plan, int64_t channels) {
 /* Floats of so many staged rows. */
 static int64_t staged_floats(const struct rapt_plan *plan, int64_t channels, int64_t rows,
                              int64_t group_bytes(int64_t)) {
-    return plan->packed ? rows / RAPT_PACKED_KEYS * group_bytes(channels) / (int64_t)sizeof(float)
-                        : rows * channels;
+    return plan->amx ? rows / RAPT_AMX_KEYS * group_bytes(channels) / (int64_t)sizeof(float)
+                     : rows * channels;
 }
 
 static void lay_out_scratch(struct rapt_plan *plan) {
@@ -167,11 +166,11 @@ static void lay_out_scratch(struct rapt_plan *plan) {
         used += (n);                                                                               \
     } while (0)
     TAKE(panels, s->panel_floats * (size_t)plan->panels_per_task);
-    /* query; out, three numbers of each and what is watched, twice; sums; the largest weights */
+    /* query; out, three numbers of each and what is observed, twice; sums; the largest weights */
     const int64_t out = rapt_few_floats(kernels, p->value_dim);
     const int64_t vectors = rapt_divide_up(p->value_dim, kernels->lanes);
     const int64_t sums = rapt_few_floats(kernels, vectors * kernels->lanes);
-    const int64_t numbers = 2 * (3 + rapt_watched(p) + p->top_count) * kernels->lanes;
+    const int64_t numbers = 2 * (3 + rapt_observed_count(p) + p->top_count) * kernels->lanes;
     s->few_floats = padded(rapt_few_query_floats(plan) + 2 * out + numbers + sums);
     const int64_t sets = rapt_divide_up(kernels->few_most, kernels->few_rows);
     TAKE(few, plan->has_few ? s->few_floats * (size_t)sets : 0);
@@ -185,15 +184,15 @@ static void lay_out_scratch(struct rapt_plan *plan) {
     TAKE(part, plan->joins ? padded(state * width) : 0);
     TAKE(rows, padded(s->row_floats * width));
     TAKE(staged_key, plan->stage_key
-                         ? padded(staged_floats(plan, p->head_dim, staged, rapt_packed_key_bytes))
+                         ? padded(staged_floats(plan, p->head_dim, staged, rapt_amx_key_bytes))
                          : 0);
-    TAKE(staged_value, plan->stage_value ? padded(staged_floats(plan, p->value_dim, staged,
-                                                                rapt_packed_value_bytes))
-                                         : 0);
-    TAKE(unpacked,
-         plan->packed ? padded(RAPT_PACKED_ROWS * rapt_max(p->head_dim, p->value_dim) / 2 + 1) : 0);
+    TAKE(staged_value, plan->stage_value
+                           ? padded(staged_floats(plan, p->value_dim, staged, rapt_amx_value_bytes))
+                           : 0);
+    TAKE(amx_rows,
+         plan->amx ? padded(RAPT_AMX_ROWS * rapt_max(p->head_dim, p->value_dim) / 2 + 1) : 0);
 #undef TAKE
-    s->floats = used > plan->second.floats ? used : plan->second.floats;
+    s->floats = used > plan->received.floats ? used : plan->received.floats;
 }
 
 static rapt_status too_large(const struct rapt_problem *p) {
@@ -335,9 +334,7 @@ static double unevenness(const struct rapt_plan *plan, int64_t panels_per_task, 
  */
 static int64_t choose_panels(const struct rapt_plan *plan, int64_t panels, int64_t most,
                              int threads) {
-    const int64_t tasks = threads == 1   ? 1
-                          : plan->packed ? TASKS_PER_THREAD_LEAST
-                                         : TASKS_PER_THREAD;
+    const int64_t tasks = threads == 1 ? 1 : plan->amx ? TASKS_PER_THREAD_LEAST : TASKS_PER_THREAD;
     const int64_t usual = rapt_max(1, rapt_min(panels / (threads * tasks), most));
     if (usual == 1 || threads == 1)
         return usual;
@@ -358,30 +355,31 @@ static int64_t choose_panels(const struct rapt_plan *plan, int64_t panels, int64
  * many. */
 static void share_looks(struct rapt_plan *plan, int64_t panels) {
     const struct rapt_problem *p = &plan->problem;
-    plan->look_count = 0;
+    plan->chunk_mask_count = 0;
     if (p->mask.dtype == RAPT_NONE || p->mask.stride[1] != 0 || p->kv_heads == 1)
         return;
-    plan->look_panels = panels;
-    plan->look_chunks = rapt_divide_up(p->kv_most, plan->chunk);
-    if (__builtin_mul_overflow(panels * plan->look_chunks, p->batch, &plan->look_count))
-        plan->look_count = LOOKS_MAX;
-    plan->look_count = rapt_min(plan->look_count, LOOKS_MAX);
+    plan->chunk_mask_panels = panels;
+    plan->chunk_mask_chunks = rapt_divide_up(p->kv_most, plan->chunk);
+    if (__builtin_mul_overflow(panels * plan->chunk_mask_chunks, p->batch, &plan->chunk_mask_count))
+        plan->chunk_mask_count = CHUNK_MASKS_MAX;
+    plan->chunk_mask_count = rapt_min(plan->chunk_mask_count, CHUNK_MASKS_MAX);
 }
 
 rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     const struct rapt_problem *p = &plan->problem;
-    plan->packed = plan->kernels->pack_keys && p->query.dtype == RAPT_BF16 &&
-                   p->key.dtype == RAPT_BF16 && p->value.dtype == RAPT_BF16;
-    plan->panel_rows = plan->packed ? RAPT_PACKED_ROWS : plan->kernels->panel_rows;
-    plan->key_block = plan->packed ? RAPT_PACKED_BLOCK : rapt_key_block(p->head_dim, p->value_dim);
-    plan->chunk = plan->packed ? packed_chunk(p) : rapt_chunk(p->head_dim, p->value_dim);
+    plan->amx = plan->kernels->pack_keys && p->query.dtype == RAPT_BF16 &&
+                p->key.dtype == RAPT_BF16 && p->value.dtype == RAPT_BF16;
+    plan->panel_rows = plan->amx ? RAPT_AMX_ROWS : plan->kernels->panel_rows;
+    plan->key_block = plan->amx ? RAPT_AMX_BLOCK : rapt_key_block(p->head_dim, p->value_dim);
+    plan->chunk = plan->amx ? amx_chunk(p) : rapt_chunk(p->head_dim, p->value_dim);
     const struct totals all = sum_up(plan);
     if (!all.counted)
         return too_large(p);
     threads = rapt_threads_for(all.flops, threads);
     share_looks(plan, all.longest);
 
-    const int64_t row_floats = p->head_dim + p->value_dim + rapt_watched(p) + 2 * p->top_count;
+    const int64_t row_floats =
+        p->head_dim + p->value_dim + rapt_observed_count(p) + 2 * p->top_count;
     const int64_t row_bytes = row_floats * (int64_t)sizeof(float);
     const int64_t fit = PANEL_BYTES_MAX / (row_bytes * plan->panel_rows);
     const int64_t most = rapt_min(rapt_min(rapt_panels_most(plan), fit), all.longest);
@@ -395,7 +393,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     if (p->received.dtype != RAPT_NONE && !rapt_received_sizes(plan, threads))
         return too_large(p);
     plan->threads =
-        (int)rapt_max(1, rapt_min(threads, rapt_max(plan->task_count, plan->second.tasks)));
+        (int)rapt_max(1, rapt_min(threads, rapt_max(plan->task_count, plan->received.tasks)));
 
     plan->stage_key = are_copied(plan, &p->key, plan->panels_per_task);
     plan->stage_value = are_copied(plan, &p->value, plan->panels_per_task);
@@ -403,7 +401,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     size_t scratch, parts, results, bytes;
     if (__builtin_mul_overflow(plan->scratch.floats * sizeof(float), plan->threads, &scratch) ||
         __builtin_mul_overflow(plan->part_floats * sizeof(float), plan->part_count, &parts) ||
-        __builtin_mul_overflow(sizeof(float), plan->second.results, &results) ||
+        __builtin_mul_overflow(sizeof(float), plan->received.results, &results) ||
         __builtin_add_overflow(scratch, parts, &bytes) ||
         __builtin_add_overflow(bytes, results, &bytes) || bytes > PTRDIFF_MAX)
         return too_large(p);

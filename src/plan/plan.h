@@ -54,12 +54,12 @@ struct rapt_scratch {
     size_t rows; /* panel_rows of row_floats: what isn't f32, widened or yet to be narrowed */
     int64_t row_floats;
     size_t staged_key, staged_value;
-    size_t unpacked; /* rows that aren't dense, before they are packed */
+    size_t amx_rows; /* rows that aren't dense, before they are packed */
     size_t floats;   /* all of a thread's */
 };
 
 /* The pass that finds what keys receive, after all tasks; nothing if that isn't asked for. */
-struct rapt_second {
+struct rapt_received_plan {
     int64_t panels; /* of keys that go through the queries together, at most */
     int64_t tasks_per_head, tasks;
     int64_t results; /* floats that the first pass leaves for it */
@@ -83,7 +83,7 @@ struct rapt_plan {
     int64_t chunk;  /* keys after which the softmax starts anew; the panels of a task share them
                        while they lie in the cache */
     bool joins;     /* some sequence has keys of more than one chunk */
-    bool packed;    /* keys and values go to a matrix unit: groups of them are staged instead */
+    bool amx;       /* keys and values go to a matrix unit: groups of them are staged instead */
     bool stage_key, stage_value; /* rows are copied first: of a chunk if panels share it, or else of
                                     a block */
     bool has_few;
@@ -97,10 +97,10 @@ struct rapt_plan {
     struct rapt_split *splits;
     size_t part_floats;
 
-    int64_t look_count;               /* which heads share: of sequences, panels and chunks */
-    int64_t look_panels, look_chunks; /* of a sequence */
+    int64_t chunk_mask_count; /* which heads share: of sequences, panels and chunks */
+    int64_t chunk_mask_panels, chunk_mask_chunks; /* of a sequence */
 
-    struct rapt_second second;
+    struct rapt_received_plan received;
     struct rapt_scratch scratch;
 };
 
@@ -109,7 +109,7 @@ struct rapt_plan {
  * Where heads share a mask, who comes first leaves it here for the others; 0 until then, for no
  * chunk needs all 64 bits.
  */
-struct rapt_look {
+struct rapt_chunk_mask {
     atomic_uint_fast64_t hides, shows;
 };
 

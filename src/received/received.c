@@ -43,9 +43,9 @@ static size_t panel_floats(const struct rapt_plan *plan) {
 
 /* Of a block of queries. */
 static int64_t query_floats(const struct rapt_plan *plan) {
-    const int64_t channels = plan->problem.head_dim, groups = plan->key_block / RAPT_PACKED_KEYS;
-    return plan->packed ? groups * rapt_packed_key_bytes(channels) / (int64_t)sizeof(float)
-                        : plan->key_block * channels;
+    const int64_t channels = plan->problem.head_dim, groups = plan->key_block / RAPT_AMX_KEYS;
+    return plan->amx ? groups * rapt_amx_key_bytes(channels) / (int64_t)sizeof(float)
+                     : plan->key_block * channels;
 }
 
 /* What the panels of a task share. */
@@ -57,7 +57,7 @@ static size_t shared_floats(const struct rapt_plan *plan) {
 
 bool rapt_received_sizes(struct rapt_plan *plan, int threads) {
     const struct rapt_problem *p = &plan->problem;
-    struct rapt_second *s = &plan->second;
+    struct rapt_received_plan *s = &plan->received;
     const int64_t columns = p->received.shape[3], heads = p->batch * p->q_heads;
     const int64_t panels = rapt_divide_up(columns, plan->panel_rows);
     const int64_t share = heads * panels / ((int64_t)threads * 4);
@@ -151,7 +151,7 @@ static void open_panel(struct receiver *r, struct key_panel *panel, int64_t firs
         panel->kernel.max[lane] = -FLT_MAX;
         panel->kernel.seen[lane] = panel->received[lane] = 0;
     }
-    if (plan->packed)
+    if (plan->amx)
         pack_keys(r, panel);
     else
         read_keys(r, panel);
@@ -165,9 +165,9 @@ static void pack_queries(const struct receiver *r, int64_t first, int64_t count)
     const struct rapt_problem *p = &r->plan->problem;
     const int64_t channels = p->head_dim;
     char *group = (char *)r->queries;
-    for (int64_t i = 0; i < count; i += RAPT_PACKED_KEYS) {
-        const uint16_t *rows[RAPT_PACKED_KEYS];
-        const int some = (int)rapt_min(RAPT_PACKED_KEYS, count - i);
+    for (int64_t i = 0; i < count; i += RAPT_AMX_KEYS) {
+        const uint16_t *rows[RAPT_AMX_KEYS];
+        const int some = (int)rapt_min(RAPT_AMX_KEYS, count - i);
         for (int k = 0; k < some; k++) {
             uint16_t *copy = (uint16_t *)(void *)r->rows + k * channels;
             const uint16_t *row =
@@ -178,7 +178,7 @@ static void pack_queries(const struct receiver *r, int64_t first, int64_t count)
             rows[k] = copy;
         }
         r->plan->kernels->pack_keys(group, rows, some, channels);
-        group += rapt_packed_key_bytes(channels);
+        group += rapt_amx_key_bytes(channels);
     }
 }
 
@@ -187,7 +187,7 @@ static void read_queries(const struct receiver *r, struct rapt_range block) {
     const struct rapt_problem *p = &r->plan->problem;
     const int64_t channels = p->head_dim, first = rapt_q_first(p, r->batch);
     const int64_t count = block.last - block.first;
-    if (r->plan->packed) {
+    if (r->plan->amx) {
         pack_queries(r, first + block.first, count);
         return;
     }
@@ -279,10 +279,10 @@ static void receive(const struct receiver *r, struct key_panel *panel, struct ra
     struct rapt_block block = rapt_new_block(p, queries);
     block.key = r->queries;
     block.key_row = p->head_dim;
-    if (r->plan->packed) {
-        block.packed = true;
-        block.packed_key = r->queries;
-        block.packed_scale = rapt_query_factor(p);
+    if (r->plan->amx) {
+        block.amx = true;
+        block.amx_key = r->queries;
+        block.amx_scale = rapt_query_factor(p);
     }
     if (p->key.dtype == RAPT_I8)
         block.key_scale = panel->scale;
@@ -322,7 +322,7 @@ static void write_received(const struct receiver *r, int64_t first, int64_t last
 static struct receiver make_receiver(const struct rapt_plan *plan, const rapt_attention_data *data,
                                      int64_t task, float *scratch, const float *results) {
     const struct rapt_problem *p = &plan->problem;
-    const int64_t width = plan->panel_rows, head = task / plan->second.tasks_per_head;
+    const int64_t width = plan->panel_rows, head = task / plan->received.tasks_per_head;
     struct receiver r = {
         .plan = plan, .data = data, .batch = head / p->q_heads, .head = head % p->q_heads};
     r.results = results + rapt_received_result(p, r.batch, r.head, 0);
@@ -354,8 +354,8 @@ void rapt_received_run(const struct rapt_plan *plan, const rapt_attention_data *
                        float *scratch, const float *results) {
     const struct rapt_problem *p = &plan->problem;
     struct receiver r = make_receiver(plan, data, task, scratch, results);
-    const int64_t width = plan->panel_rows, each = plan->second.panels * width;
-    const int64_t first = task % plan->second.tasks_per_head * each;
+    const int64_t width = plan->panel_rows, each = plan->received.panels * width;
+    const int64_t first = task % plan->received.tasks_per_head * each;
     const int64_t last = rapt_min(first + each, p->received.shape[3]);
     const int64_t keys = rapt_min(last, rapt_kv_len(p, r.batch));
     struct rapt_range all = {INT64_MAX, 0};
@@ -366,13 +366,13 @@ void rapt_received_run(const struct rapt_plan *plan, const rapt_attention_data *
         all = rapt_join(all, panel->queries);
     }
     const int64_t step = plan->key_block;
-    if (plan->packed)
+    if (plan->amx)
         plan->kernels->open(false);
     for (int64_t i = all.first / step * step; i < all.last; i += step) {
         const struct rapt_range block = {i, rapt_min(i + step, rapt_q_len(p, r.batch))};
         receive_block(&r, block);
     }
-    if (plan->packed)
+    if (plan->amx)
         plan->kernels->close();
     write_received(&r, first, last);
 }

@@ -8,13 +8,13 @@
 
 #include "src/plan/plan.h"
 
-/* Fills plan->second. False if its sizes can't be counted. */
+/* Fills plan->received. False if its sizes can't be counted. */
 bool rapt_received_sizes(struct rapt_plan *plan, int threads);
 
 /* Where the first pass leaves a row's max and factor of weights for it: two numbers. */
 int64_t rapt_received_result(const struct rapt_problem *p, int64_t b, int64_t head, int64_t query);
 
-/* Runs one of plan->second.tasks. scratch is as for rapt_task_run(). */
+/* Runs one of plan->received.tasks. scratch is as for rapt_task_run(). */
 void rapt_received_run(const struct rapt_plan *plan, const rapt_attention_data *data, int64_t task,
                        float *scratch, const float *results);
 

@@ -22,7 +22,7 @@ struct shared {
     atomic_int finished;              /* slices */
     atomic_bool interrupted;          /* what isn't begun is left */
     atomic_int done[RAPT_SPLITS_MAX]; /* tasks of each split */
-    _Alignas(RAPT_ALIGN) char rest[]; /* looks, then the scratch of all threads, then parts */
+    _Alignas(RAPT_ALIGN) char rest[]; /* chunk_masks, then the scratch of all threads, then parts */
 };
 
 /* A run, as each of its threads sees it. */
@@ -30,13 +30,14 @@ struct run {
     const struct rapt_plan *plan;
     const rapt_attention_data *data;
     struct shared *shared;
-    struct rapt_look *looks; /* NULL in slices, which can't clear them before the first looks */
+    struct rapt_chunk_mask
+        *chunk_masks; /* NULL in slices, which can't clear them before the first of them looks */
     float *scratch, *parts, *results;
     int64_t ask; /* when the caller is to be asked whether to go on, in ns */
 };
 
-static size_t look_bytes(const struct rapt_plan *plan) {
-    const size_t bytes = (size_t)plan->look_count * sizeof(struct rapt_look);
+static size_t chunk_mask_bytes(const struct rapt_plan *plan) {
+    const size_t bytes = (size_t)plan->chunk_mask_count * sizeof(struct rapt_chunk_mask);
     return (bytes + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
 }
 
@@ -45,9 +46,9 @@ size_t rapt_run_workspace(const struct rapt_plan *plan, int slices) {
     size_t floats, bytes;
     if (__builtin_mul_overflow((size_t)slices, plan->scratch.floats, &floats) ||
         __builtin_add_overflow(floats, parts, &floats) ||
-        __builtin_add_overflow(floats, (size_t)plan->second.results, &floats) ||
+        __builtin_add_overflow(floats, (size_t)plan->received.results, &floats) ||
         __builtin_mul_overflow(floats, sizeof(float), &bytes) ||
-        __builtin_add_overflow(bytes, RAPT_ALIGN + sizeof(struct shared) + look_bytes(plan),
+        __builtin_add_overflow(bytes, RAPT_ALIGN + sizeof(struct shared) + chunk_mask_bytes(plan),
                                &bytes))
         return SIZE_MAX; /* more than anyone has */
     return bytes;
@@ -62,7 +63,7 @@ static struct run new_run(const struct rapt_plan *plan, const rapt_attention_dat
                           void *workspace) {
     struct shared *shared =
         (void *)(((uintptr_t)workspace + RAPT_ALIGN - 1) & ~(uintptr_t)(RAPT_ALIGN - 1));
-    float *scratch = (void *)(shared->rest + look_bytes(plan));
+    float *scratch = (void *)(shared->rest + chunk_mask_bytes(plan));
     float *parts = scratch + (size_t)slices * plan->scratch.floats;
     float *results = parts + (size_t)plan->part_count * plan->part_floats;
     return (struct run){.plan = plan,
@@ -98,14 +99,14 @@ static void run_first(struct run *run, float *scratch, bool asks) {
         if (i >= plan->task_count)
             return;
         const struct rapt_task *task = &plan->tasks[i];
-        rapt_task_run(plan, run->data, task, scratch, run->parts, run->results, run->looks);
+        rapt_task_run(plan, run->data, task, scratch, run->parts, run->results, run->chunk_masks);
         /* Who finishes a split last joins it, and nobody waits. */
         if (task->split >= 0 && atomic_fetch_add(&shared->done[task->split], 1) ==
                                     plan->splits[task->split].tasks - 1) {
             atomic_store_explicit(&shared->done[task->split], 0, memory_order_relaxed);
             rapt_task_join(plan, run->data, task, scratch, run->parts, run->results);
         }
-        if (plan->second.tasks > 0)
+        if (plan->received.tasks > 0)
             atomic_fetch_add(&shared->tasks_done, 1);
     }
 }
@@ -115,7 +116,7 @@ static void run_second(struct run *run, float *scratch, bool asks) {
     while (!is_interrupted(run, asks)) {
         const int64_t i =
             atomic_fetch_add_explicit(&run->shared->next_second, 1, memory_order_relaxed);
-        if (i >= run->plan->second.tasks)
+        if (i >= run->plan->received.tasks)
             return;
         rapt_received_run(run->plan, run->data, i, scratch, run->results);
     }
@@ -138,7 +139,7 @@ bool rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *dat
     rapt_enter_environment(&callers);
     run_first(&run, scratch_of(&run, slice), false);
     /* Those that aren't done are run by others who wait for nothing, so they will be. */
-    while (plan->second.tasks > 0 && atomic_load(&shared->tasks_done) < plan->task_count)
+    while (plan->received.tasks > 0 && atomic_load(&shared->tasks_done) < plan->task_count)
         sched_yield();
     run_second(&run, scratch_of(&run, slice), false);
     fesetenv(&callers);
@@ -172,46 +173,46 @@ bool rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, voi
     const size_t used =
         offsetof(struct shared, done) + (size_t)plan->split_count * sizeof run.shared->done[0];
     memset(run.shared, 0, used);
-    if (plan->look_count > 0)
-        run.looks = memset(run.shared->rest, 0, look_bytes(plan));
+    if (plan->chunk_mask_count > 0)
+        run.chunk_masks = memset(run.shared->rest, 0, chunk_mask_bytes(plan));
     rapt_parallel(plan->threads, first_thread, &run);
-    if (plan->second.tasks > 0)
+    if (plan->received.tasks > 0)
         rapt_parallel(plan->threads, second_thread, &run);
     const bool interrupted = atomic_load(&run.shared->interrupted);
     memset(run.shared, 0, used); /* fit for slices, too */
     return !interrupted;
 }
 
-/* What the threads of rapt_run_each() share. */
-struct each {
+/* What the threads of rapt_parallel_for() share. */
+struct loop {
     atomic_int_fast64_t next;
     int64_t count;
     void (*task)(const void *, int64_t, void *);
     const void *context;
-    char *scratch;
+    char *scratch; /* of all threads */
     size_t scratch_bytes;
 };
 
 static void run_some(void *context, int thread) {
-    struct each *each = context;
-    void *scratch = each->scratch + (size_t)thread * each->scratch_bytes;
+    struct loop *loop = context;
+    void *scratch = loop->scratch + (size_t)thread * loop->scratch_bytes;
     fenv_t callers;
     rapt_enter_environment(&callers);
     for (;;) {
-        const int64_t i = atomic_fetch_add_explicit(&each->next, 1, memory_order_relaxed);
-        if (i >= each->count)
+        const int64_t i = atomic_fetch_add_explicit(&loop->next, 1, memory_order_relaxed);
+        if (i >= loop->count)
             break;
-        each->task(each->context, i, scratch);
+        loop->task(loop->context, i, scratch);
     }
     fesetenv(&callers);
 }
 
-void rapt_run_each(int threads, int64_t count, void (*task)(const void *, int64_t, void *),
-                   const void *context, void *scratch, size_t scratch_bytes) {
-    struct each each = {.count = count,
+void rapt_parallel_for(int threads, int64_t count, void (*task)(const void *, int64_t, void *),
+                       const void *context, void *scratch, size_t scratch_bytes) {
+    struct loop loop = {.count = count,
                         .task = task,
                         .context = context,
                         .scratch = scratch,
                         .scratch_bytes = scratch_bytes};
-    rapt_parallel((int)rapt_min(threads, count), run_some, &each);
+    rapt_parallel((int)rapt_min(threads, count), run_some, &loop);
 }

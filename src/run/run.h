@@ -28,8 +28,8 @@ bool rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, voi
  * scratch_bytes of its own; `scratch` has as many for each of the threads, a multiple of
  * RAPT_ALIGN.
  */
-void rapt_run_each(int threads, int64_t count, void (*task)(const void *, int64_t, void *),
-                   const void *context, void *scratch, size_t scratch_bytes);
+void rapt_parallel_for(int threads, int64_t count, void (*task)(const void *, int64_t, void *),
+                       const void *context, void *scratch, size_t scratch_bytes);
 
 /*
  * One slice of a run, on the calling thread, in a workspace that was zero before the first one.

@@ -22,7 +22,7 @@ static rapt_attention_args without_pointers(rapt_attention_args args) {
 /* Asks for every output. The keys, values and mask are as the form says. */
 static rapt_attention_args whole_problem(const struct form *f, bool sinks) {
     struct form all = *f;
-    all.lse = all.weights = all.watched = true;
+    all.lse = all.weights = all.observed = true;
     rapt_attention_args args = new_problem(&all, 1);
     args.max = new_tensor(RAPT_F32, f->batch, f->q_heads, f->q_len, 1);
     args.alibi = random_tensor(RAPT_F32, 1, f->q_heads, 1, 1, 7);

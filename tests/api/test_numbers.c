@@ -47,7 +47,7 @@ static struct form random_form(uint64_t *seed) {
     if (next_below(seed, 4) == 0)
         f.window_right = 1 + next_below(seed, 40);
     f.weights = next_below(seed, 8) == 0;
-    f.watched = next_below(seed, 6) == 0;
+    f.observed = next_below(seed, 6) == 0;
     return f;
 }
 

@@ -14,7 +14,7 @@ static const struct form forms[] = {
     {1, 6, 2, 167, 200, 33, 20, .causal = true, .lse = true},
     {2, 2, 1, 150, 99, 24, 40, .softcap = 3, .mask = RAPT_BOOL, .weights = true},
     {1, 4, 2, 230, 300, 64, 64, .mask = RAPT_F32, .window_left = 20, .lse = true, .weights = true},
-    {2, 4, 2, 130, 210, 33, 20, .causal = true, .watched = true},
+    {2, 4, 2, 130, 210, 33, 20, .causal = true, .observed = true},
     {1, 8, 2, 1, 5000, 80, 64, .lse = true},
     {2, 4, 1, 2, 4000, 64, 64, .mask = RAPT_F32, .lse = true},
 };
@@ -300,7 +300,7 @@ Test(slices, one_workspace_serves_any_plans) {
         {1, 40, 40, 1, 4096, 16, 16, .lse = true},
         {1, 12, 12, 64, 64, 32, 32, .lse = true},
         {2, 32, 8, 7, 300, 64, 64, .lse = true},
-        {1, 34, 34, 1, 3000, 24, 24, .lse = true, .watched = true},
+        {1, 34, 34, 1, 3000, 24, 24, .lse = true, .observed = true},
     };
     enum { MORE = sizeof more / sizeof *more, ALL = FORMS + MORE };
     static struct sliced all[2 * ALL];

@@ -144,7 +144,7 @@ static void note_task(const void *context, int64_t task, void *scratch) {
 static void note_team(int threads) {
     char scratch[MOST];
     atomic_store(&members, 0);
-    rapt_run_each(threads, threads, note_task, &threads, scratch, 1);
+    rapt_parallel_for(threads, threads, note_task, &threads, scratch, 1);
 }
 
 Test(pin, threads_of_the_library_are_bound_and_released) {

@@ -111,7 +111,7 @@ static void expect_same_bits(struct problem *p) {
     }
 }
 
-#define PACKED_TEST(name)                                                                          \
+#define AMX_TEST(name)                                                                             \
     static void name(struct problem *p);                                                           \
     Test(packed, name) {                                                                           \
         if (!has_amx())                                                                            \
@@ -128,17 +128,17 @@ static void expect_same_bits(struct problem *p) {
     }                                                                                              \
     static void name(struct problem *p)
 
-PACKED_TEST(ordinary_numbers) {
+AMX_TEST(ordinary_numbers) {
     (void)p;
 }
 
 /* Which begin within a group of keys. */
-PACKED_TEST(windows) {
+AMX_TEST(windows) {
     p->window = 41;
 }
 
 /* Even and odd channels overflow to infinities of different sign. */
-PACKED_TEST(scores_that_overflow_in_both_chains) {
+AMX_TEST(scores_that_overflow_in_both_chains) {
     for (int i = 0; i < ROWS_MOST; i++)
         p->query[i][0] = p->query[i][1] = p->query[i][42] = p->query[i][43] = bf16(0x1p100f);
     for (int i = 0; i < KEYS; i++)
@@ -149,28 +149,28 @@ PACKED_TEST(scores_that_overflow_in_both_chains) {
     p->key[77][43] = bf16(0x1p100f);
 }
 
-PACKED_TEST(infinite_queries) {
+AMX_TEST(infinite_queries) {
     for (int i = 0; i < ROWS_MOST; i += 3)
         p->query[i][7] = bf16(i % 2 ? INFINITY : -INFINITY);
     for (int i = 0; i < KEYS; i += 5)
         p->key[i][7] = 0;
 }
 
-PACKED_TEST(infinite_keys) {
+AMX_TEST(infinite_keys) {
     for (int i = 0; i < ROWS_MOST; i++)
         p->query[i][3] = bf16(i % 2 ? 1 : -1);
     p->key[20][3] = bf16(INFINITY);
     p->key[149][3] = bf16(-INFINITY);
 }
 
-PACKED_TEST(numbers_that_are_none) {
+AMX_TEST(numbers_that_are_none) {
     p->query[2][43] = bf16(NAN);
     p->key[31][0] = bf16(NAN);
     p->value[32][38] = bf16(NAN);
     p->value[149][0] = bf16(NAN);
 }
 
-PACKED_TEST(infinite_values) {
+AMX_TEST(infinite_values) {
     p->value[33][5] = bf16(INFINITY);
     p->value[40][5] = bf16(-INFINITY);
     p->value[33][6] = bf16(INFINITY);
@@ -179,7 +179,7 @@ PACKED_TEST(infinite_values) {
 
 /* Values whose weighted sums overflow in each chain, but not in one with both, since all weights
  * are equal; and others that are just large. */
-PACKED_TEST(large_values) {
+AMX_TEST(large_values) {
     for (int i = 0; i < ROWS_MOST; i++)
         memset(p->query[i], 0, HEAD_DIM * sizeof *p->query[i]);
     for (int i = 0; i < KEYS; i++) {

@@ -4,6 +4,6 @@
 #include "tests/kernels/vec_ops.inc"
 
 VEC_OPS(avx512);
-#ifdef RAPT_PACKED
+#ifdef RAPT_AMX
 VEC_OPS(amx);
 #endif

@@ -19,12 +19,14 @@ struct counts {
     int keys[2 * KEYS], values[2 * KEYS], queries[2 * KEYS], outs[2 * KEYS];
 };
 
-static void count_rows(const struct rapt_soon *soon, const void *base, int *times) {
-    const int64_t row = DIM * sizeof(float), at = (const char *)soon->first - (const char *)base;
-    if (soon->bytes == 0 || at < 0 || at >= 32 << 20)
+static void count_rows(const struct rapt_prefetch *prefetch, const void *base, int *times) {
+    const int64_t row = DIM * sizeof(float),
+                  at = (const char *)prefetch->first - (const char *)base;
+    if (prefetch->bytes == 0 || at < 0 || at >= 32 << 20)
         return;
-    cr_assert(at % row == 0 && soon->bytes % row == 0 && at + soon->bytes <= 2 * KEYS * row);
-    for (int64_t r = 0; r < soon->bytes / row; r++)
+    cr_assert(at % row == 0 && prefetch->bytes % row == 0 &&
+              at + prefetch->bytes <= 2 * KEYS * row);
+    for (int64_t r = 0; r < prefetch->bytes / row; r++)
         times[at / row + r]++;
 }
 
@@ -38,12 +40,12 @@ static void run_task(struct worker *w, struct counts *counts) {
                 const struct rapt_range keys = {k, rapt_min(k + plan->key_block, KEYS)};
                 struct rapt_block block = {0};
                 w->panel[i].begun = true;
-                rapt_look_ahead(w, &w->panel[i], keys, &block);
-                for (int n = 0; n < RAPT_SOON; n++) {
-                    count_rows(&block.soon[n], memory.key, counts->keys);
-                    count_rows(&block.soon[n], memory.value, counts->values);
-                    count_rows(&block.soon[n], memory.query, counts->queries);
-                    count_rows(&block.soon[n], memory.out, counts->outs);
+                rapt_plan_prefetch(w, &w->panel[i], keys, &block);
+                for (int n = 0; n < RAPT_PREFETCH_MOST; n++) {
+                    count_rows(&block.prefetch[n], memory.key, counts->keys);
+                    count_rows(&block.prefetch[n], memory.value, counts->values);
+                    count_rows(&block.prefetch[n], memory.query, counts->queries);
+                    count_rows(&block.prefetch[n], memory.out, counts->outs);
                 }
             }
         }
@@ -124,8 +126,8 @@ Test(ahead, knows_how_rows_lie) {
     const struct rapt_task task = {.panels = 1, .split = -1, .chunks = {0, 3}};
     struct worker w = {.plan = &plan, .data = &memory, .task = &task, .keys = {0, KEYS}};
     struct rapt_block block = {0};
-    rapt_look_ahead(&w, &w.panel[0], (struct rapt_range){0, plan.key_block}, &block);
-    cr_expect(block.soon[0].bytes == 0 && block.soon[1].bytes == 0);
+    rapt_plan_prefetch(&w, &w.panel[0], (struct rapt_range){0, plan.key_block}, &block);
+    cr_expect(block.prefetch[0].bytes == 0 && block.prefetch[1].bytes == 0);
 
     int32_t table[KEYS / 20];
     for (int i = 0; i < KEYS / 20; i++)
@@ -137,11 +139,11 @@ Test(ahead, knows_how_rows_lie) {
     p.key.stride[0] = p.value.stride[0] = 20 * DIM;
     plan = sized_plan(&p, &variants[3], 1);
     const int64_t first = plan.key_block, page = first / 20;
-    rapt_look_ahead(&w, &w.panel[0], (struct rapt_range){0, first}, &block);
-    cr_expect_eq(block.soon[0].first,
+    rapt_plan_prefetch(&w, &w.panel[0], (struct rapt_range){0, first}, &block);
+    cr_expect_eq(block.prefetch[0].first,
                  (const char *)memory.key +
                      ((table[page] * 20 + first % 20) * DIM) * (int64_t)sizeof(float));
-    cr_expect_eq(block.soon[0].bytes, (20 - first % 20) * DIM * (int64_t)sizeof(float));
+    cr_expect_eq(block.prefetch[0].bytes, (20 - first % 20) * DIM * (int64_t)sizeof(float));
 }
 
 /* For a few queries the kernel asks for rows in halves of a block, and at its end for the next

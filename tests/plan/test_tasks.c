@@ -376,9 +376,9 @@ static void run_in_sets(const rapt_attention_args *args, bool few) {
 Test(tasks, sets_of_a_few_rows_change_no_bit) {
     const struct form forms[] = {
         {1, 0, 2, 1, 1500, 40, 70, .lse = true, .mask = RAPT_F32},
-        {2, 0, 1, 1, 700, 72, 40, .lse = true, .watched = true, .weights = true},
+        {2, 0, 1, 1, 700, 72, 40, .lse = true, .observed = true, .weights = true},
         {1, 0, 1, 2, 600, 200, 130, .causal = true, .mask = RAPT_BOOL, .weights = true},
-        {1, 0, 2, 2, 3000, 64, 64, .softcap = 5, .window_left = 900, .watched = true},
+        {1, 0, 2, 2, 3000, 64, 64, .softcap = 5, .window_left = 900, .observed = true},
     };
     const int groups[] = {1, 3, 4, 5, 8};
     for (int f = 0; f < 4 * 5; f++) {
@@ -413,7 +413,7 @@ Test(tasks, scratch_may_hold_anything) {
         {2, 2, 2, 16, 3000, 64, 64, .lse = true},
         {2, 2, 1, 200, 700, 48, 40, .causal = true, .window_left = 100, .lse = true},
         {2, 8, 2, 1, 3000, 64, 64, .causal = true, .window_left = 900, .lse = true},
-        {2, 2, 2, 70, 700, 40, 48, .causal = true, .watched = true, .weights = true},
+        {2, 2, 2, 70, 700, 40, 48, .causal = true, .observed = true, .weights = true},
     };
     const int64_t lengths[][2] = {{0, 3000}, {700, 650}, {3000, 1}, {0, 700}};
     const int64_t offsets[][2] = {{0, 0}, {-150, 600}, {2999, 5000}, {0, -60}};

@@ -85,7 +85,7 @@ struct form {
     int64_t window_left, window_right;
     float softcap;
     rapt_dtype mask;
-    bool lse, weights, watched;
+    bool lse, weights, observed;
 };
 
 /* Every output of a problem, in the order of the args. */
@@ -99,8 +99,8 @@ static inline rapt_tensor *output_of(rapt_attention_args *args, int i) {
 }
 
 /* What tells of the weights, for queries of shape (b, h, s) and `sequences` of so many keys. */
-static inline void add_watched(rapt_attention_args *args, int64_t b, int64_t h, int64_t s,
-                               int64_t sequences, int64_t columns) {
+static inline void add_observed(rapt_attention_args *args, int64_t b, int64_t h, int64_t s,
+                                int64_t sequences, int64_t columns) {
     static const int64_t bounds[] = {1, 3, 3, 60}, offsets[] = {0, -1, 7, -40};
     enum { TOP = 5, SEGMENTS = sizeof bounds / sizeof *bounds - 1, DIAGONALS = 4 };
     args->entropy = new_tensor(RAPT_F32, b, h, s, 1);
@@ -128,8 +128,8 @@ static inline rapt_attention_args new_problem(const struct form *f, uint64_t see
         args.lse = new_tensor(RAPT_F32, f->batch, f->q_heads, f->q_len, 1);
     if (f->weights)
         args.weights = new_tensor(RAPT_F32, f->batch, f->q_heads, f->q_len, f->kv_len);
-    if (f->watched)
-        add_watched(&args, f->batch, f->q_heads, f->q_len, f->batch, f->kv_len);
+    if (f->observed)
+        add_observed(&args, f->batch, f->q_heads, f->q_len, f->batch, f->kv_len);
     args.causal = f->causal;
     args.window_left = f->window_left ? f->window_left : -1;
     args.window_right = f->window_right ? f->window_right : -1;

@@ -225,7 +225,7 @@ static inline void close_panel(const struct rapt_kernels *kernels, struct work *
     for (int first = 0; first < h->keys; first += block) {
         const int last = first + block < h->keys ? first + block : h->keys;
         const struct rapt_block keys = make_block(w, first, last);
-        kernels->weigh(&w->panel, &keys, RAPT_WEIGHTS_SOFTMAX, w->scores);
+        kernels->weights(&w->panel, &keys, RAPT_WEIGHTS_SOFTMAX, w->scores);
         for (int lane = 0; lane < w->rows; lane++)
             rows[lane] = result->weights + (ptrdiff_t)(w->first_row + lane) * h->keys + first;
         kernels->scatter(rows, 1, w->rows, w->scores, w->panel.width, last - first);

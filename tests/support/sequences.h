@@ -12,7 +12,7 @@ static inline void add_outputs(rapt_attention_args *args, int64_t b, int64_t h, 
     args->lse = new_tensor(RAPT_F32, b, h, s, 1);
     args->max = new_tensor(RAPT_F32, b, h, s, 1);
     args->weights = new_tensor(RAPT_F32, b, h, s, columns);
-    add_watched(args, b, h, s, args->sequences ? args->sequences : b, columns);
+    add_observed(args, b, h, s, args->sequences ? args->sequences : b, columns);
 }
 
 /* Three sequences end to end: the second has no queries, the third fewer keys than queries. */

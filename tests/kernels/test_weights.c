@@ -23,7 +23,8 @@ static struct head sample(int rows, int keys, int options, uint64_t seed) {
 }
 
 /* All keys as one block, weighed as `kind`: [rows][keys], to be freed. */
-static float *weigh(const struct rapt_kernels *k, const struct head *h, rapt_weights_kind kind) {
+static float *compute_weights(const struct rapt_kernels *k, const struct head *h,
+                              rapt_weights_kind kind) {
     float *weights = allocate((size_t)h->rows * (size_t)h->keys * sizeof(float));
     for (int first = 0; first < h->rows; first += k->panel_rows) {
         struct work w = open_panel(k, h, first, k->panel_rows, h->keys);
@@ -32,7 +33,7 @@ static float *weigh(const struct rapt_kernels *k, const struct head *h, rapt_wei
         struct rapt_block block = make_block(&w, 0, h->keys);
         if (kind == RAPT_WEIGHTS_SCALED || kind == RAPT_WEIGHTS_CAPPED)
             block.first = block.last = block.bias = block.slope = NULL;
-        k->weigh(&w.panel, &block, kind, w.scores);
+        k->weights(&w.panel, &block, kind, w.scores);
         for (int lane = 0; lane < w.rows; lane++)
             for (int i = 0; i < h->keys; i++)
                 weights[(first + lane) * h->keys + i] = w.scores[i * w.panel.width + lane];
@@ -60,12 +61,12 @@ static double score_of(const struct head *h, int row, int key, rapt_weights_kind
     return s + (h->bias ? (double)h->bias[row * h->keys + key] : 0);
 }
 
-Test(weigh, scores_of_every_step) {
+Test(weights, scores_of_every_step) {
     FOR_EACH_VARIANT(k) {
         for (int i = 0; i < OPTIONS * 5; i++) {
             struct head h = sample(1 + i * 2 % 61, 1 + i * 17 % 96, i % OPTIONS, (uint64_t)i);
             for (int kind = RAPT_WEIGHTS_SCALED; kind < KINDS; kind++) {
-                float *scores = weigh(k, &h, (rapt_weights_kind)kind);
+                float *scores = compute_weights(k, &h, (rapt_weights_kind)kind);
                 for (int at = 0; at < h.rows * h.keys; at++) {
                     const double expected =
                         score_of(&h, at / h.keys, at % h.keys, (rapt_weights_kind)kind);
@@ -85,12 +86,12 @@ Test(weigh, scores_of_every_step) {
 }
 
 /* The softmax of the masked scores is the weights. */
-Test(weigh, softmax_is_that_of_the_masked_scores) {
+Test(weights, softmax_is_that_of_the_masked_scores) {
     FOR_EACH_VARIANT(k) {
         for (int i = 0; i < OPTIONS; i++) {
             struct head h = sample(33, 50, i, (uint64_t)i + 100);
-            float *scores = weigh(k, &h, RAPT_WEIGHTS_MASKED);
-            float *weights = weigh(k, &h, RAPT_WEIGHTS_SOFTMAX);
+            float *scores = compute_weights(k, &h, RAPT_WEIGHTS_MASKED);
+            float *weights = compute_weights(k, &h, RAPT_WEIGHTS_SOFTMAX);
             for (int row = 0; row < h.rows; row++) {
                 double sum = 0;
                 for (int key = 0; key < h.keys; key++)
@@ -111,7 +112,7 @@ Test(weigh, softmax_is_that_of_the_masked_scores) {
     }
 }
 
-Test(weigh, variants_that_fuse_agree_bit_for_bit) {
+Test(weights, variants_that_fuse_agree_bit_for_bit) {
     const bool fma_here = rapt_cpu_detect() & RAPT_CPU_FMA;
     for (int i = 0; i < OPTIONS * KINDS; i++) {
         struct head h = sample(49, 75, i / KINDS, (uint64_t)i + 200);
@@ -119,7 +120,7 @@ Test(weigh, variants_that_fuse_agree_bit_for_bit) {
         FOR_EACH_VARIANT(k) {
             if (!fma_here && k->lanes == 1)
                 continue;
-            float *weights = weigh(k, &h, (rapt_weights_kind)(i % KINDS));
+            float *weights = compute_weights(k, &h, (rapt_weights_kind)(i % KINDS));
             if (!first) {
                 first = weights;
                 continue;
@@ -135,7 +136,7 @@ Test(weigh, variants_that_fuse_agree_bit_for_bit) {
 
 /* Scores beyond f32 are the largest there are, in natural units; NaN is the one NaN, 0 has no sign.
  * What a mask leaves out is shown by the kinds that come before it, and -inf in the one behind. */
-Test(weigh, scores_at_the_limits) {
+Test(weights, scores_at_the_limits) {
     const float queries[] = {1e30f, -1e30f, 0.0f, NAN, 1};
     FOR_EACH_VARIANT(k) {
         for (int i = 0; i < 2 * KINDS; i++) {
@@ -151,7 +152,7 @@ Test(weigh, scores_at_the_limits) {
             }
             h.key[0] = 1e30f;
             h.key[1] = -1e-30f;
-            float *scores = weigh(k, &h, kind);
+            float *scores = compute_weights(k, &h, kind);
             const float log_most = FLT_MAX * 0x1.62e43p-1f;
             const float most = h.softcap == 0 || kind == RAPT_WEIGHTS_SCALED ? log_most : 2;
             uint32_t bits;

@@ -11,11 +11,11 @@
 #include "oracle/trial.h"
 
 /* Entropy, distance, segments and the largest weights of every query. */
-void watched_compare(struct trial *k, const rapt_attention_args *args,
-                     const struct outputs *outputs, const struct oracle_result *oracle);
+void observed_compare(struct trial *k, const rapt_attention_args *args,
+                      const struct outputs *outputs, const struct oracle_result *oracle);
 
 /* What keys receive, in a run of its own, and the same bits in others. */
-void watched_received(struct trial *k, const rapt_attention_args *args,
-                      const struct oracle_result *oracle);
+void observed_received(struct trial *k, const rapt_attention_args *args,
+                       const struct oracle_result *oracle);
 
 #endif

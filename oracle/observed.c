@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "oracle/watched.h"
+#include "oracle/observed.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -129,8 +129,8 @@ static void compare_top(struct trial *k, const struct outputs *outputs, const st
                        row->weight[j], least);
 }
 
-void watched_compare(struct trial *k, const rapt_attention_args *args,
-                     const struct outputs *outputs, const struct oracle_result *oracle) {
+void observed_compare(struct trial *k, const rapt_attention_args *args,
+                      const struct outputs *outputs, const struct oracle_result *oracle) {
     for (size_t r = 0; r < outputs->rows; r++) {
         const struct row row = row_of(k, args, oracle, r);
         compare_sums(k, args, outputs, &row);
@@ -172,8 +172,8 @@ static void compare_received(struct trial *k, const rapt_attention_args *args,
     }
 }
 
-void watched_received(struct trial *k, const rapt_attention_args *args,
-                      const struct oracle_result *oracle) {
+void observed_received(struct trial *k, const rapt_attention_args *args,
+                       const struct oracle_result *oracle) {
     static const struct mode once = {"received", 1, false, 0};
     static const struct mode others[] = {{"received by threads", 3, false, 0},
                                          {"received in slices", 2, true, 3}};

@@ -11,15 +11,15 @@
 #include <float.h>
 
 static const struct form forms[] = {
-    {1, 1, 1, 1, 1, 1, 1, .watched = true},
-    {1, 1, 1, 3, 7, 5, 4, .watched = true},
-    {2, 4, 4, 70, 130, 16, 16, .watched = true},
-    {1, 6, 2, 167, 200, 33, 20, .causal = true, .watched = true},
-    {2, 2, 1, 150, 99, 24, 40, .softcap = 3, .mask = RAPT_BOOL, .watched = true},
-    {1, 4, 2, 130, 230, 64, 64, .mask = RAPT_F32, .window_left = 20, .watched = true},
-    {1, 2, 2, 140, 140, 9, 8, .causal = true, .window_left = 30, .watched = true},
-    {1, 2, 1, 60, 1500, 40, 8, .window_right = 900, .watched = true},
-    {1, 3, 1, 2, 2500, 80, 64, .watched = true},
+    {1, 1, 1, 1, 1, 1, 1, .observed = true},
+    {1, 1, 1, 3, 7, 5, 4, .observed = true},
+    {2, 4, 4, 70, 130, 16, 16, .observed = true},
+    {1, 6, 2, 167, 200, 33, 20, .causal = true, .observed = true},
+    {2, 2, 1, 150, 99, 24, 40, .softcap = 3, .mask = RAPT_BOOL, .observed = true},
+    {1, 4, 2, 130, 230, 64, 64, .mask = RAPT_F32, .window_left = 20, .observed = true},
+    {1, 2, 2, 140, 140, 9, 8, .causal = true, .window_left = 30, .observed = true},
+    {1, 2, 1, 60, 1500, 40, 8, .window_right = 900, .observed = true},
+    {1, 3, 1, 2, 2500, 80, 64, .observed = true},
 };
 enum { FORMS = sizeof forms / sizeof *forms };
 
@@ -134,14 +134,14 @@ static void check_problem(rapt_attention_args args) {
     free_problem(&args);
 }
 
-Test(watch, is_that_of_the_whole_matrix) {
+Test(observed, is_that_of_the_whole_matrix) {
     for (int i = 0; i < FORMS; i++)
         check_problem(new_problem(&forms[i], (uint64_t)i));
 }
 
-Test(watch, sinks_slopes_and_positions) {
+Test(observed, sinks_slopes_and_positions) {
     static const int64_t offsets[] = {30, -20};
-    const struct form form = {2, 4, 2, 70, 110, 12, 5, .causal = true, .watched = true};
+    const struct form form = {2, 4, 2, 70, 110, 12, 5, .causal = true, .observed = true};
     rapt_attention_args args = new_problem(&form, 3);
     args.sink = random_tensor(RAPT_F32, 2, 4, 1, 1, 1);
     args.alibi = random_tensor(RAPT_F32, 1, 4, 1, 1, 2);
@@ -150,14 +150,14 @@ Test(watch, sinks_slopes_and_positions) {
     check_problem(args);
 }
 
-Test(watch, sequences_end_to_end_in_pages_and_quantized) {
+Test(observed, sequences_end_to_end_in_pages_and_quantized) {
     check_problem(ragged_problem());
     check_problem(paged_problem());
     check_problem(quantized_problem());
 }
 
 /* Weights that the output `weights` has, too, to the bit, and the first keys of equal ones. */
-Test(watch, largest_weights_are_those_of_the_matrix) {
+Test(observed, largest_weights_are_those_of_the_matrix) {
     for (int i = 0; i < FORMS; i++) {
         rapt_attention_args args = new_problem(&forms[i], 50 + (uint64_t)i);
         const int64_t *q = args.query.shape, keys = args.key.shape[2];
@@ -183,8 +183,8 @@ Test(watch, largest_weights_are_those_of_the_matrix) {
     }
 }
 
-Test(watch, equal_scores_go_by_the_lower_key) {
-    const struct form form = {1, 1, 1, 50, 333, 8, 8, .causal = true, .watched = true};
+Test(observed, equal_scores_go_by_the_lower_key) {
+    const struct form form = {1, 1, 1, 50, 333, 8, 8, .causal = true, .observed = true};
     rapt_attention_args args = new_problem(&form, 1);
     memset(args.key.data, 0, bytes_of(&args.key));
     expect_ok(rapt_attention(&args));
@@ -195,10 +195,10 @@ Test(watch, equal_scores_go_by_the_lower_key) {
 }
 
 /* Each alone, all together, by any number of threads: the bits of the rest don't change. */
-Test(watch, outputs_do_not_change_each_other) {
-    const struct form more[] = {{1, 2, 1, 60, 1500, 40, 8, .lse = true, .watched = true},
-                                {1, 3, 1, 2, 4500, 80, 64, .lse = true, .watched = true},
-                                {2, 4, 2, 99, 130, 64, 16, true, .lse = true, .watched = true}};
+Test(observed, outputs_do_not_change_each_other) {
+    const struct form more[] = {{1, 2, 1, 60, 1500, 40, 8, .lse = true, .observed = true},
+                                {1, 3, 1, 2, 4500, 80, 64, .lse = true, .observed = true},
+                                {2, 4, 2, 99, 130, 64, 16, true, .lse = true, .observed = true}};
     for (int i = 0; i < 3; i++) {
         rapt_attention_args all = new_problem(&more[i], 7);
         all.threads = 1;
@@ -229,10 +229,10 @@ Test(watch, outputs_do_not_change_each_other) {
 }
 
 /* Nothing but the output that is always there. */
-Test(watch, out_has_the_same_bits_without) {
+Test(observed, out_has_the_same_bits_without) {
     for (int i = 0; i < FORMS; i++) {
         struct form plain = forms[i];
-        plain.watched = false;
+        plain.observed = false;
         rapt_attention_args a = new_problem(&plain, 9), b = new_problem(&forms[i], 9);
         expect_ok(rapt_attention(&a));
         expect_ok(rapt_attention(&b));
@@ -246,7 +246,7 @@ static const int64_t falling[] = {0, 5, 4, 9}, before[] = {-1, 0, 0, 0},
                      beyond[] = {0, 1, 1, INT64_MAX};
 static const int64_t far[] = {0, 1, 1048577, 0};
 
-Test(watch, refusals) {
+Test(observed, refusals) {
     static const struct bad table[] = {
         SHAPE(entropy, 3, 2),
         SHAPE(entropy, 2, 4),
@@ -281,7 +281,7 @@ Test(watch, refusals) {
         {"diagonal_offsets", "NULL", AT(diagonal_offsets), POINTER, 0, 0, NULL},
         {"diagonal_offsets", "1048577", AT(diagonal_offsets), POINTER, 0, 0, far},
     };
-    const struct form form = {1, 2, 1, 3, 5, 4, 4, .watched = true};
+    const struct form form = {1, 2, 1, 3, 5, 4, 4, .observed = true};
     rapt_attention_args good = new_problem(&form, 1), args = good;
     args.top_key = (rapt_tensor){.dtype = RAPT_NONE};
     expect_refusal(&good, &args, RAPT_INVALID_ARGUMENT, "top_weight", "top_key");
@@ -297,9 +297,9 @@ static bool is_nan(float number) {
     return bits == 0x7fc00000;
 }
 
-Test(watch, rows_without_keys_and_with_nan) {
+Test(observed, rows_without_keys_and_with_nan) {
     static const int64_t kv_len[] = {0, 40};
-    const struct form form = {2, 1, 1, 60, 40, 8, 8, .watched = true};
+    const struct form form = {2, 1, 1, 60, 40, 8, 8, .observed = true};
     rapt_attention_args args = new_problem(&form, 1);
     args.kv_len = kv_len;
     ((float *)args.query.data)[(60 + 7) * 8] = NAN;
@@ -325,8 +325,8 @@ Test(watch, rows_without_keys_and_with_nan) {
     free_problem(&args);
 }
 
-Test(watch, a_nan_stays_before_a_mask) {
-    const struct form form = {1, 1, 1, 60, 60, 8, 8, .causal = true, .watched = true};
+Test(observed, a_nan_stays_before_a_mask) {
+    const struct form form = {1, 1, 1, 60, 60, 8, 8, .causal = true, .observed = true};
     rapt_attention_args args = new_problem(&form, 1);
     ((float *)args.query.data)[7 * 8] = NAN;
     const rapt_isa *list;
