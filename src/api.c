@@ -9,10 +9,11 @@
 
 #include "src/check/check.h"
 #include "src/base/isa.h"
-#include "src/plan/run_numbers.h"
+#include "src/plan/bind.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"
 #include "src/base/status.h"
+#include "src/base/environment.h"
 
 /* An array of the caller's, which need not outlive the call, and where a copy is to go. */
 struct numbers {
@@ -104,7 +105,7 @@ rapt_status rapt_plan_create(const rapt_attention_args *args, rapt_plan **plan) 
     fenv_t callers;
     rapt_enter_environment(&callers);
     const rapt_status status = fill_plan(made, args);
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
     if (status == RAPT_OK)
         *plan = made;
     else
@@ -149,7 +150,6 @@ rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data
     if (!plan)
         return no_plan();
     const size_t needed = rapt_plan_workspace_size(plan);
-    struct rapt_plan room;
     data = data ? data : &plan->data;
     rapt_status status = rapt_check_data(&plan->problem, plan->table_stride, data);
     if (status == RAPT_OK && workspace)
@@ -159,8 +159,8 @@ rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data
     void *allocated = workspace ? NULL : malloc(needed);
     if (!workspace && !allocated)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);
-    const bool done =
-        rapt_run(rapt_plan_of_run(plan, data, &room), data, workspace ? workspace : allocated);
+    const struct rapt_plan bound = rapt_bind(plan, data);
+    const bool done = rapt_run(&bound, workspace ? workspace : allocated);
     free(allocated);
     return done ? RAPT_OK : rapt_fail(RAPT_INTERRUPTED, "interrupted before all was computed");
 }
@@ -179,17 +179,18 @@ rapt_status rapt_plan_run_slice(const rapt_plan *plan, const rapt_attention_data
     if (!workspace)
         return rapt_fail(RAPT_INVALID_ARGUMENT,
                          "workspace: found NULL, expected memory that the slices share");
-    struct rapt_plan room;
     data = data ? data : &plan->data;
     rapt_status status = rapt_check_data(&plan->problem, plan->table_stride, data);
     if (status == RAPT_OK)
         status = check_workspace(workspace_size, rapt_run_workspace(plan, slices));
-    if (status == RAPT_OK &&
-        !rapt_run_slice(rapt_plan_of_run(plan, data, &room), data, slice, slices, workspace))
+    if (status != RAPT_OK)
+        return status;
+    const struct rapt_plan bound = rapt_bind(plan, data);
+    if (!rapt_run_slice(&bound, slice, slices, workspace))
         return rapt_fail(RAPT_INVALID_ARGUMENT,
                          "workspace: found one that is neither zero nor left by a run that ended, "
                          "or another run's, expected one that no other run uses");
-    return status;
+    return RAPT_OK;
 }
 
 rapt_status rapt_attention(const rapt_attention_args *args) {

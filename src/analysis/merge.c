@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Joins partial results by their LSEs: the order of the sum is that of the parts. */
-#include <fenv.h>
 #include <math.h>
 
 #include "src/check/check.h"
 #include "simd/dispatch.h"
 #include "src/run/run.h"
 #include "src/base/tensor.h"
+#include "src/base/environment.h"
 
 static const float log2_e = 0x1.715476p+0f;
 
@@ -78,6 +78,6 @@ rapt_status rapt_merge(int count, const rapt_tensor *outs, const rapt_tensor *ls
         for (int64_t h = 0; h < out->shape[1]; h++)
             for (int64_t s = 0; s < out->shape[2]; s++)
                 merge_row(&m, b, h, s);
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
     return RAPT_OK;
 }

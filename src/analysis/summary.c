@@ -53,7 +53,7 @@ static struct choice choice_of_mask(const struct summaries *s, int64_t at, struc
         float bias[CHUNK];
         const int64_t count = rapt_min(CHUNK, keys.last - j);
         const int64_t from = at + (j - keys.first) * mask->stride[3];
-        rapt_read_row(rapt_kernels_best(), bias, mask, s->args->mask.data, from, 1, count);
+        rapt_read_row(rapt_kernels_best(), bias, mask, from, 1, count);
         for (int64_t i = 0; i < count; i++)
             if (bias[i] != -INFINITY)
                 add_key(&choice, position - j - i);

@@ -7,9 +7,9 @@
 
 enum { CHUNK = 64 }; /* elements that are made dense at a time */
 
-void rapt_read_row(const struct rapt_kernels *kernels, float *dst, const rapt_tensor *t,
-                   const void *data, int64_t at, float scale, int64_t n) {
-    const char *from = rapt_element(t, data, at);
+void rapt_read_row(const struct rapt_kernels *kernels, float *dst, const rapt_tensor *t, int64_t at,
+                   float scale, int64_t n) {
+    const char *from = rapt_element(t, at);
     if (n == 1 || t->stride[3] == 1) {
         kernels->widen(dst, from, t->dtype, scale, n);
         return;
@@ -26,9 +26,9 @@ void rapt_read_row(const struct rapt_kernels *kernels, float *dst, const rapt_te
 }
 
 void rapt_write_row(const struct rapt_kernels *kernels, const float *src, const rapt_tensor *t,
-                    void *data, int64_t at, int64_t n) {
+                    int64_t at, int64_t n) {
     const size_t size = (size_t)rapt_dtype_size(t->dtype);
-    char *to = (char *)data + at * (int64_t)size;
+    char *to = (char *)t->data + at * (int64_t)size;
     const int64_t step = t->stride[3] * (int64_t)size;
     if (n == 1 || t->stride[3] == 1) {
         kernels->narrow(to, src, t->dtype, n);

@@ -6,11 +6,11 @@
 #include "simd/kernels.h"
 
 /* n elements of a tensor, from `at` on along its last dimension; int8 is multiplied by scale. */
-void rapt_read_row(const struct rapt_kernels *kernels, float *dst, const rapt_tensor *t,
-                   const void *data, int64_t at, float scale, int64_t n);
+void rapt_read_row(const struct rapt_kernels *kernels, float *dst, const rapt_tensor *t, int64_t at,
+                   float scale, int64_t n);
 
 /* The reverse, for f32, f16 and bf16. */
 void rapt_write_row(const struct rapt_kernels *kernels, const float *src, const rapt_tensor *t,
-                    void *data, int64_t at, int64_t n);
+                    int64_t at, int64_t n);
 
 #endif

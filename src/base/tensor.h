@@ -23,8 +23,8 @@ static inline int64_t rapt_bytes(const rapt_tensor *t, int64_t elements) {
 }
 
 /* The address of an element; of q8_0, of the block that begins there. */
-static inline const void *rapt_element(const rapt_tensor *t, const void *data, int64_t offset) {
-    return (const char *)data + rapt_bytes(t, offset);
+static inline const void *rapt_element(const rapt_tensor *t, int64_t offset) {
+    return (const char *)t->data + rapt_bytes(t, offset);
 }
 
 /* The bytes that a view covers, relative to data: [first, last), none if it is empty. */

@@ -2,7 +2,6 @@
 /* Keys and values of growing sequences: the pool says where, this file what. */
 #include "src/cache/cache.h"
 
-#include <fenv.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -15,6 +14,7 @@
 #include "src/base/convert.h"
 #include "src/run/run.h"
 #include "src/base/status.h"
+#include "src/base/environment.h"
 
 /* Keys or values: (pages, heads, page size, channels), and for int8 their scales. */
 struct store {
@@ -200,7 +200,7 @@ static rapt_status check_sequence(const rapt_cache *cache, const char *name, int
 
 /* A token's row of a head. */
 static char *row_of(const rapt_tensor *t, int64_t page, int64_t head, int64_t token) {
-    return (char *)(uintptr_t)rapt_element(t, t->data, rapt_row_offset(t, page, head, token));
+    return (char *)(uintptr_t)rapt_element(t, rapt_row_offset(t, page, head, token));
 }
 
 static void copy_tokens(const rapt_tensor *t, struct rapt_page_copy copy) {
@@ -243,15 +243,15 @@ static void append_token(struct rapt_cache *cache, int64_t sequence, int64_t ind
     if (rope)
         rapt_rope_angles(rope, position, 0, rope->pairs, cache->sines, cache->cosines);
     for (int64_t h = 0; h < key->shape[1]; h++) {
-        rapt_read_row(cache->kernels, cache->row, key, key->data, rapt_row_offset(key, 0, h, i), 1,
+        rapt_read_row(cache->kernels, cache->row, key, rapt_row_offset(key, 0, h, i), 1,
                       key->shape[3]);
         if (rope)
             cache->kernels->rotate(cache->row,
                                    rope->pairing == RAPT_ROPE_NEIGHBOURS ? 1 : rope->pairs,
                                    cache->sines, cache->cosines, rope->pairs);
         write_row(cache, &cache->key, page, h, token);
-        rapt_read_row(cache->kernels, cache->row, value, value->data,
-                      rapt_row_offset(value, 0, h, i), 1, value->shape[3]);
+        rapt_read_row(cache->kernels, cache->row, value, rapt_row_offset(value, 0, h, i), 1,
+                      value->shape[3]);
         write_row(cache, &cache->value, page, h, token);
     }
 }
@@ -297,7 +297,7 @@ rapt_status rapt_cache_append(rapt_cache *cache, int64_t sequence, const rapt_te
     for (int64_t i = 0; i < n; i++)
         append_token(cache, sequence, length + i, key, value, i,
                      positions ? positions[i] : length + i);
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
     return RAPT_OK;
 }
 

@@ -2,7 +2,6 @@
 /* Rotary position embedding: one row of sines and cosines per position serves all heads. */
 #include "src/cache/rope.h"
 
-#include <fenv.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "src/base/convert.h"
 #include "src/run/run.h"
 #include "src/base/status.h"
+#include "src/base/environment.h"
 
 /* Pairs whose sines and cosines are worked out at once: all of most models. */
 enum { PAIRS = 256 };
@@ -71,7 +71,7 @@ rapt_status rapt_rope_create(const rapt_rope_args *args, rapt_rope **rope) {
             args->frequencies ? args->frequencies[i] : pow(args->base, (double)-i / (double)pairs);
         made->turns[i] = frequency * args->position_scale / two_pi;
     }
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
     *rope = made;
     return RAPT_OK;
 }
@@ -112,14 +112,12 @@ struct row {
 
 static void read_row(const struct rapt_rope *rope, float *dst, struct row row, int64_t channel,
                      int64_t n) {
-    rapt_read_row(rope->kernels, dst, row.view, row.view->data,
-                  row.at + channel * row.view->stride[3], 1, n);
+    rapt_read_row(rope->kernels, dst, row.view, row.at + channel * row.view->stride[3], 1, n);
 }
 
 static void write_row(const struct rapt_rope *rope, const float *src, struct row row,
                       int64_t channel, int64_t n) {
-    rapt_write_row(rope->kernels, src, row.view, row.view->data,
-                   row.at + channel * row.view->stride[3], n);
+    rapt_write_row(rope->kernels, src, row.view, row.at + channel * row.view->stride[3], n);
 }
 
 /* n <= PAIRS pairs of a row, from `first` on. */
@@ -210,6 +208,6 @@ rapt_status rapt_rope_apply(const rapt_rope *rope, const rapt_tensor *in, const 
     for (int64_t b = 0; b < in->shape[0]; b++)
         for (int64_t s = 0; s < in->shape[2]; s++)
             rotate_position(rope, in, out, b, s, positions ? positions[b * batch_stride + s] : s);
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
     return RAPT_OK;
 }

@@ -5,6 +5,7 @@
 
 #include <rapt/attention.h>
 
+#include "src/base/range.h"
 #include "src/base/tensor.h"
 
 struct rapt_problem {
@@ -44,31 +45,6 @@ enum { RAPT_OBSERVED_MAX = 1024 };
 /* Offsets beyond this are refused; a window of RAPT_WINDOW_MAX is open at any such position. */
 #define RAPT_POSITION_MAX ((int64_t)1 << 60)
 #define RAPT_WINDOW_MAX ((int64_t)1 << 62)
-
-/* Keys, rows or chunks: first <= i < last. */
-struct rapt_range {
-    int64_t first, last;
-};
-
-static inline int64_t rapt_min(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static inline int64_t rapt_max(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-static inline int64_t rapt_divide_up(int64_t a, int64_t b) {
-    return a / b + (a % b != 0);
-}
-
-/* The smallest range that holds both; empty ones don't count. Start from {INT64_MAX, 0}. */
-static inline struct rapt_range rapt_join(struct rapt_range a, struct rapt_range b) {
-    if (b.first < b.last) {
-        a.first = rapt_min(a.first, b.first);
-        a.last = rapt_max(a.last, b.last);
-    }
-    return a;
-}
 
 /* The queries of a sequence, and the position of the first in the query's tensor. */
 static inline int64_t rapt_q_len(const struct rapt_problem *p, int64_t b) {

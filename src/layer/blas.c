@@ -48,7 +48,7 @@ static void finish_row(const struct rapt_kernels *kernels, const struct rapt_pro
     const int64_t rows = p->weight.shape[2];
     for (int64_t row = 0; p->bias.dtype != RAPT_NONE && row < rows; row += BIASES) {
         const int64_t n = rapt_min(BIASES, rows - row);
-        rapt_read_row(kernels, bias, &p->bias, p->bias.data, row * p->bias.stride[3], 1, n);
+        rapt_read_row(kernels, bias, &p->bias, row * p->bias.stride[3], 1, n);
         for (int64_t i = 0; i < n; i++)
             out[row + i] += bias[i];
     }

@@ -2,7 +2,6 @@
 /* Sums of rows of tables. */
 #include <rapt/embed.h>
 
-#include <fenv.h>
 #include <inttypes.h>
 
 #include "src/check/check.h"
@@ -10,6 +9,7 @@
 #include "simd/dispatch.h"
 #include "src/base/convert.h"
 #include "src/run/run.h"
+#include "src/base/environment.h"
 
 enum { CHUNK = 256 }; /* channels that are summed at a time */
 
@@ -57,8 +57,8 @@ static void sum_rows(const struct rapt_kernels *kernels, int count, const rapt_t
     for (int i = 0; i < count; i++) {
         const rapt_tensor *t = &tables[i];
         const int64_t row = ids[i] ? ids[i][token] : position;
-        rapt_read_row(kernels, i == 0 ? sum : part, t, t->data,
-                      row * t->stride[2] + first * t->stride[3], 1, n);
+        rapt_read_row(kernels, i == 0 ? sum : part, t, row * t->stride[2] + first * t->stride[3], 1,
+                      n);
         if (i > 0)
             kernels->accumulate(sum, part, 1, n);
     }
@@ -78,9 +78,9 @@ rapt_status rapt_embed(int count, const rapt_tensor *tables, const int64_t *cons
         for (int64_t c = 0; c < channels; c += CHUNK) {
             const int64_t n = channels - c < CHUNK ? channels - c : CHUNK;
             sum_rows(kernels, count, tables, ids, t, t % tokens, c, n, sum);
-            rapt_write_row(kernels, sum, out, out->data, row + c * out->stride[3], n);
+            rapt_write_row(kernels, sum, out, row + c * out->stride[3], n);
         }
     }
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
     return RAPT_OK;
 }

@@ -11,6 +11,7 @@
 #include "src/layer/project.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"
+#include "src/base/environment.h"
 
 /* A call after its checks: each projection, its division, and the room for its input in lanes. */
 struct linear {
@@ -125,7 +126,7 @@ static void run(struct linear *call, char *at) {
     rapt_enter_environment(&callers);
     for (int i = 0; i < call->count; i++)
         rapt_projections_run(&call->all[i], at);
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
 }
 
 rapt_status rapt_linear_workspace_size(const rapt_linear_args *args, size_t *size) {

@@ -12,6 +12,7 @@
 #include "src/cache/rope.h"
 #include "src/base/convert.h"
 #include "src/run/run.h"
+#include "src/base/environment.h"
 
 const char *const rapt_mha_weight_names[MHA_MATRICES] = {"w_query", "w_key", "w_value", "w_out"};
 const char *const rapt_mha_bias_names[MHA_MATRICES] = {"b_query", "b_key", "b_value", "b_out"};
@@ -147,8 +148,7 @@ static void write_row(const struct rapt_mha *layer, const rapt_tensor *t, int64_
             const int32_t k = (int32_t)(next_random(state) >> 40);
             numbers[i] = bound * (float)(2 * k + 1 - (1 << 24)) * 0x1p-24f;
         }
-        rapt_write_row(layer->kernels, numbers, t, t->data, row * t->stride[2] + c * t->stride[3],
-                       n);
+        rapt_write_row(layer->kernels, numbers, t, row * t->stride[2] + c * t->stride[3], n);
     }
 }
 
@@ -172,6 +172,6 @@ rapt_status rapt_mha_init_xavier(const rapt_mha *layer, uint64_t seed) {
         if (layer->bias[i].dtype != RAPT_NONE)
             write_row(layer, &layer->bias[i], 0, 0, NULL);
     }
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
     return RAPT_OK;
 }

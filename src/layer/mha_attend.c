@@ -4,7 +4,9 @@
 
 #include "src/check/check.h"
 #include "src/check/check_tensor.h"
+#include "src/base/arena.h"
 #include "src/layer/mha.h"
+#include "src/plan/bind.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"
 
@@ -47,7 +49,7 @@ static void narrow(rapt_tensor *t, int dimension, int64_t first, int64_t count) 
     if (t->dtype == RAPT_NONE || t->shape[dimension] == 1)
         return;
     if (t->data && !rapt_is_empty(t))
-        t->data = (void *)(uintptr_t)rapt_element(t, t->data, first * t->stride[dimension]);
+        t->data = (void *)(uintptr_t)rapt_element(t, first * t->stride[dimension]);
     t->shape[dimension] = count;
 }
 
@@ -138,27 +140,24 @@ static rapt_status make_plan(const struct mha_run *run, const rapt_attention_arg
     return rapt_plan_sizes(plan, rapt_threads(args->threads));
 }
 
-/* Tasks and splits come first, then what a run of the plan needs. */
-static size_t task_bytes(const struct rapt_plan *plan) {
-    return ((size_t)plan->task_count * sizeof *plan->tasks + RAPT_ALIGN - 1) / RAPT_ALIGN *
-           RAPT_ALIGN;
-}
-static size_t split_bytes(const struct rapt_plan *plan) {
-    return ((size_t)plan->split_count * sizeof *plan->splits + RAPT_ALIGN - 1) / RAPT_ALIGN *
-           RAPT_ALIGN;
+/* Tasks and splits come first, then what a run of the plan needs. Returns where that is. */
+static void *place_tasks(struct rapt_plan *plan, struct rapt_arena *arena) {
+    plan->tasks = rapt_take(arena, sizeof *plan->tasks, plan->task_count, 1, 1);
+    plan->splits = rapt_take(arena, sizeof *plan->splits, plan->split_count, 1, 1);
+    return rapt_take(arena, 1, (int64_t)rapt_run_workspace(plan, plan->threads), 1, 1);
 }
 
 static rapt_status size_step(struct mha_run *run, const rapt_attention_args *args) {
     struct rapt_plan *plan = &run->plan;
+    struct rapt_arena arena = {0};
     TRY(make_plan(run, args, plan));
     run->plans++;
-    const size_t run_bytes = rapt_run_workspace(plan, plan->threads);
-    size_t bytes = task_bytes(plan) + split_bytes(plan);
-    if (__builtin_add_overflow(bytes, run_bytes, &bytes))
+    place_tasks(plan, &arena);
+    if (arena.too_large)
         return INVALID("input: its attention needs a workspace larger than the address space, "
                        "expected fewer tokens");
-    if (bytes > run->attention_bytes)
-        run->attention_bytes = bytes;
+    if (arena.used > run->attention_bytes)
+        run->attention_bytes = arena.used;
     return RAPT_OK;
 }
 
@@ -175,11 +174,11 @@ static rapt_status run_step(struct mha_run *run, const rapt_attention_args *args
     const rapt_attention_data data = rapt_attention_data_of(args);
     if (run->plans > 1)
         TRY(make_plan(run, args, plan));
-    char *at = run->scratch;
-    plan->tasks = (struct rapt_task *)(void *)at;
-    plan->splits = (struct rapt_split *)(void *)(at + task_bytes(plan));
+    struct rapt_arena arena = {.memory = run->scratch};
+    void *workspace = place_tasks(plan, &arena);
     rapt_plan_tasks(plan);
-    rapt_run(plan, &data, at + task_bytes(plan) + split_bytes(plan));
+    const struct rapt_plan bound = rapt_bind(plan, &data);
+    rapt_run(&bound, workspace);
     return RAPT_OK;
 }
 

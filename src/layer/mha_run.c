@@ -9,6 +9,7 @@
 #include "src/layer/mha.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"
+#include "src/base/environment.h"
 
 /* A workspace's parts are laid out one after the other, each at a multiple of a cache line. */
 struct layout {
@@ -151,7 +152,7 @@ rapt_status rapt_mha_workspace_size(const rapt_mha *layer, const rapt_mha_run_ar
     layout.memory = NULL;
     if (status == RAPT_OK)
         status = lay_out(&run, &layout);
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
     free(numbers);
     if (status == RAPT_OK)
         *size = layout.used + RAPT_ALIGN - 1;
@@ -255,7 +256,7 @@ rapt_status rapt_mha_run(const rapt_mha *layer, const rapt_mha_run_args *args, v
     fenv_t callers;
     rapt_enter_environment(&callers);
     const rapt_status status = run_in(layer, args, workspace, workspace_size);
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
     free(allocated);
     return status;
 }
@@ -310,7 +311,7 @@ rapt_status rapt_mha_append_workspace_size(const rapt_mha *layer, const rapt_ten
     fenv_t callers;
     rapt_enter_environment(&callers);
     const rapt_status status = measure_append(&run, context, size);
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
     return status;
 }
 
@@ -347,6 +348,6 @@ rapt_status rapt_mha_append(const rapt_mha *layer, const rapt_tensor *context, r
     rapt_enter_environment(&callers);
     const rapt_status status =
         append_context(layer, context, cache, first_sequence, workspace, workspace_size);
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
     return status;
 }

@@ -80,8 +80,8 @@ static const float *weight_rows(const struct rapt_projections *all, const rapt_t
         return (const float *)w->data + row * w->stride[2];
     *apart = w->shape[3];
     for (int i = 0; i < rows; i++)
-        rapt_read_row(all->kernels, staged + i * w->shape[3], w, w->data, (row + i) * w->stride[2],
-                      1, w->shape[3]);
+        rapt_read_row(all->kernels, staged + i * w->shape[3], w, (row + i) * w->stride[2], 1,
+                      w->shape[3]);
     return staged;
 }
 
@@ -135,7 +135,7 @@ static void project_panel(const struct rapt_projections *all, const struct rapt_
         ptrdiff_t apart;
         const float *weight = weight_rows(all, &p->weight, row, rows, staged, &apart);
         if (has_bias)
-            rapt_read_row(kernels, bias, &p->bias, p->bias.data, row * p->bias.stride[3], 1, rows);
+            rapt_read_row(kernels, bias, &p->bias, row * p->bias.stride[3], 1, rows);
         float *to =
             p->lanes ? p->lanes + panel->token * p->weight.shape[2] + row * panel->width : scratch;
         kernels->project(to, panel->lanes, panel->width, p->weight.shape[3], weight, apart,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A few rows at work: a panel whose keys and values are read as they are stored. Where it has more
- * rows than the kernel takes, sets of these go through a block one after the other, while it lies
- * in the cache.
+ * Few queries (decode): a panel whose keys and values are read as they are stored. It may have more
+ * rows than the kernel takes. Then sets of rows go through a block one after the other, while the
+ * block lies in the cache.
  */
 #include <float.h>
 #include <string.h>
@@ -24,8 +24,7 @@ static void read_set(const struct worker *w, const struct rapt_few *few, const i
         const int64_t row = offsets[r < few->rows ? r : few->rows - 1];
         for (int64_t c = 0, n; c < channels; c += n) {
             n = rapt_min(channels - c, (int64_t)(sizeof some / sizeof *some));
-            rapt_read_row(w->plan->kernels, some, query, w->data->query, row + c * query->stride[3],
-                          1, n);
+            rapt_read_row(w->plan->kernels, some, query, row + c * query->stride[3], 1, n);
             for (int64_t i = 0; i < n; i++)
                 few->query[(c + i) * most + r] = some[i];
         }
@@ -46,18 +45,6 @@ static void read_queries(const struct worker *w) {
     }
 }
 
-/* Lets the state of a set be what lies at `at`. Returns its end. */
-static float *place_state(const struct worker *w, struct rapt_few *few, float *at) {
-    const struct rapt_problem *p = &w->plan->problem;
-    const struct rapt_kernels *kernels = w->plan->kernels;
-    few->out = at;
-    few->max = few->out + rapt_few_floats(kernels, few->value_dim);
-    few->sum = few->max + kernels->lanes;
-    few->seen = few->sum + kernels->lanes;
-    rapt_place_observed(p, &few->observed, few->seen + kernels->lanes, kernels->lanes);
-    return few->seen + (1 + rapt_observed_count(p)) * kernels->lanes;
-}
-
 static void clear(const struct worker *w, const struct rapt_few *sets) {
     const struct rapt_kernels *kernels = w->plan->kernels;
     for (const struct rapt_few *few = sets; few < sets + w->sets; few++) {
@@ -72,25 +59,19 @@ static void clear(const struct worker *w, const struct rapt_few *sets) {
     }
 }
 
-void rapt_place_few(struct worker *w, float *scratch) {
+void rapt_start_few(struct worker *w) {
     const struct rapt_problem *p = &w->plan->problem;
-    const struct rapt_kernels *kernels = w->plan->kernels;
-    const int rows = w->panel[0].lanes, most = kernels->few_rows;
+    const int rows = w->panel[0].lanes, most = w->plan->kernels->few_rows;
     w->sets = (rows + most - 1) / most;
-    for (int s = 0; s < w->sets; s++, scratch += w->plan->scratch.few_floats) {
-        struct rapt_few *few = &w->few[s], *part = &w->few_part[s];
-        *few = (struct rapt_few){
+    for (int s = 0; s < w->sets; s++) {
+        struct rapt_arena arena = {.memory = w->scratch->few + s * w->scratch->few_bytes};
+        w->few[s] = (struct rapt_few){
             .rows = s < w->sets - 1 ? most : rows - s * most,
             .head_dim = p->head_dim,
             .value_dim = p->value_dim,
-            .query = scratch,
         };
-        float *at = scratch + rapt_few_query_floats(w->plan);
-        rapt_place_top(p, &few->observed, at, kernels->lanes);
-        at += 2 * p->top_count * kernels->lanes;
-        *part = *few;
-        at = place_state(w, few, at);
-        few->sums = part->sums = place_state(w, part, at);
+        rapt_place_few(w->plan, &arena, &w->few[s], &w->few_part[s]);
+        rapt_clear_top(&w->few[s].observed, w->plan->kernels->lanes);
     }
     clear(w, w->few);
 }
@@ -134,7 +115,7 @@ static float *const *find_kept(const struct worker *w, int64_t key, float **kept
         return NULL;
     rapt_lane_offsets(w, &w->panel[0], weights, w->panel[0].lanes, offsets);
     for (int row = 0; row < w->panel[0].lanes; row++)
-        kept[row] = (float *)w->data->weights + offsets[row] + key;
+        kept[row] = (float *)w->plan->problem.weights.data + offsets[row] + key;
     return kept;
 }
 
@@ -144,7 +125,7 @@ static void attend_block(const struct worker *w, const struct rapt_few *sets,
     const int prefetch = block->keys_next.groups;
     for (int s = 0; s < w->sets; s++) {
         block->keys_next.groups = s == w->sets - 1 ? prefetch : 0;
-        w->plan->kernels->attend_few(&sets[s], block, w->scores);
+        w->plan->kernels->attend_few(&sets[s], block, w->scratch->scores);
         move_rows(block, sets[s].rows);
     }
 }

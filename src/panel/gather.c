@@ -24,26 +24,26 @@ static int rows_together(const rapt_tensor *t, const int64_t *offsets, int lanes
 }
 
 void rapt_gather_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
-                      const void *data, int64_t at, int64_t n, float *lanes) {
+                      int64_t at, int64_t n, float *lanes) {
     const bool direct = t->dtype == RAPT_F32;
     const int width = panel->kernel.width;
     const float *rows[RAPT_PANEL_ROWS_MAX];
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, t, width, offsets);
     for (int lane = 0; direct && lane < width; lane++)
-        rows[lane] = (const float *)data + offsets[lane] + at;
+        rows[lane] = (const float *)t->data + offsets[lane] + at;
     for (int lane = 0, count; !direct && lane < width; lane += count) {
-        float *row = w->rows + lane * w->plan->scratch.row_floats;
+        float *row = w->scratch->rows + lane * w->scratch->row_floats;
         count = rows_together(t, offsets + lane, width - lane, n);
         for (int i = 0; i < count; i++)
             rows[lane + i] = row + i * n;
-        rapt_read_row(w->plan->kernels, row, t, data, offsets[lane] + at, 1, count * n);
+        rapt_read_row(w->plan->kernels, row, t, offsets[lane] + at, 1, count * n);
     }
     w->plan->kernels->gather(lanes, width, rows, direct ? t->stride[3] : 1, n);
 }
 
 void rapt_prefetch_rows(const struct worker *w, const struct work_panel *panel,
-                        const rapt_tensor *t, const void *data, int64_t first, int64_t last) {
+                        const rapt_tensor *t, int64_t first, int64_t last) {
     const int64_t size = rapt_dtype_size(t->dtype);
     int64_t offsets[RAPT_PANEL_ROWS_MAX], fetched = -1;
     if (t->stride[3] != 1)
@@ -53,7 +53,7 @@ void rapt_prefetch_rows(const struct worker *w, const struct work_panel *panel,
         if (offsets[lane] == fetched)
             continue;
         fetched = offsets[lane];
-        const char *row = (const char *)data + fetched * size;
+        const char *row = (const char *)t->data + fetched * size;
         for (int64_t at = first * size; at < last * size; at += RAPT_ALIGN)
             __builtin_prefetch(row + at, 0, 2);
     }
@@ -61,22 +61,22 @@ void rapt_prefetch_rows(const struct worker *w, const struct work_panel *panel,
 
 /* Only for the lanes that stand for rows of their own. */
 void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
-                       void *data, int64_t at, int64_t n, const float *lanes) {
+                       int64_t at, int64_t n, const float *lanes) {
     const bool direct = t->dtype == RAPT_F32;
     const int count = (int)(panel->rows.last - panel->rows.first);
     float *rows[RAPT_PANEL_ROWS_MAX];
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, t, count, offsets);
     for (int lane = 0, together; lane < count; lane += together) {
-        float *row = w->rows + lane * w->plan->scratch.row_floats;
+        float *row = w->scratch->rows + lane * w->scratch->row_floats;
         together = direct ? 1 : rows_together(t, offsets + lane, count - lane, n);
         for (int i = 0; i < together; i++)
-            rows[lane + i] = direct ? (float *)data + offsets[lane] + at : row + i * n;
+            rows[lane + i] = direct ? (float *)t->data + offsets[lane] + at : row + i * n;
     }
     w->plan->kernels->scatter(rows, direct ? t->stride[3] : 1, count, lanes, panel->kernel.width,
                               n);
     for (int lane = 0, together; !direct && lane < count; lane += together) {
         together = rows_together(t, offsets + lane, count - lane, n);
-        rapt_write_row(w->plan->kernels, rows[lane], t, data, offsets[lane] + at, together * n);
+        rapt_write_row(w->plan->kernels, rows[lane], t, offsets[lane] + at, together * n);
     }
 }

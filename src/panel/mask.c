@@ -5,10 +5,10 @@
 #include "src/base/convert.h"
 #include "src/panel/worker.h"
 
-void rapt_survey_row(const struct rapt_plan *plan, const void *mask, int64_t element, int64_t at,
-                     int64_t n, uint64_t *hides, uint64_t *shows) {
+void rapt_survey_row(const struct rapt_plan *plan, int64_t element, int64_t at, int64_t n,
+                     uint64_t *hides, uint64_t *shows) {
     const rapt_tensor *t = &plan->problem.mask;
-    const char *row = rapt_element(t, mask, element);
+    const char *row = rapt_element(t, element);
     if (n == 1 || t->stride[3] == 1) {
         plan->kernels->survey(row, t->dtype, at, n, hides, shows);
         return;
@@ -57,17 +57,17 @@ static int find_rows(const struct worker *w, const struct work_panel *panel, int
     return count;
 }
 
-/* Asks for a row's elements, for the hardware doesn't follow pieces of rows. */
-static void fetch_row(const struct worker *w, int64_t element, int64_t count) {
+/* Prefetches a row's elements, for the hardware doesn't follow pieces of rows. */
+static void prefetch_row(const struct worker *w, int64_t element, int64_t count) {
     const rapt_tensor *t = &w->plan->problem.mask;
-    const char *row = rapt_element(t, w->data->mask, element);
+    const char *row = rapt_element(t, element);
     const char *const end = row + (t->stride[3] == 1 ? count * rapt_dtype_size(t->dtype) : 0);
     for (; row < end; row += RAPT_ALIGN)
         __builtin_prefetch(row, 0, 2);
 }
 
 /* What the mask does to a panel's keys of a chunk, without what others have seen. */
-static void look(const struct worker *w, struct work_panel *panel, struct rapt_range keys) {
+static void survey(const struct worker *w, struct work_panel *panel, struct rapt_range keys) {
     const rapt_tensor *mask = &w->plan->problem.mask;
     const int64_t at = keys.first % w->plan->chunk, open = open_keys(w, keys);
     const int64_t count = keys.last - keys.first - open;
@@ -80,9 +80,8 @@ static void look(const struct worker *w, struct work_panel *panel, struct rapt_r
     const int n = find_rows(w, panel, rows);
     for (int i = 0; i < n && ((panel->hides | panel->shows) & all); i++) {
         if (i + 1 < n)
-            fetch_row(w, rows[i + 1] + first, count);
-        rapt_survey_row(w->plan, w->data->mask, rows[i] + first, at + open, count, &panel->hides,
-                        &panel->shows);
+            prefetch_row(w, rows[i + 1] + first, count);
+        rapt_survey_row(w->plan, rows[i] + first, at + open, count, &panel->hides, &panel->shows);
     }
 }
 
@@ -98,8 +97,8 @@ struct rapt_range rapt_attended(const struct worker *w, const struct work_panel 
 }
 
 /* What heads share about a panel and a chunk, or NULL. */
-static struct rapt_chunk_mask *find_look(const struct worker *w, const struct work_panel *panel,
-                                         struct rapt_range keys) {
+static struct rapt_chunk_mask *
+find_chunk_mask(const struct worker *w, const struct work_panel *panel, struct rapt_range keys) {
     const struct rapt_plan *plan = w->plan;
     const int64_t index = w->task->panel + (panel - w->panel);
     if (!w->chunk_masks)
@@ -124,11 +123,11 @@ struct rapt_range rapt_survey(const struct worker *w, struct work_panel *panel,
     panel->shows = ~(uint64_t)0;
     if (!masked || keys.first >= keys.last)
         return keys;
-    struct rapt_chunk_mask *seen = find_look(w, panel, keys);
+    struct rapt_chunk_mask *seen = find_chunk_mask(w, panel, keys);
     if (seen && is_known(seen, panel))
         return rapt_attended(w, panel, keys);
     panel->hides = panel->shows = ~(uint64_t)0;
-    look(w, panel, keys);
+    survey(w, panel, keys);
     if (seen) {
         atomic_store_explicit(&seen->hides, panel->hides, memory_order_relaxed);
         atomic_store_explicit(&seen->shows, panel->shows, memory_order_relaxed);
@@ -148,23 +147,23 @@ void rapt_fill_bias(const struct worker *w, const struct work_panel *panel,
     const rapt_tensor *mask = &p->mask;
     const int64_t row = w->plan->key_block, open = open_keys(w, keys);
     const int64_t column = column_of(w, keys.first + open), count = keys.last - keys.first - open;
-    float *bias = w->bias + (w->is_few ? open : open * panel->lanes);
+    float *bias = w->scratch->bias + (w->is_few ? open : open * panel->lanes);
     if (w->is_few)
         for (int lane = 0; lane < panel->lanes; lane++)
-            memset(w->bias + lane * row, 0, (size_t)open * sizeof *bias);
+            memset(w->scratch->bias + lane * row, 0, (size_t)open * sizeof *bias);
     else
-        memset(w->bias, 0, (size_t)(open * panel->lanes) * sizeof *bias);
+        memset(w->scratch->bias, 0, (size_t)(open * panel->lanes) * sizeof *bias);
     if (count == 0)
         return;
     if (!w->is_few) {
-        rapt_gather_rows(w, panel, mask, w->data->mask, column * mask->stride[3], count, bias);
-        rapt_prefetch_rows(w, panel, mask, w->data->mask, column + count,
-                           rapt_min(column + count + row, mask->shape[3]));
+        rapt_gather_rows(w, panel, mask, column * mask->stride[3], count, bias);
+        rapt_prefetch_rows(w, panel, mask, column + count,
+                              rapt_min(column + count + row, mask->shape[3]));
         return;
     }
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, mask, panel->lanes, offsets);
     for (int lane = 0; lane < panel->lanes; lane++)
-        rapt_read_row(w->plan->kernels, bias + lane * row, mask, w->data->mask,
+        rapt_read_row(w->plan->kernels, bias + lane * row, mask,
                       offsets[lane] + column * mask->stride[3], 1, count);
 }

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The results of a panel, from its lanes to the outputs. */
+/* The outputs of a panel, from its lanes to where they go. */
 #include <string.h>
 
-#include "src/received/received.h"
 #include "src/panel/worker.h"
 
 /* A result of every row of a panel, if it is asked for. */
 static void write_statistic(const struct worker *w, const struct work_panel *panel,
-                            const rapt_tensor *t, void *data, const float *lanes) {
+                            const rapt_tensor *t, const float *lanes) {
     if (t->dtype == RAPT_NONE)
         return;
     const int count = (int)(panel->rows.last - panel->rows.first);
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, t, count, offsets);
     for (int lane = 0; lane < count; lane++)
-        ((float *)data)[offsets[lane]] = lanes[lane];
+        ((float *)t->data)[offsets[lane]] = lanes[lane];
 }
 
 static void write_top_keys(const struct worker *w, const struct work_panel *panel) {
@@ -24,7 +23,7 @@ static void write_top_keys(const struct worker *w, const struct work_panel *pane
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, t, count, offsets);
     for (int lane = 0; lane < count; lane++) {
-        int32_t *row = (int32_t *)w->data->top_key + offsets[lane];
+        int32_t *row = (int32_t *)t->data + offsets[lane];
         for (int i = 0; i < observed->top; i++)
             memcpy(&row[i * t->stride[3]], &observed->top_key[i * panel->total.width + lane],
                    sizeof *row);
@@ -34,49 +33,47 @@ static void write_top_keys(const struct worker *w, const struct work_panel *pane
 static void write_observed(const struct worker *w, const struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
     const struct rapt_observed *observed = &panel->total.observed;
-    write_statistic(w, panel, &p->entropy, w->data->entropy, observed->entropy);
-    write_statistic(w, panel, &p->distance, w->data->distance, observed->distance);
+    write_statistic(w, panel, &p->entropy, observed->entropy);
+    write_statistic(w, panel, &p->distance, observed->distance);
     if (observed->segments > 0)
-        rapt_scatter_rows(w, panel, &p->segments, w->data->segments, 0, observed->segments,
-                          observed->mass);
+        rapt_scatter_rows(w, panel, &p->segments, 0, observed->segments, observed->mass);
     if (observed->diagonals > 0)
-        rapt_scatter_rows(w, panel, &p->diagonals, w->data->diagonals, 0, observed->diagonals,
-                          observed->diagonal);
+        rapt_scatter_rows(w, panel, &p->diagonals, 0, observed->diagonals, observed->diagonal);
     if (observed->top > 0) {
-        rapt_scatter_rows(w, panel, &p->top_weight, w->data->top_weight, 0, observed->top,
-                          observed->top_weight);
+        rapt_scatter_rows(w, panel, &p->top_weight, 0, observed->top, observed->top_weight);
         write_top_keys(w, panel);
     }
 }
 
-/* What the second pass needs of every row. */
-static void keep_results(const struct worker *w, const struct work_panel *panel, float *results) {
+/* What the received pass needs of every row. */
+static void keep_statistics(const struct worker *w, const struct work_panel *panel,
+                            float *statistics) {
     const struct rapt_problem *p = &w->plan->problem;
     struct lane at = rapt_first_lane(w, panel);
     for (int lane = 0; lane < panel->rows.last - panel->rows.first; lane++) {
         const int64_t head = w->task->kv_head * p->group + at.head;
-        float *result = results + rapt_received_result(p, w->task->batch, head, at.query);
-        result[0] = panel->total.max[lane];
-        result[1] = panel->total.sum[lane];
+        float *row = statistics + rapt_statistics_at(p, w->task->batch, head, at.query);
+        row[0] = panel->total.max[lane];
+        row[1] = panel->total.sum[lane];
         rapt_next_lane(w, panel, &at);
     }
 }
 
-void rapt_write_panel(const struct worker *w, const struct work_panel *panel, float *results) {
+void rapt_write_panel(const struct worker *w, const struct work_panel *panel, float *statistics) {
     const struct rapt_problem *p = &w->plan->problem;
-    float *sink = p->sink.dtype == RAPT_NONE ? NULL : w->first;
-    float *lse = p->lse.dtype == RAPT_NONE ? NULL : w->last;
-    float *top = p->max.dtype == RAPT_NONE ? NULL : w->position;
+    float *sink = p->sink.dtype == RAPT_NONE ? NULL : w->scratch->first;
+    float *lse = p->lse.dtype == RAPT_NONE ? NULL : w->scratch->last;
+    float *top = p->max.dtype == RAPT_NONE ? NULL : w->scratch->position;
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     if (sink)
         rapt_lane_offsets(w, panel, &p->sink, panel->total.width, offsets);
     for (int lane = 0; sink && lane < panel->total.width; lane++)
-        sink[lane] = ((const float *)w->data->sink)[offsets[lane]];
+        sink[lane] = ((const float *)w->plan->problem.sink.data)[offsets[lane]];
     w->plan->kernels->finish(&panel->total, sink, lse, top);
-    rapt_scatter_rows(w, panel, &p->out, w->data->out, 0, p->value_dim, panel->total.out);
-    write_statistic(w, panel, &p->lse, w->data->lse, lse);
-    write_statistic(w, panel, &p->max, w->data->max, top);
+    rapt_scatter_rows(w, panel, &p->out, 0, p->value_dim, panel->total.out);
+    write_statistic(w, panel, &p->lse, lse);
+    write_statistic(w, panel, &p->max, top);
     write_observed(w, panel);
     if (p->received.dtype != RAPT_NONE)
-        keep_results(w, panel, results);
+        keep_statistics(w, panel, statistics);
 }

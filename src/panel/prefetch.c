@@ -8,14 +8,14 @@
 
 /* Rows that lie in one piece, or of those that do the first. */
 static struct rapt_prefetch find_rows(const struct worker *w, const rapt_tensor *t,
-                                      const void *data, struct rapt_range keys) {
+                                      struct rapt_range keys) {
     int64_t last;
     if (t->stride[2] != t->shape[3] || t->stride[3] != 1)
         return (struct rapt_prefetch){NULL, 0};
     const int64_t at =
         rapt_key_row(&w->plan->problem, t, w->task->batch, w->task->kv_head, keys.first, &last);
     return (struct rapt_prefetch){
-        rapt_element(t, data, at),
+        rapt_element(t, at),
         (rapt_min(keys.last, last) - keys.first) * rapt_bytes(t, t->shape[3]),
     };
 }
@@ -52,8 +52,7 @@ static struct rapt_range next_rows(const struct worker *w, int64_t index, struct
 /* Rows of a tensor that a panel's lanes stand for: the share of the nth of so many blocks. Those of
  * a group's heads lie apart, so each head has some blocks of its own. */
 static struct rapt_prefetch find_lanes(const struct worker *w, struct rapt_range rows,
-                                       const rapt_tensor *t, const void *data, int64_t n,
-                                       int64_t blocks) {
+                                       const rapt_tensor *t, int64_t n, int64_t blocks) {
     const struct rapt_problem *p = &w->plan->problem;
     const int64_t b = w->task->batch, group = p->group;
     if (t->stride[2] != t->shape[3] || t->stride[3] != 1 || n < 0 || n >= blocks)
@@ -66,7 +65,7 @@ static struct rapt_prefetch find_lanes(const struct worker *w, struct rapt_range
     const int64_t at =
         rapt_row_offset(t, b, w->task->kv_head * group + head, rapt_q_first(p, b) + queries.first);
     return (struct rapt_prefetch){
-        rapt_element(t, data, at),
+        rapt_element(t, at),
         (queries.last - queries.first) * rapt_bytes(t, t->shape[3]),
     };
 }
@@ -78,8 +77,8 @@ static struct rapt_prefetch find_queries(const struct worker *w, const struct wo
     const int64_t start = keys.first / chunk * chunk;
     const int64_t from = rapt_max(panel->keys.first, start) / block;
     const int64_t to = rapt_divide_up(rapt_min(panel->keys.last, start + chunk), block);
-    return find_lanes(w, panel[1].rows, &w->plan->problem.query, w->data->query,
-                      keys.first / block - from, to - from);
+    return find_lanes(w, panel[1].rows, &w->plan->problem.query, keys.first / block - from,
+                      to - from);
 }
 
 /* A panel's outputs, while it goes through as many keys as a chunk has for the last time. */
@@ -89,8 +88,7 @@ static struct rapt_prefetch find_outs(const struct worker *w, const struct work_
     const int64_t last_keys = rapt_max(0, w->keys.last - w->plan->chunk);
     const int64_t from = rapt_max(panel->keys.first / block, rapt_divide_up(last_keys, block));
     const int64_t to = rapt_divide_up(panel->keys.last, block);
-    return find_lanes(w, panel->rows, &w->plan->problem.out, w->data->out,
-                      keys.first / block - from, to - from);
+    return find_lanes(w, panel->rows, &w->plan->problem.out, keys.first / block - from, to - from);
 }
 
 void rapt_plan_prefetch(const struct worker *w, const struct work_panel *panel,
@@ -103,9 +101,9 @@ void rapt_plan_prefetch(const struct worker *w, const struct work_panel *panel,
         next_rows(w, index, keys, plan->amx || plan->stage_value, true);
     struct rapt_prefetch *prefetch = block->prefetch;
     if (next_keys.first < next_keys.last)
-        *prefetch++ = find_rows(w, &plan->problem.key, w->data->key, next_keys);
+        *prefetch++ = find_rows(w, &plan->problem.key, next_keys);
     if (next_values.first < next_values.last)
-        *prefetch++ = find_rows(w, &plan->problem.value, w->data->value, next_values);
+        *prefetch++ = find_rows(w, &plan->problem.value, next_values);
     if (index + 1 < w->task->panels && !panel[1].begun)
         *prefetch++ = find_queries(w, panel, keys);
     if (prefetch < block->prefetch + RAPT_PREFETCH_MOST)

@@ -3,21 +3,18 @@
 #ifndef RAPT_SRC_PANEL_TASK_H
 #define RAPT_SRC_PANEL_TASK_H
 
-#include "src/plan/plan.h"
+#include "src/plan/scratch.h"
 
 /*
- * scratch: plan->scratch.floats floats, aligned to RAPT_ALIGN, this thread's own. parts:
- * plan->part_count times part_floats, which all threads share. results: what the rows leave for
- * the second pass, plan->received.results floats. chunk_masks: plan->chunk_mask_count of them,
- * which all threads share, 0 before the first task.
+ * Runs a task of a bound plan. The scratch is this thread's own, all threads share the workspace.
+ * Its chunk masks are 0 before the first task, or NULL if nobody could see to that.
  */
-void rapt_task_run(const struct rapt_plan *plan, const rapt_attention_data *data,
-                   const struct rapt_task *task, float *scratch, float *parts, float *results,
-                   struct rapt_chunk_mask *chunk_masks);
+void rapt_task_run(const struct rapt_plan *plan, const struct rapt_task *task,
+                   const struct rapt_scratch *scratch, const struct rapt_workspace *workspace);
 
-/* After all tasks of a split: joins its parts and writes the results of its panel, unless the run
+/* After all tasks of a split: joins its parts and writes the outputs of its panel, unless the run
  * leaves it undivided. */
-void rapt_task_join(const struct rapt_plan *plan, const rapt_attention_data *data,
-                    const struct rapt_task *task, float *scratch, float *parts, float *results);
+void rapt_task_join(const struct rapt_plan *plan, const struct rapt_task *task,
+                    const struct rapt_scratch *scratch, const struct rapt_workspace *workspace);
 
 #endif

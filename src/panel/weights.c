@@ -25,13 +25,13 @@ static void fill_weights(const struct worker *w, const struct work_panel *panel,
         return;
     rapt_lane_offsets(w, panel, &p->weights, count, offsets);
     for (int lane = 0; lane < count; lane++) {
-        float *row = (float *)w->data->weights + offsets[lane];
+        float *row = (float *)w->plan->problem.weights.data + offsets[lane];
         for (int64_t i = keys.first; i < keys.last; i++)
             row[i * step] = none;
     }
 }
 
-static void weigh_block(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
+static void write_block(struct worker *w, struct work_panel *panel, struct rapt_range keys) {
     const struct rapt_problem *p = &w->plan->problem;
     const struct rapt_range own = rapt_weights_masked(p) ? rapt_attended(w, panel, keys) : keys;
     fill_weights(w, panel, (struct rapt_range){keys.first, own.first});
@@ -40,9 +40,9 @@ static void weigh_block(struct worker *w, struct work_panel *panel, struct rapt_
         return;
     rapt_stage_own(w, own);
     const struct rapt_block block = rapt_make_block(w, panel, own, rapt_weights_masked(p));
-    w->plan->kernels->weights(&panel->total, &block, p->weights_kind, w->scores);
-    rapt_scatter_rows(w, panel, &p->weights, w->data->weights, own.first * p->weights.stride[3],
-                      block.keys, w->scores);
+    w->plan->kernels->weights(&panel->total, &block, p->weights_kind, w->scratch->scores);
+    rapt_scatter_rows(w, panel, &p->weights, own.first * p->weights.stride[3], block.keys,
+                      w->scratch->scores);
 }
 
 /* What is to be staged of a chunk. */
@@ -64,7 +64,7 @@ void rapt_begin_kept(const struct worker *w) {
     rapt_lane_offsets(w, &w->panel[0], t, w->panel[0].lanes, offsets);
     for (int lane = 0; lane < w->panel[0].lanes; lane++)
         for (int64_t i = 0; i < t->shape[3]; i++)
-            ((float *)w->data->weights)[offsets[lane] + i] = -INFINITY;
+            ((float *)w->plan->problem.weights.data)[offsets[lane] + i] = -INFINITY;
 }
 
 static void weights_of_kept(const struct worker *w) {
@@ -73,9 +73,9 @@ static void weights_of_kept(const struct worker *w) {
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, t, panel->lanes, offsets);
     for (int lane = 0; lane < panel->lanes; lane++)
-        w->plan->kernels->weights_of_kept((float *)w->data->weights + offsets[lane], t->shape[3],
-                                          w->plan->problem.weights_kind, panel->total.max[lane],
-                                          panel->total.sum[lane]);
+        w->plan->kernels->weights_of_kept((float *)w->plan->problem.weights.data + offsets[lane],
+                                          t->shape[3], w->plan->problem.weights_kind,
+                                          panel->total.max[lane], panel->total.sum[lane]);
 }
 
 void rapt_write_weights(struct worker *w) {
@@ -99,6 +99,6 @@ void rapt_write_weights(struct worker *w) {
             rapt_stage(w, staged);
         for (int i = 0; i < w->task->panels; i++)
             rapt_visit_blocks(w, &w->panel[i], rapt_meet(shown_keys(w, &w->panel[i]), keys),
-                              weigh_block);
+                              write_block);
     }
 }

@@ -3,7 +3,7 @@
 #ifndef RAPT_SRC_PANEL_WORKER_H
 #define RAPT_SRC_PANEL_WORKER_H
 
-#include "src/plan/plan.h"
+#include "src/plan/scratch.h"
 
 /* A panel at work: the kernel's view of it, and which rows and keys it stands for. */
 struct work_panel {
@@ -30,16 +30,10 @@ struct stored_rows {
 
 struct worker {
     const struct rapt_plan *plan;
-    const rapt_attention_data *data;
     const struct rapt_task *task;
-    struct rapt_chunk_mask *chunk_masks; /* [plan->chunk_mask_count] */
-    float *scores, *bias;
-    float *key_scale, *value_scale; /* of int8, for a block */
-    float *first, *last, *position; /* [lanes]: of a block, or results of a panel */
-    float *part;                    /* the state of a chunk that isn't a panel's first */
-    float *rows;                    /* [width][scratch.row_floats] */
-    float *staged_key, *staged_value;
-    uint16_t *amx_rows;
+    struct rapt_chunk_mask *chunk_masks; /* [plan->chunk_mask_count], or NULL */
+    const struct rapt_scratch *scratch;
+    char *parts;            /* of the run's splits */
     struct rapt_range keys; /* that any panel of the task attends */
     int64_t staged_first;   /* the key that the staged rows begin with */
     bool is_few;            /* then there is one panel, and `few` does its work: sets of its rows */
@@ -51,13 +45,8 @@ struct worker {
     int stored_turn;
     int64_t stored_first; /* the key that those of this turn begin with, or -1 */
     ptrdiff_t key_step, value_step, key_bytes, value_bytes; /* from one row to the next, of one */
-    char *copied_key, *copied_value;
     struct work_panel panel[RAPT_PANELS_MAX];
 };
-
-static inline struct rapt_range rapt_meet(struct rapt_range a, struct rapt_range b) {
-    return (struct rapt_range){rapt_max(a.first, b.first), rapt_min(a.last, b.last)};
-}
 
 static inline struct rapt_range rapt_chunk_keys(const struct worker *w, int64_t chunk) {
     return (struct rapt_range){chunk * w->plan->chunk, (chunk + 1) * w->plan->chunk};
@@ -99,18 +88,29 @@ void rapt_lane_offsets(const struct worker *w, const struct work_panel *panel, c
 
 /* n elements of the rows of all lanes, from `at` on in each, to lanes[n][width], and back. */
 void rapt_gather_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
-                      const void *data, int64_t at, int64_t n, float *lanes);
+                      int64_t at, int64_t n, float *lanes);
 void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
-                       void *data, int64_t at, int64_t n, const float *lanes);
+                       int64_t at, int64_t n, const float *lanes);
 
 /* Asks for the columns from first to last of all lanes' rows, which are to be gathered soon: the
  * hardware doesn't follow so many rows at a time. Dense rows only; others are left to it. */
 void rapt_prefetch_rows(const struct worker *w, const struct work_panel *panel,
-                        const rapt_tensor *t, const void *data, int64_t first, int64_t last);
+                        const rapt_tensor *t, int64_t first, int64_t last);
 
 /* Packed rows begin with groups of RAPT_AMX_KEYS. The address of a row's elements of bf16, from
  * `at` on, if they are dense, or of their copy. */
-const uint16_t *rapt_dense_row(const rapt_tensor *t, const void *data, int64_t at, uint16_t *copy);
+const uint16_t *rapt_dense_row(const rapt_tensor *t, int64_t at, uint16_t *copy);
+
+/*
+ * A panel: sets it up; lets its chunk's state lie in some memory; makes this the state of some keys
+ * alone. And takes a chunk's keys into its total. The state of the first chunk, joined to nothing,
+ * is the total. Those of the others are joined to it while they lie in the cache.
+ */
+void rapt_start_panel(struct worker *w, int index);
+void rapt_place_part(const struct worker *w, struct work_panel *panel, char *memory);
+void rapt_attend_keys(struct worker *w, struct work_panel *panel, struct rapt_range keys);
+void rapt_attend_chunk(struct worker *w, struct work_panel *panel, struct rapt_range keys);
+void rapt_clear_out(const struct rapt_panel *panel);
 
 /* Reads a panel's queries into its lanes; and some of its rows for a matrix unit, the last one
  * repeated up to the width. */
@@ -120,17 +120,13 @@ void rapt_pack_queries(const struct worker *w, const struct work_panel *panel, i
 
 /* A few rows: sets them up; takes a chunk's keys into their state, or lets that be of these keys
  * alone; brings it into the lanes of a panel. */
-void rapt_place_few(struct worker *w, float *scratch);
+void rapt_start_few(struct worker *w);
 void rapt_attend_few_chunk(struct worker *w, struct rapt_range keys);
 void rapt_attend_few_part(struct worker *w, struct rapt_range keys);
 void rapt_end_few(const struct worker *w, const struct rapt_panel *panel);
 
-/* What is observed: its sums from `at` on, which belong to a state; and the largest weights of all
- * chunks, none yet. */
-void rapt_place_observed(const struct rapt_problem *p, struct rapt_observed *observed, float *at,
-                         int width);
-void rapt_place_top(const struct rapt_problem *p, struct rapt_observed *observed, float *at,
-                    int width);
+/* None of the largest weights is known yet. */
+void rapt_clear_top(const struct rapt_observed *observed, int width);
 
 /* Writes the weights of all panels of a task, whose results are known. A few rows begin before
  * their keys: they leave their scores where the weights go. */
@@ -145,16 +141,17 @@ float rapt_query_factor(const struct rapt_problem *p);
 float rapt_slope(float given);
 struct rapt_block rapt_new_block(const struct rapt_problem *p, struct rapt_range keys);
 
-/* Turns a panel's state into its results and writes all but the weights. results: see task.h. */
-void rapt_write_panel(const struct worker *w, const struct work_panel *panel, float *results);
+/* Turns a panel's state into its outputs and writes all but the weights; to the row statistics,
+ * what the received pass needs of every row. */
+void rapt_write_panel(const struct worker *w, const struct work_panel *panel, float *statistics);
 
 /* Tells the kernel what comes after some keys of one block for a panel. */
 void rapt_plan_prefetch(const struct worker *w, const struct work_panel *panel,
                         struct rapt_range keys, struct rapt_block *block);
 
 /* Takes the row of a mask that begins at an element into hides and shows, as `survey` does. */
-void rapt_survey_row(const struct rapt_plan *plan, const void *mask, int64_t element, int64_t at,
-                     int64_t n, uint64_t *hides, uint64_t *shows);
+void rapt_survey_row(const struct rapt_plan *plan, int64_t element, int64_t at, int64_t n,
+                     uint64_t *hides, uint64_t *shows);
 
 /*
  * A panel's keys of a chunk before it goes through them: finds what the mask does to them. Returns,
@@ -178,6 +175,13 @@ static inline void rapt_stage_own(struct worker *w, struct rapt_range keys) {
     if (w->task->panels == 1)
         rapt_stage(w, keys);
 }
+
+/* Parts of a block, for stored.c: its groups of rows, the scales of int8, and what masks its keys
+ * for a panel. */
+int rapt_groups_in(struct rapt_range keys);
+void rapt_scale_block(const struct worker *w, struct rapt_range keys, struct rapt_block *block);
+void rapt_mask_block(const struct worker *w, const struct work_panel *panel, struct rapt_range keys,
+                     struct rapt_block *block);
 
 /* The kernel's view of some keys of one block, staged if need be, and of what masks them. */
 struct rapt_block rapt_make_block(const struct worker *w, const struct work_panel *panel,

@@ -19,6 +19,7 @@
 enum {
     RAPT_PANELS_MAX = 16,   /* of a task */
     RAPT_SPLITS_MAX = 1024, /* of a plan: more would divide work that needs no division */
+    RAPT_PANELS_SHARED = 4, /* of a chunk: keep the same share of the peak as more do */
 };
 
 /*
@@ -43,34 +44,18 @@ struct rapt_split {
     int tasks;
 };
 
-/* Floats from the start of a thread's scratch to each of its parts. */
-struct rapt_scratch {
-    size_t panels, panel_floats;     /* panels_per_task of them */
-    size_t few, few_floats;          /* what sets of a few rows need in addition, and one of them */
-    size_t copied_key, copied_value; /* rows that it can't read where they lie */
-    size_t scores, bias, bounds;
-    size_t key_scale, value_scale; /* of int8, for a block */
-    size_t part;                   /* the state of a panel's chunk */
-    size_t rows; /* panel_rows of row_floats: what isn't f32, widened or yet to be narrowed */
-    int64_t row_floats;
-    size_t staged_key, staged_value;
-    size_t amx_rows; /* rows that aren't dense, before they are packed */
-    size_t floats;   /* all of a thread's */
-};
-
 /* The pass that finds what keys receive, after all tasks; nothing if that isn't asked for. */
 struct rapt_received_plan {
     int64_t panels; /* of keys that go through the queries together, at most */
     int64_t tasks_per_head, tasks;
-    int64_t results; /* floats that the first pass leaves for it */
-    size_t floats;   /* of a thread's scratch */
+    int64_t statistics; /* floats: of every row the max and factor, which the first pass leaves */
 };
 
 struct rapt_plan {
     struct rapt_problem problem;
     void *numbers;            /* the memory of the problem's arrays */
     int64_t table_stride;     /* of block tables that runs bring */
-    bool is_of_run;           /* the problem's numbers are those of a run, see numbers.h */
+    bool is_of_run;           /* the problem's numbers are those of a run, see bind.h */
     rapt_attention_data data; /* for runs that don't bring their own */
     const struct rapt_kernels *kernels;
     int threads;
@@ -93,21 +78,21 @@ struct rapt_plan {
     int64_t task_count;
     struct rapt_task *tasks; /* heaviest first */
     int64_t split_count, part_count;
-    int64_t part_width; /* lanes of the widest panel that is split */
+    int part_width; /* lanes of the widest panel that is split */
     struct rapt_split *splits;
-    size_t part_floats;
+    size_t part_bytes; /* the state of a panel, of part_width lanes */
 
     int64_t chunk_mask_count; /* which heads share: of sequences, panels and chunks */
     int64_t chunk_mask_panels, chunk_mask_chunks; /* of a sequence */
 
     struct rapt_received_plan received;
-    struct rapt_scratch scratch;
+    size_t scratch_bytes; /* of a thread, see scratch.h */
 };
 
 /*
  * What a mask does to the keys of one chunk, for the rows of a panel: see `survey` of the kernels.
- * Where heads share a mask, who comes first leaves it here for the others; 0 until then, for no
- * chunk needs all 64 bits.
+ * Heads may share a mask. Then the first of them leaves this for the others. It is 0 until then,
+ * for no chunk needs all 64 bits.
  */
 struct rapt_chunk_mask {
     atomic_uint_fast64_t hides, shows;
@@ -127,29 +112,36 @@ bool rapt_is_few(const struct rapt_plan *plan, int64_t b);
 int64_t rapt_panels(const struct rapt_plan *plan, int64_t b);
 struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64_t panel);
 
+/* Lanes of a panel of these rows: whole vectors. */
+int rapt_panel_width(const struct rapt_plan *plan, struct rapt_range rows);
+
+/* Whether rows of this view would be read badly where they are by so many panels. */
+bool rapt_are_copied(const struct rapt_plan *plan, const rapt_tensor *t, int64_t panels);
+
 /* How many panels a task may have: they share a chunk, and more would fill the cache. */
 int64_t rapt_panels_most(const struct rapt_plan *plan);
 
-/* Rows of [width] floats that a panel's queries take. */
-int64_t rapt_query_rows(const struct rapt_plan *plan);
+/* Keys that enclose those of some panels of a sequence, and the scores that their lanes compute. */
+struct rapt_range rapt_panel_keys(const struct rapt_plan *plan, int64_t b, int64_t panel,
+                                  int64_t last, int64_t *cost);
 
-/* Floats that the queries of few rows take. */
-int64_t rapt_few_query_floats(const struct rapt_plan *plan);
-
-/* Floats of a panel's scores of a block, and what else a kernel needs beside them. */
-int64_t rapt_score_floats(const struct rapt_plan *plan);
-
-/* Floats of few rows of so many channels, up to a cache line's end. */
-int64_t rapt_few_floats(const struct rapt_kernels *kernels, int64_t channels);
+/* Where a row's max and factor of weights are among the row statistics: two numbers. */
+int64_t rapt_statistics_at(const struct rapt_problem *p, int64_t b, int64_t head, int64_t query);
 
 /* The chunks that a task's panels attend, all pieces of it together. */
 struct rapt_range rapt_task_chunks(const struct rapt_plan *plan, const struct rapt_task *task);
+
+/* Fills which variant's blocks, chunks and panels there are, from problem and kernels. */
+void rapt_plan_geometry(struct rapt_plan *plan);
 
 /*
  * Fills all but tasks and splits from problem and kernels; threads is how many there may be at
  * most. Fails if the sizes that follow from the shapes can't be counted.
  */
 rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads);
+
+/* Counts tasks, splits and parts. */
+void rapt_count_tasks(struct rapt_plan *plan);
 
 /* Fills tasks and splits, which have room for task_count and split_count of them. */
 void rapt_plan_tasks(struct rapt_plan *plan);

@@ -21,58 +21,12 @@ struct key_panel {
 /* A thread at work on a task. */
 struct receiver {
     const struct rapt_plan *plan;
-    const rapt_attention_data *data;
     int64_t batch, head;
-    const float *results; /* of the head's queries */
-    float *rows;          /* [width][head_dim], keys before they are transposed */
-    float *queries;       /* [key_block][head_dim], or packed */
-    float *scores, *bias, *bounds;
+    const float *statistics; /* of the head's queries: max and factor */
+    struct rapt_received_scratch scratch;
     int count;
     struct key_panel panel[RAPT_PANELS_MAX];
 };
-
-static size_t lines(int64_t floats) {
-    const size_t line = RAPT_ALIGN / sizeof(float);
-    return ((size_t)floats + line - 1) / line * line;
-}
-
-/* Floats of a panel: keys, received, scale, max, seen, and its lanes' queries as two int64_t. */
-static size_t panel_floats(const struct rapt_plan *plan) {
-    return lines((rapt_query_rows(plan) + 4 + 4) * plan->panel_rows);
-}
-
-/* Of a block of queries. */
-static int64_t query_floats(const struct rapt_plan *plan) {
-    const int64_t channels = plan->problem.head_dim, groups = plan->key_block / RAPT_AMX_KEYS;
-    return plan->amx ? groups * rapt_amx_key_bytes(channels) / (int64_t)sizeof(float)
-                     : plan->key_block * channels;
-}
-
-/* What the panels of a task share. */
-static size_t shared_floats(const struct rapt_plan *plan) {
-    const int64_t width = plan->panel_rows, channels = plan->problem.head_dim;
-    return lines(width * channels) + lines(query_floats(plan)) + lines(rapt_score_floats(plan)) +
-           lines(plan->key_block * width) + lines(4 * width);
-}
-
-bool rapt_received_sizes(struct rapt_plan *plan, int threads) {
-    const struct rapt_problem *p = &plan->problem;
-    struct rapt_received_plan *s = &plan->received;
-    const int64_t columns = p->received.shape[3], heads = p->batch * p->q_heads;
-    const int64_t panels = rapt_divide_up(columns, plan->panel_rows);
-    const int64_t share = heads * panels / ((int64_t)threads * 4);
-    s->panels = rapt_max(1, rapt_min(share, rapt_panels_most(plan)));
-    s->tasks_per_head = rapt_divide_up(panels, s->panels);
-    s->tasks = heads * s->tasks_per_head;
-    s->floats = shared_floats(plan) + (size_t)s->panels * panel_floats(plan);
-    const int64_t *shape = p->query.shape;
-    return !__builtin_mul_overflow(shape[0] * shape[1], 2 * shape[2], &s->results);
-}
-
-int64_t rapt_received_result(const struct rapt_problem *p, int64_t b, int64_t head, int64_t query) {
-    const int64_t row = ((p->cu_q ? 0 : b) * p->q_heads + head) * p->query.shape[2];
-    return 2 * (row + rapt_q_first(p, b) + query);
-}
 
 /* Elements from the data of keys to one of a panel's. */
 static int64_t key_row(const struct receiver *r, const struct key_panel *panel, int lane) {
@@ -87,9 +41,9 @@ static void read_keys(struct receiver *r, struct key_panel *panel) {
     const int64_t channels = p->head_dim;
     const float *rows[RAPT_PANEL_ROWS_MAX];
     for (int lane = 0; lane < panel->kernel.width; lane++) {
-        rows[lane] = r->rows + rapt_min(lane, panel->keys - 1) * channels;
+        rows[lane] = r->scratch.rows + rapt_min(lane, panel->keys - 1) * channels;
         if (lane < panel->keys)
-            rapt_read_row(r->plan->kernels, r->rows + lane * channels, &p->key, r->data->key,
+            rapt_read_row(r->plan->kernels, r->scratch.rows + lane * channels, &p->key,
                           key_row(r, panel, lane), rapt_key_factor(p), channels);
     }
     r->plan->kernels->gather(panel->kernel.query, panel->kernel.width, rows, 1, channels);
@@ -100,8 +54,8 @@ static void pack_keys(struct receiver *r, struct key_panel *panel) {
     const uint16_t *rows[RAPT_PANEL_ROWS_MAX];
     for (int lane = 0; lane < panel->kernel.width; lane++)
         rows[lane] = lane < panel->keys
-                         ? rapt_dense_row(&p->key, r->data->key, key_row(r, panel, lane),
-                                          (uint16_t *)(void *)r->rows + lane * p->head_dim)
+                         ? rapt_dense_row(&p->key, key_row(r, panel, lane),
+                                          (uint16_t *)(void *)r->scratch.rows + lane * p->head_dim)
                          : rows[lane - 1];
     r->plan->kernels->pack_lanes(panel->kernel.query, panel->kernel.width, rows, p->head_dim,
                                  false);
@@ -114,7 +68,7 @@ static void read_scales(struct receiver *r, struct key_panel *panel) {
         const int64_t key = panel->first_key + rapt_min(lane, panel->keys - 1);
         int64_t last;
         const int64_t at = rapt_key_row(p, &p->key_scale, r->batch, r->head / p->group, key, &last);
-        panel->scale[lane] = ((const float *)r->data->key_scale)[at];
+        panel->scale[lane] = ((const float *)r->plan->problem.key_scale.data)[at];
     }
 }
 
@@ -134,19 +88,19 @@ static void find_queries(const struct receiver *r, struct key_panel *panel) {
 
 /* Sets up a panel of keys in its scratch. */
 static void open_panel(struct receiver *r, struct key_panel *panel, int64_t first_key, int keys,
-                       float *scratch) {
+                       char *scratch) {
     const struct rapt_plan *plan = r->plan;
-    const int lanes = plan->kernels->lanes, width = (keys + lanes - 1) / lanes * lanes;
+    const int width = rapt_panel_width(plan, (struct rapt_range){0, keys});
+    struct rapt_arena arena = {.memory = scratch};
+    struct rapt_key_panel_scratch placed;
+    rapt_place_key_panel(plan, width, &arena, &placed);
     panel->keys = keys;
     panel->first_key = first_key;
-    panel->first = (int64_t *)(void *)scratch;
-    panel->last = panel->first + width;
-    panel->kernel = (struct rapt_panel){.width = width, .head_dim = plan->problem.head_dim};
-    panel->kernel.query = (float *)(void *)(panel->last + width);
-    panel->kernel.max = panel->kernel.query + rapt_query_rows(plan) * width;
-    panel->kernel.seen = panel->kernel.max + width;
-    panel->received = panel->kernel.seen + width;
-    panel->scale = panel->received + width;
+    panel->first = placed.first;
+    panel->last = placed.last;
+    panel->received = placed.received;
+    panel->scale = placed.scale;
+    panel->kernel = placed.kernel;
     for (int lane = 0; lane < width; lane++) {
         panel->kernel.max[lane] = -FLT_MAX;
         panel->kernel.seen[lane] = panel->received[lane] = 0;
@@ -160,19 +114,18 @@ static void open_panel(struct receiver *r, struct key_panel *panel, int64_t firs
     find_queries(r, panel);
 }
 
-/* Queries as rows of packed keys; infinite ones are the largest number, as in the first pass. */
+/* Queries as amx's groups of keys; infinite ones are the largest number, as in the first pass. */
 static void pack_queries(const struct receiver *r, int64_t first, int64_t count) {
     const struct rapt_problem *p = &r->plan->problem;
     const int64_t channels = p->head_dim;
-    char *group = (char *)r->queries;
+    char *group = (char *)r->scratch.queries;
     for (int64_t i = 0; i < count; i += RAPT_AMX_KEYS) {
         const uint16_t *rows[RAPT_AMX_KEYS];
         const int some = (int)rapt_min(RAPT_AMX_KEYS, count - i);
         for (int k = 0; k < some; k++) {
-            uint16_t *copy = (uint16_t *)(void *)r->rows + k * channels;
-            const uint16_t *row =
-                rapt_dense_row(&p->query, r->data->query,
-                               rapt_row_offset(&p->query, r->batch, r->head, first + i + k), copy);
+            uint16_t *copy = (uint16_t *)(void *)r->scratch.rows + k * channels;
+            const uint16_t *row = rapt_dense_row(
+                &p->query, rapt_row_offset(&p->query, r->batch, r->head, first + i + k), copy);
             for (int64_t c = 0; c < channels; c++)
                 copy[c] = row[c] - ((row[c] & 0x7fff) == 0x7f80);
             rows[k] = copy;
@@ -192,10 +145,10 @@ static void read_queries(const struct receiver *r, struct rapt_range block) {
         return;
     }
     for (int64_t i = 0; i < count; i++)
-        rapt_read_row(r->plan->kernels, r->queries + i * channels, &p->query, r->data->query,
+        rapt_read_row(r->plan->kernels, r->scratch.queries + i * channels, &p->query,
                       rapt_row_offset(&p->query, r->batch, r->head, first + block.first + i), 1,
                       channels);
-    r->plan->kernels->scale(r->queries, rapt_query_factor(p), count * channels);
+    r->plan->kernels->scale(r->scratch.queries, rapt_query_factor(p), count * channels);
 }
 
 /* Where the rows of the mask have what is for a panel's keys. */
@@ -225,13 +178,13 @@ static void fill_bias(const struct receiver *r, const struct key_panel *panel,
     const rapt_tensor *mask = &r->plan->problem.mask;
     const struct columns c = find_columns(r, panel);
     const int width = panel->kernel.width;
-    float *bias = r->bias;
+    float *bias = r->scratch.bias;
     for (int64_t i = queries.first; i < queries.last; i++, bias += width) {
         for (int lane = 0; lane < width; lane++)
             bias[lane] = 0;
         if (c.count > 0)
-            rapt_read_row(r->plan->kernels, bias + c.open, mask, r->data->mask,
-                          c.at + i * mask->stride[2], 1, c.count);
+            rapt_read_row(r->plan->kernels, bias + c.open, mask, c.at + i * mask->stride[2], 1,
+                          c.count);
     }
 }
 
@@ -250,8 +203,7 @@ static bool survey(const struct receiver *r, const struct key_panel *panel,
         hides = 0;
     if (c.count > 0)
         for (int64_t i = queries.first; i < last && (~hides == 0 || ~shows == 0); i++)
-            rapt_survey_row(r->plan, r->data->mask, c.at + i * mask->stride[2], 0, c.count, &hides,
-                            &shows);
+            rapt_survey_row(r->plan, c.at + i * mask->stride[2], 0, c.count, &hides, &shows);
     *biased = ~shows != 0;
     return ~hides != 0;
 }
@@ -259,12 +211,11 @@ static bool survey(const struct receiver *r, const struct key_panel *panel,
 static void fill_alibi(const struct receiver *r, const struct key_panel *panel, int64_t query,
                        struct rapt_block *block) {
     const struct rapt_problem *p = &r->plan->problem;
-    const int width = panel->kernel.width;
-    float *slope = r->bounds + 2 * width, *position = slope + width;
+    float *slope = r->scratch.slope, *position = r->scratch.position;
     const int64_t at = rapt_row_offset(&p->alibi, r->batch, r->head, 0);
     const int64_t origin = query + (p->q_offset ? p->q_offset[r->batch] : 0);
-    for (int lane = 0; lane < width; lane++) {
-        slope[lane] = rapt_slope(((const float *)r->data->alibi)[at]);
+    for (int lane = 0; lane < panel->kernel.width; lane++) {
+        slope[lane] = rapt_slope(((const float *)r->plan->problem.alibi.data)[at]);
         position[lane] = (float)(panel->first_key + lane - origin);
     }
     block->slope = slope;
@@ -277,17 +228,17 @@ static void receive(const struct receiver *r, struct key_panel *panel, struct ra
     const struct rapt_problem *p = &r->plan->problem;
     const int width = panel->kernel.width;
     struct rapt_block block = rapt_new_block(p, queries);
-    block.key = r->queries;
+    block.key = r->scratch.queries;
     block.key_row = p->head_dim;
     if (r->plan->amx) {
         block.amx = true;
-        block.amx_key = r->queries;
+        block.amx_key = r->scratch.queries;
         block.amx_scale = rapt_query_factor(p);
     }
     if (p->key.dtype == RAPT_I8)
         block.key_scale = panel->scale;
     if (queries.first < panel->whole.first || queries.last > panel->whole.last) {
-        float *first = r->bounds, *last = r->bounds + width;
+        float *first = r->scratch.first, *last = r->scratch.last;
         for (int lane = 0; lane < width; lane++) {
             first[lane] = (float)rapt_min(block.keys, panel->first[lane] - queries.first);
             last[lane] = (float)rapt_min(block.keys, panel->last[lane] - queries.first);
@@ -297,18 +248,18 @@ static void receive(const struct receiver *r, struct key_panel *panel, struct ra
     }
     if (biased) {
         fill_bias(r, panel, queries);
-        block.bias = r->bias;
+        block.bias = r->scratch.bias;
     }
     if (p->alibi.dtype != RAPT_NONE)
         fill_alibi(r, panel, queries.first, &block);
-    r->plan->kernels->receive(&panel->kernel, &block, r->results + 2 * queries.first, r->scores,
-                              panel->received);
+    r->plan->kernels->receive(&panel->kernel, &block, r->statistics + 2 * queries.first,
+                              r->scratch.scores, panel->received);
 }
 
 /* Writes columns of the output; keys that don't exist have received nothing. */
 static void write_received(const struct receiver *r, int64_t first, int64_t last) {
     const rapt_tensor *t = &r->plan->problem.received;
-    float *row = (float *)r->data->received + rapt_row_offset(t, r->batch, r->head, 0);
+    float *row = (float *)r->plan->problem.received.data + rapt_row_offset(t, r->batch, r->head, 0);
     for (int i = 0; i < r->count; i++) {
         const struct key_panel *panel = &r->panel[i];
         r->plan->kernels->rescale(panel->received, 1, panel->keys);
@@ -319,19 +270,17 @@ static void write_received(const struct receiver *r, int64_t first, int64_t last
         row[first++ * t->stride[3]] = 0;
 }
 
-static struct receiver make_receiver(const struct rapt_plan *plan, const rapt_attention_data *data,
-                                     int64_t task, float *scratch, const float *results) {
+static void start_receiver(struct receiver *r, const struct rapt_plan *plan, int64_t task,
+                           void *scratch, const float *statistics) {
     const struct rapt_problem *p = &plan->problem;
-    const int64_t width = plan->panel_rows, head = task / plan->received.tasks_per_head;
-    struct receiver r = {
-        .plan = plan, .data = data, .batch = head / p->q_heads, .head = head % p->q_heads};
-    r.results = results + rapt_received_result(p, r.batch, r.head, 0);
-    r.rows = scratch;
-    r.queries = r.rows + lines(width * p->head_dim);
-    r.scores = r.queries + lines(query_floats(plan));
-    r.bias = r.scores + lines(rapt_score_floats(plan));
-    r.bounds = r.bias + lines(plan->key_block * width);
-    return r;
+    const int64_t head = task / plan->received.tasks_per_head;
+    struct rapt_arena arena = rapt_arena_in(scratch);
+    r->plan = plan;
+    r->batch = head / p->q_heads;
+    r->head = head % p->q_heads;
+    r->statistics = statistics + rapt_statistics_at(p, r->batch, r->head, 0);
+    r->count = 0;
+    rapt_place_received(plan, &arena, &r->scratch);
 }
 
 /* Takes a block of queries through all panels, unless no key of them is attended. */
@@ -350,17 +299,18 @@ static void receive_block(struct receiver *r, struct rapt_range block) {
     }
 }
 
-void rapt_received_run(const struct rapt_plan *plan, const rapt_attention_data *data, int64_t task,
-                       float *scratch, const float *results) {
+void rapt_received_run(const struct rapt_plan *plan, int64_t task, void *scratch,
+                       const float *statistics) {
     const struct rapt_problem *p = &plan->problem;
-    struct receiver r = make_receiver(plan, data, task, scratch, results);
+    struct receiver r;
+    start_receiver(&r, plan, task, scratch, statistics);
     const int64_t width = plan->panel_rows, each = plan->received.panels * width;
     const int64_t first = task % plan->received.tasks_per_head * each;
     const int64_t last = rapt_min(first + each, p->received.shape[3]);
     const int64_t keys = rapt_min(last, rapt_kv_len(p, r.batch));
     struct rapt_range all = {INT64_MAX, 0};
-    float *at = scratch + shared_floats(plan);
-    for (int64_t key = first; key < keys; key += width, at += panel_floats(plan)) {
+    char *at = r.scratch.panels;
+    for (int64_t key = first; key < keys; key += width, at += r.scratch.panel_bytes) {
         struct key_panel *panel = &r.panel[r.count++];
         open_panel(&r, panel, key, (int)rapt_min(width, keys - key), at);
         all = rapt_join(all, panel->queries);

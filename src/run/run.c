@@ -9,6 +9,7 @@
 #include "src/received/received.h"
 #include "src/run/spin.h"
 #include "src/panel/task.h"
+#include "src/base/environment.h"
 
 enum { ASK_EACH = 100 * 1000 * 1000 }; /* ns */
 
@@ -18,65 +19,42 @@ enum { ASK_EACH = 100 * 1000 * 1000 }; /* ns */
  */
 struct shared {
     atomic_uint_fast64_t owner; /* the run that has the workspace: see owner_of() */
-    atomic_int_fast64_t next_task, tasks_done, next_second;
+    atomic_int_fast64_t next_task, tasks_done, next_received;
     atomic_int finished;              /* slices */
     atomic_bool interrupted;          /* what isn't begun is left */
     atomic_int done[RAPT_SPLITS_MAX]; /* tasks of each split */
-    _Alignas(RAPT_ALIGN) char rest[]; /* chunk_masks, then the scratch of all threads, then parts */
 };
 
 /* A run, as each of its threads sees it. */
 struct run {
     const struct rapt_plan *plan;
-    const rapt_attention_data *data;
     struct shared *shared;
-    struct rapt_chunk_mask
-        *chunk_masks; /* NULL in slices, which can't clear them before the first of them looks */
-    float *scratch, *parts, *results;
+    struct rapt_workspace workspace;
     int64_t ask; /* when the caller is to be asked whether to go on, in ns */
 };
 
-static size_t chunk_mask_bytes(const struct rapt_plan *plan) {
-    const size_t bytes = (size_t)plan->chunk_mask_count * sizeof(struct rapt_chunk_mask);
-    return (bytes + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
+static void place_run(const struct rapt_plan *plan, int slices, struct rapt_arena *arena,
+                      struct run *run) {
+    run->shared = rapt_take(arena, sizeof *run->shared, 1, 1, 1);
+    rapt_place_workspace(plan, slices, arena, &run->workspace);
 }
 
 size_t rapt_run_workspace(const struct rapt_plan *plan, int slices) {
-    const size_t parts = (size_t)plan->part_count * plan->part_floats;
-    size_t floats, bytes;
-    if (__builtin_mul_overflow((size_t)slices, plan->scratch.floats, &floats) ||
-        __builtin_add_overflow(floats, parts, &floats) ||
-        __builtin_add_overflow(floats, (size_t)plan->received.results, &floats) ||
-        __builtin_mul_overflow(floats, sizeof(float), &bytes) ||
-        __builtin_add_overflow(bytes, RAPT_ALIGN + sizeof(struct shared) + chunk_mask_bytes(plan),
-                               &bytes))
-        return SIZE_MAX; /* more than anyone has */
-    return bytes;
+    struct rapt_arena arena = {0};
+    struct run run;
+    place_run(plan, slices, &arena, &run);
+    return rapt_arena_bytes(&arena);
 }
 
-void rapt_enter_environment(fenv_t *callers) {
-    fegetenv(callers);
-    fesetenv(FE_DFL_ENV);
+static struct run new_run(const struct rapt_plan *plan, int slices, void *memory) {
+    struct rapt_arena arena = rapt_arena_in(memory);
+    struct run run = {.plan = plan, .ask = rapt_spin_clock() + ASK_EACH};
+    place_run(plan, slices, &arena, &run);
+    return run;
 }
 
-static struct run new_run(const struct rapt_plan *plan, const rapt_attention_data *data, int slices,
-                          void *workspace) {
-    struct shared *shared =
-        (void *)(((uintptr_t)workspace + RAPT_ALIGN - 1) & ~(uintptr_t)(RAPT_ALIGN - 1));
-    float *scratch = (void *)(shared->rest + chunk_mask_bytes(plan));
-    float *parts = scratch + (size_t)slices * plan->scratch.floats;
-    float *results = parts + (size_t)plan->part_count * plan->part_floats;
-    return (struct run){.plan = plan,
-                        .data = data,
-                        .shared = shared,
-                        .scratch = scratch,
-                        .parts = parts,
-                        .results = results,
-                        .ask = rapt_spin_clock() + ASK_EACH};
-}
-
-static float *scratch_of(const struct run *run, int slice) {
-    return run->scratch + (size_t)slice * run->plan->scratch.floats;
+static void *scratch_of(const struct run *run, int slice) {
+    return run->workspace.scratch + (size_t)slice * run->plan->scratch_bytes;
 }
 
 /* Whether to leave what isn't begun; `asks` on the thread whose caller has a say in it. */
@@ -91,34 +69,37 @@ static bool is_interrupted(struct run *run, bool asks) {
 }
 
 /* Tasks of the first pass, off a counter. */
-static void run_first(struct run *run, float *scratch, bool asks) {
+static void run_first(struct run *run, void *scratch, bool asks) {
     const struct rapt_plan *plan = run->plan;
     struct shared *shared = run->shared;
+    struct rapt_arena arena = rapt_arena_in(scratch);
+    struct rapt_scratch placed;
+    rapt_place_scratch(plan, &arena, &placed);
     while (!is_interrupted(run, asks)) {
         const int64_t i = atomic_fetch_add_explicit(&shared->next_task, 1, memory_order_relaxed);
         if (i >= plan->task_count)
             return;
         const struct rapt_task *task = &plan->tasks[i];
-        rapt_task_run(plan, run->data, task, scratch, run->parts, run->results, run->chunk_masks);
+        rapt_task_run(plan, task, &placed, &run->workspace);
         /* Who finishes a split last joins it, and nobody waits. */
         if (task->split >= 0 && atomic_fetch_add(&shared->done[task->split], 1) ==
                                     plan->splits[task->split].tasks - 1) {
             atomic_store_explicit(&shared->done[task->split], 0, memory_order_relaxed);
-            rapt_task_join(plan, run->data, task, scratch, run->parts, run->results);
+            rapt_task_join(plan, task, &placed, &run->workspace);
         }
         if (plan->received.tasks > 0)
             atomic_fetch_add(&shared->tasks_done, 1);
     }
 }
 
-/* Tasks of the second pass, after all of the first. */
-static void run_second(struct run *run, float *scratch, bool asks) {
+/* Tasks of the received pass, after all of the first. */
+static void run_received(struct run *run, void *scratch, bool asks) {
     while (!is_interrupted(run, asks)) {
         const int64_t i =
-            atomic_fetch_add_explicit(&run->shared->next_second, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&run->shared->next_received, 1, memory_order_relaxed);
         if (i >= run->plan->received.tasks)
             return;
-        rapt_received_run(run->plan, run->data, i, scratch, run->results);
+        rapt_received_run(run->plan, i, scratch, run->workspace.statistics);
     }
 }
 
@@ -127,9 +108,9 @@ static uint_fast64_t owner_of(const struct rapt_plan *plan, int slices) {
     return (uint_fast64_t)plan->number << 32 | (uint_fast64_t)slices;
 }
 
-bool rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int slice,
-                    int slices, void *workspace) {
-    struct run run = new_run(plan, data, slices, workspace);
+bool rapt_run_slice(const struct rapt_plan *plan, int slice, int slices, void *workspace) {
+    struct run run = new_run(plan, slices, workspace);
+    run.workspace.chunk_masks = NULL; /* no slice could clear them before the others read */
     struct shared *shared = run.shared;
     uint_fast64_t owner = 0;
     if (!atomic_compare_exchange_strong(&shared->owner, &owner, owner_of(plan, slices)) &&
@@ -141,13 +122,13 @@ bool rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *dat
     /* Those that aren't done are run by others who wait for nothing, so they will be. */
     while (plan->received.tasks > 0 && atomic_load(&shared->tasks_done) < plan->task_count)
         sched_yield();
-    run_second(&run, scratch_of(&run, slice), false);
-    fesetenv(&callers);
+    run_received(&run, scratch_of(&run, slice), false);
+    rapt_leave_environment(&callers);
     /* The last one leaves the workspace as it was found. */
     if (atomic_fetch_add(&shared->finished, 1) == slices - 1) {
         atomic_store(&shared->next_task, 0);
         atomic_store(&shared->tasks_done, 0);
-        atomic_store(&shared->next_second, 0);
+        atomic_store(&shared->next_received, 0);
         atomic_store(&shared->finished, 0);
         atomic_store(&shared->owner, 0);
     }
@@ -155,29 +136,32 @@ bool rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *dat
 }
 
 static void run_thread(struct run *run, int thread,
-                       void (*pass)(struct run *run, float *scratch, bool asks)) {
+                       void (*pass)(struct run *run, void *scratch, bool asks)) {
     fenv_t callers;
     rapt_enter_environment(&callers);
     pass(run, scratch_of(run, thread), thread == 0);
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
 }
 static void first_thread(void *run, int thread) {
     run_thread(run, thread, run_first);
 }
-static void second_thread(void *run, int thread) {
-    run_thread(run, thread, run_second);
+static void received_thread(void *run, int thread) {
+    run_thread(run, thread, run_received);
 }
 
-bool rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace) {
-    struct run run = new_run(plan, data, plan->threads, workspace);
+bool rapt_run(const struct rapt_plan *plan, void *workspace) {
+    struct run run = new_run(plan, plan->threads, workspace);
     const size_t used =
         offsetof(struct shared, done) + (size_t)plan->split_count * sizeof run.shared->done[0];
     memset(run.shared, 0, used);
     if (plan->chunk_mask_count > 0)
-        run.chunk_masks = memset(run.shared->rest, 0, chunk_mask_bytes(plan));
+        memset(run.workspace.chunk_masks, 0,
+               (size_t)plan->chunk_mask_count * sizeof *run.workspace.chunk_masks);
+    else
+        run.workspace.chunk_masks = NULL;
     rapt_parallel(plan->threads, first_thread, &run);
     if (plan->received.tasks > 0)
-        rapt_parallel(plan->threads, second_thread, &run);
+        rapt_parallel(plan->threads, received_thread, &run);
     const bool interrupted = atomic_load(&run.shared->interrupted);
     memset(run.shared, 0, used); /* fit for slices, too */
     return !interrupted;
@@ -204,7 +188,7 @@ static void run_some(void *context, int thread) {
             break;
         loop->task(loop->context, i, scratch);
     }
-    fesetenv(&callers);
+    rapt_leave_environment(&callers);
 }
 
 void rapt_parallel_for(int threads, int64_t count, void (*task)(const void *, int64_t, void *),

@@ -3,25 +3,16 @@
 #ifndef RAPT_SRC_RUN_H
 #define RAPT_SRC_RUN_H
 
-#include <fenv.h>
-
 #include "src/plan/plan.h"
-
-/*
- * Keeps the caller's floating-point environment, for fesetenv(), and sets the default one. Callers
- * may have changed rounding, flushing of subnormals or traps, and their threads may differ in that;
- * a row must have the same bits on each of them.
- */
-void rapt_enter_environment(fenv_t *callers);
 
 /* Bytes of workspace for a run in so many slices, any alignment. */
 size_t rapt_run_workspace(const struct rapt_plan *plan, int slices);
 
 /*
- * Runs all tasks on plan->threads threads at most, in a workspace for as many slices. Everything
- * has been checked; nothing can fail. False if the plan's caller interrupted it.
+ * Runs all tasks of a bound plan on plan->threads threads at most, in a workspace for as many
+ * slices. Everything has been checked; nothing can fail. False if the plan's caller interrupted it.
  */
-bool rapt_run(const struct rapt_plan *plan, const rapt_attention_data *data, void *workspace);
+bool rapt_run(const struct rapt_plan *plan, void *workspace);
 
 /*
  * Calls task(context, i, scratch) for each i < count, on so many threads at most, each with
@@ -35,7 +26,6 @@ void rapt_parallel_for(int threads, int64_t count, void (*task)(const void *, in
  * One slice of a run, on the calling thread, in a workspace that was zero before the first one.
  * False if the workspace isn't, or belongs to another run that hasn't ended.
  */
-bool rapt_run_slice(const struct rapt_plan *plan, const rapt_attention_data *data, int slice,
-                    int slices, void *workspace);
+bool rapt_run_slice(const struct rapt_plan *plan, int slice, int slices, void *workspace);
 
 #endif

@@ -3,7 +3,7 @@
  * plan made for them. */
 #include "tests/support/allocations.h"
 #include "oracle/guard.h"
-#include "src/plan/run_numbers.h"
+#include "src/plan/bind.h"
 #include "tests/support/plans.h"
 
 enum { BATCH_MAX = 3, PAGES_MAX = 128, RUNS = 4, SLICES = 3 };
@@ -143,13 +143,12 @@ struct seen {
     int splits, undivided, fewer, joined;
 };
 
-static void look(struct seen *seen, const struct rapt_plan *plan, const rapt_attention_data *data) {
-    struct rapt_plan room;
-    const struct rapt_plan *run = rapt_plan_of_run(plan, data, &room);
-    for (int64_t i = 0; run != plan && i < plan->task_count; i++) {
+static void note(struct seen *seen, const struct rapt_plan *plan, const rapt_attention_data *data) {
+    const struct rapt_plan run = rapt_bind(plan, data);
+    for (int64_t i = 0; run.is_of_run && i < plan->task_count; i++) {
         struct rapt_task task;
         struct rapt_split split;
-        const bool some = rapt_task_of_run(run, &plan->tasks[i], &task, &split);
+        const bool some = rapt_task_of_run(&run, &plan->tasks[i], &task, &split);
         const bool planned = plan->tasks[i].split >= 0;
         seen->splits += planned && task.split >= 0;
         seen->undivided += planned && task.split < 0 && some;
@@ -175,7 +174,7 @@ static void expect_same(struct numbered *n, int threads, uint64_t *seed, struct 
         args.threads = 1;
         reset_outputs(&args);
         expect_ok(rapt_attention(&args));
-        look(seen, plan, &data);
+        note(seen, plan, &data);
         memset(workspace, 0xff, size);
         reset_outputs(&n->run);
         expect_ok(rapt_plan_run(plan, &data, workspace, size));
@@ -245,12 +244,11 @@ Test(numbers, pieces_are_as_long_as_each_other) {
             for (int64_t length = 0; length <= capacity; length += length < 20 ? 1 : 1177) {
                 const int64_t lengths[] = {length, capacity - length};
                 const rapt_attention_data data = {.kv_len = lengths};
-                struct rapt_plan room;
-                const struct rapt_plan *run = rapt_plan_of_run(&plan, &data, &room);
+                const struct rapt_plan run = rapt_bind(&plan, &data);
                 for (int64_t i = 0; i < 4; i++) {
                     const int64_t chunks = rapt_divide_up(lengths[i / 2], plan.chunk);
                     const int64_t pieces = rapt_min(plan.splits[0].tasks, rapt_max(1, chunks));
-                    cr_assert_eq(longest_piece(run, i / 2, i % 2, (struct rapt_range){0, chunks}),
+                    cr_assert_eq(longest_piece(&run, i / 2, i % 2, (struct rapt_range){0, chunks}),
                                  rapt_divide_up(chunks, pieces));
                 }
             }
@@ -263,17 +261,19 @@ Test(numbers, pieces_are_as_long_as_each_other) {
 Test(numbers, threads_follow_the_work) {
     const int64_t capacity = 32768;
     const struct rapt_problem p = new_shape(1, 8, 4, 1, capacity, 128, 128);
-    struct rapt_plan plan = divided_plan(&p, &variants[3], 16), room;
+    struct rapt_plan plan = divided_plan(&p, &variants[3], 16);
     plan.threads = 16;
     for (int64_t length = 0; length <= capacity; length += 64) {
         const rapt_attention_data data = {.kv_len = &length};
-        const int threads = rapt_plan_of_run(&plan, &data, &room)->threads;
+        const int threads = rapt_bind(&plan, &data).threads;
         cr_assert_eq(threads, rapt_threads_for(2.0 * 256 * 32 * (double)length, 16));
         cr_assert(length > 64 || threads == 1);
         cr_assert(length < capacity || threads == 16);
     }
-    const rapt_attention_data none = {.query = &room};
-    cr_expect_eq(rapt_plan_of_run(&plan, &none, &room), &plan);
+    const rapt_attention_data none = {.query = &plan};
+    const struct rapt_plan bound = rapt_bind(&plan, &none);
+    cr_expect(!bound.is_of_run && bound.threads == plan.threads);
+    cr_expect(bound.problem.query.data == &plan && !bound.problem.key.data);
     free(plan.tasks);
     free(plan.splits);
 }

@@ -206,7 +206,7 @@ Test(slices, parts_are_small) {
     struct sliced few = new_sliced(&form, 8, 1);
     cr_assert_gt(few.plan->part_count, 0);
     const size_t keys = (size_t)40000 * 2 * (128 + 128) * sizeof(float);
-    const size_t parts = (size_t)few.plan->part_count * few.plan->part_floats * sizeof(float);
+    const size_t parts = (size_t)few.plan->part_count * few.plan->part_bytes;
     cr_expect_lt(parts, keys / 10, "parts have %zu bytes, keys and values %zu", parts, keys);
     free_sliced(&few);
 }

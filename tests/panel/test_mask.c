@@ -3,6 +3,7 @@
 #include <float.h>
 
 #include "tests/support/plans.h"
+#include "src/plan/bind.h"
 #include "src/run/run.h"
 #include "tests/support/variants.h"
 
@@ -178,9 +179,10 @@ static void run(const struct sample *s, const struct rapt_kernels *k) {
     const size_t bytes = rapt_run_workspace(&plan, 1);
     void *workspace = allocate(bytes);
     memset(workspace, 0, bytes);
+    const struct rapt_plan bound = rapt_bind(&plan, &s->data);
     for (int i = 0; i < 2; i++) {
         scores = biased = 0;
-        rapt_run_slice(&plan, &s->data, 0, 1, workspace);
+        rapt_run_slice(&bound, 0, 1, workspace);
     }
     free(workspace);
     free(plan.tasks);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is asked for before it is read: every row of keys and values once, and nothing else. */
+/* The prefetch of what comes: every row of keys and values once, and nothing else. */
 #include "tests/support/plans.h"
 #include "src/panel/worker.h"
+#include "src/plan/bind.h"
 
 enum { KEYS = 2100, DIM = 64 };
 
@@ -14,7 +15,12 @@ static const rapt_attention_data memory = {
     .out = AT_MEGABYTE(256),
 };
 
-/* How often each row of two heads is asked for. */
+static struct rapt_plan bound_plan(const struct rapt_problem *p) {
+    const struct rapt_plan plan = sized_plan(p, &variants[3], 1);
+    return rapt_bind(&plan, &memory);
+}
+
+/* How often each row of two heads is prefetched. */
 struct counts {
     int keys[2 * KEYS], values[2 * KEYS], queries[2 * KEYS], outs[2 * KEYS];
 };
@@ -59,23 +65,23 @@ static void set_panels(struct worker *w, int64_t panels) {
     }
 }
 
-Test(ahead, asks_for_every_row_that_comes) {
+Test(prefetch, every_row_that_comes) {
     static struct counts counts;
     const struct rapt_problem p = new_shape(1, 1, 1, 48 * 8, KEYS, DIM, DIM);
-    struct rapt_plan plan = sized_plan(&p, &variants[3], 1);
+    struct rapt_plan plan = bound_plan(&p);
     const int64_t block = plan.key_block, chunk = plan.chunk;
     cr_assert(block < chunk && 2 * chunk < KEYS);
     for (int i = 2; i <= 2 * RAPT_PANELS_MAX + 1; i++) {
         const int panels = i / 2;
         const struct rapt_task task = {.panels = panels, .split = -1, .chunks = {0, 3}};
-        struct worker w = {.plan = &plan, .data = &memory, .task = &task, .keys = {0, KEYS}};
+        struct worker w = {.plan = &plan, .task = &task, .keys = {0, KEYS}};
         plan.stage_key = plan.stage_value = i % 2;
         set_panels(&w, panels);
         run_task(&w, &counts);
         for (int64_t key = 0; key < KEYS; key++) {
-            /* Copied before they are asked for: the first block, and if panels share it the first
-             * chunk. Else the first panel's last block of that asks for what shares of the others
-             * are, too. */
+            /* Copied before they are prefetched: the first block, and if panels share it the first
+             * chunk. Else the first panel's last block of that prefetches what shares of the others
+             * do, too. */
             const bool copied = plan.stage_key && key < (panels > 1 ? chunk : block);
             const bool twice = !plan.stage_key && panels > 1 && key >= chunk && key < chunk + block;
             cr_assert_eq(counts.keys[key],
@@ -90,23 +96,22 @@ Test(ahead, asks_for_every_row_that_comes) {
 }
 
 /* The heads of a group lie one after the other, a panel's rows are the same queries of each. */
-Test(ahead, asks_for_queries_and_outputs) {
+Test(prefetch, queries_and_outputs) {
     enum { PANELS = 5, ROWS = PANELS * 48 };
     static struct counts counts;
     for (int i = 0; i < 6; i++) {
         const int only = i % 2, group = i / 2 + 1;
         const struct rapt_problem p = new_shape(1, 2, group, ROWS / group, KEYS, DIM, DIM);
-        struct rapt_plan plan = sized_plan(&p, &variants[3], 1);
+        struct rapt_plan plan = bound_plan(&p);
         if (only)
             plan.chunk = (KEYS / plan.key_block + 1) * plan.key_block;
         const struct rapt_task task = {
             .panels = PANELS, .split = -1, .kv_head = 1, .chunks = {0, KEYS / plan.chunk + 1}};
-        struct worker w = {.plan = &plan, .data = &memory, .task = &task, .keys = {0, KEYS}};
+        struct worker w = {.plan = &plan, .task = &task, .keys = {0, KEYS}};
         set_panels(&w, PANELS);
         run_task(&w, &counts);
         /* The first panel has no place for outputs where it goes through a chunk that is the only
-         * one. The queries of the second panel are its to ask for, and those of the first
-         * nobody's. */
+         * one. It prefetches the queries of the second panel, and nobody those of the first. */
         for (int r = 0; r < 2 * ROWS; r++) {
             const bool here = r >= ROWS, begins = !here || r % (ROWS / group) < 48 / group;
             if (!only || !begins)
@@ -117,14 +122,14 @@ Test(ahead, asks_for_queries_and_outputs) {
     }
 }
 
-/* Rows that don't lie together are left to the hardware, and of pages the first is asked for. */
-Test(ahead, knows_how_rows_lie) {
+/* Rows that don't lie together are left to the hardware, and of pages the first is prefetched. */
+Test(prefetch, knows_how_rows_lie) {
     struct rapt_problem p = new_shape(1, 1, 1, 48, KEYS, DIM, DIM);
     p.key.stride[2] = 2 * DIM;
     p.value.stride[3] = 2;
-    struct rapt_plan plan = sized_plan(&p, &variants[3], 1);
+    struct rapt_plan plan = bound_plan(&p);
     const struct rapt_task task = {.panels = 1, .split = -1, .chunks = {0, 3}};
-    struct worker w = {.plan = &plan, .data = &memory, .task = &task, .keys = {0, KEYS}};
+    struct worker w = {.plan = &plan, .task = &task, .keys = {0, KEYS}};
     struct rapt_block block = {0};
     rapt_plan_prefetch(&w, &w.panel[0], (struct rapt_range){0, plan.key_block}, &block);
     cr_expect(block.prefetch[0].bytes == 0 && block.prefetch[1].bytes == 0);
@@ -137,7 +142,7 @@ Test(ahead, knows_how_rows_lie) {
     p.block_table = table;
     p.block_table_stride = KEYS / 20;
     p.key.stride[0] = p.value.stride[0] = 20 * DIM;
-    plan = sized_plan(&p, &variants[3], 1);
+    plan = bound_plan(&p);
     const int64_t first = plan.key_block, page = first / 20;
     rapt_plan_prefetch(&w, &w.panel[0], (struct rapt_range){0, first}, &block);
     cr_expect_eq(block.prefetch[0].first,
@@ -146,16 +151,18 @@ Test(ahead, knows_how_rows_lie) {
     cr_expect_eq(block.prefetch[0].bytes, (20 - first % 20) * DIM * (int64_t)sizeof(float));
 }
 
-/* For a few queries the kernel asks for rows in halves of a block, and at its end for the next
+static const struct rapt_scratch none; /* nothing is copied */
+
+/* For few queries the kernel prefetches rows in halves of a block, and at its end for the next
  * keys' first half. */
-Test(ahead, a_few_queries_are_told_what_comes) {
+Test(prefetch, a_few_queries_are_told_what_comes) {
     const int64_t dims[] = {DIM, 128, 160}, lasts[] = {0, 20, 1000};
     for (int i = 0; i < 9; i++) {
         const int64_t dim = dims[i / 3], row = dim * (int64_t)sizeof(float);
         const struct rapt_problem p = new_shape(1, 1, 1, 1, KEYS, dim, dim);
-        struct rapt_plan plan = sized_plan(&p, &variants[3], 1);
+        struct rapt_plan plan = bound_plan(&p);
         const struct rapt_task task = {.panels = 1, .split = -1, .chunks = {0, 1}};
-        struct worker w = {.plan = &plan, .data = &memory, .task = &task, .is_few = true};
+        struct worker w = {.plan = &plan, .task = &task, .scratch = &none, .is_few = true};
         w.stored_first = -1;
         w.key_step = w.key_bytes = w.value_step = w.value_bytes = row;
         w.panel[0].whole = (struct rapt_range){0, KEYS};

@@ -2,6 +2,7 @@
 /* What a plan stages, and the memory that it wants: for every thread, for parts, for a run. */
 #include "simd/dispatch.h"
 #include "tests/support/plans.h"
+#include "src/plan/scratch.h"
 #include "src/run/run.h"
 
 static struct rapt_plan plan_of(struct rapt_problem p, int threads) {
@@ -57,56 +58,100 @@ Test(scratch, stages_blocks_of_several_pages) {
     }
 }
 
-/* The parts of a thread's scratch follow each other, aligned, with room for what they hold. */
+/* Whether each of some arrays begins at a cache line and ends before the next begins. */
+static void expect_apart(const char *what, char *const *starts, const size_t *needed, int count) {
+    for (int i = 0; i < count; i++) {
+        cr_assert_eq((uintptr_t)starts[i] % RAPT_ALIGN, 0u, "%s %d", what, i);
+        cr_assert_geq(starts[i + 1] - starts[i], (ptrdiff_t)needed[i], "%s %d", what, i);
+    }
+}
+
+#define AT(pointer) ((char *)(void *)(pointer))
+static _Alignas(RAPT_ALIGN) char base[RAPT_ALIGN]; /* nothing behind it is touched */
+
+static void expect_panel(const struct rapt_plan *plan, size_t bytes) {
+    const struct rapt_problem *p = &plan->problem;
+    struct rapt_arena arena = {.memory = base};
+    struct rapt_panel_scratch panel;
+    rapt_place_panel(plan, plan->panel_rows, &arena, &panel);
+    const struct rapt_panel *k = &panel.kernel;
+    const size_t width = (size_t)plan->panel_rows, line = width * sizeof(float);
+    char *const starts[] = {AT(panel.first), AT(panel.last), AT(panel.position), AT(panel.slope),
+                            AT(k->query),    AT(k->out),     AT(k->max),         base + arena.used};
+    const size_t needed[] = {
+        2 * line, 2 * line, 2 * line, line, (size_t)p->head_dim * line, (size_t)p->value_dim * line,
+        3 * line};
+    cr_assert(k->sum == k->max + width && k->seen == k->sum + width);
+    expect_apart("array of a panel", starts, needed, 7);
+    cr_assert_eq(arena.used, bytes);
+    cr_assert_leq(rapt_state_bytes(p, plan->panel_rows), bytes);
+}
+
+static void expect_few(const struct rapt_plan *plan, size_t bytes) {
+    const struct rapt_problem *p = &plan->problem;
+    const size_t rows = (size_t)plan->kernels->few_rows, lanes = (size_t)plan->kernels->lanes;
+    const size_t q = (size_t)p->head_dim, v = (size_t)p->value_dim, size = sizeof(float);
+    struct rapt_arena arena = {.memory = base};
+    struct rapt_few few = {.head_dim = p->head_dim, .value_dim = p->value_dim}, part;
+    rapt_place_few(plan, &arena, &few, &part);
+    char *const starts[] = {AT(few.query), AT(few.out),  AT(few.max),      AT(part.out),
+                            AT(part.max),  AT(few.sums), base + arena.used};
+    const size_t needed[] = {rows * q * size,  rows * v * size,
+                             3 * lanes * size, rows * v * size,
+                             3 * lanes * size, rows * ((v + lanes - 1) / lanes * lanes) * size};
+    cr_assert(part.query == few.query && part.sums == few.sums);
+    expect_apart("array of a set", starts, needed, 6);
+    cr_assert_eq(arena.used, bytes);
+}
+
+/* The arrays of a thread's scratch follow each other, aligned, with room for what they hold. */
 static void expect_scratch(const struct rapt_plan *plan) {
     const struct rapt_problem *p = &plan->problem;
-    const struct rapt_scratch *s = &plan->scratch;
-    const size_t line = RAPT_ALIGN / sizeof(float), width = (size_t)plan->kernels->panel_rows;
+    const size_t width = (size_t)plan->kernels->panel_rows, size = sizeof(float);
     const size_t q = (size_t)p->head_dim, v = (size_t)p->value_dim;
     const size_t block = (size_t)plan->key_block, few_rows = (size_t)plan->kernels->few_rows;
     const size_t keys = plan->panels_per_task > 1 ? (size_t)plan->chunk : block;
-    const size_t starts[] = {s->panels, s->few,        s->copied_key,   s->copied_value,
-                             s->scores, s->bias,       s->bounds,       s->part,
-                             s->rows,   s->staged_key, s->staged_value, s->floats};
-    const size_t lanes = (size_t)plan->kernels->lanes;
-    /* query; out and three numbers of each, twice; sums of whole vectors */
-    const size_t few = (few_rows * q + line - 1) / line * line +
-                       2 * ((few_rows * v + line - 1) / line * line) + 6 * lanes +
-                       few_rows * ((v + lanes - 1) / lanes * lanes);
     const size_t sets = ((size_t)plan->kernels->few_most + few_rows - 1) / few_rows;
-    cr_assert_geq(s->few_floats, few);
-    cr_assert_eq(s->few_floats % line, 0u);
-    const size_t needed[] = {
-        s->panel_floats * (size_t)plan->panels_per_task,
-        plan->has_few ? sets * s->few_floats : 0,
-        plan->has_few ? block * q : 0,
-        plan->has_few && p->page_size ? block * v : 0,
-        block * width,
-        p->mask.dtype == RAPT_NONE ? 0 : block * width,
-        3 * width,
-        plan->joins ? (v + 3) * width : 0,
-        (size_t)s->row_floats * width,
-        plan->stage_key ? keys * q : 0,
-        plan->stage_value ? keys * v : 0,
+    struct rapt_arena arena = {.memory = base};
+    struct rapt_scratch s;
+    rapt_place_scratch(plan, &arena, &s);
+    char *end = base + arena.used, *staged_value = s.staged_value ? AT(s.staged_value) : end;
+    char *const starts[] = {
+        s.panels,       s.few,      s.copied_key, s.copied_value,
+        AT(s.scores),   AT(s.bias), AT(s.first),  AT(s.last),
+        AT(s.position), AT(s.part), AT(s.rows),   s.staged_key ? AT(s.staged_key) : staged_value,
+        staged_value,   end,
     };
-    cr_assert_geq(s->panel_floats, (v + 3 + q + 7) * width);
-    cr_assert_eq(s->panel_floats % line, 0u);
+    const size_t needed[] = {
+        s.panel_bytes * (size_t)plan->panels_per_task,
+        sets * s.few_bytes,
+        plan->has_few ? block * q * size : 0,
+        plan->has_few && p->page_size ? block * v * size : 0,
+        block * width * size,
+        p->mask.dtype == RAPT_NONE ? 0 : block * width * size,
+        width * size,
+        width * size,
+        width * size,
+        plan->joins ? rapt_state_bytes(p, plan->panel_rows) : 0,
+        (size_t)s.row_floats * width * size,
+        plan->stage_key ? keys * q * size : 0,
+        plan->stage_value ? keys * v * size : 0,
+    };
+    expect_apart("array", starts, needed, 13);
+    expect_panel(plan, s.panel_bytes);
+    if (plan->has_few)
+        expect_few(plan, s.few_bytes);
+    cr_assert(plan->scratch_bytes >= arena.used && plan->scratch_bytes % RAPT_ALIGN == 0);
     /* A part is of the lanes that a panel has in use. */
     const struct rapt_range rows = rapt_panel_rows(plan, 0, 0);
     cr_assert(plan->part_count == 0 ||
-              plan->part_floats >= (v + 3) * (size_t)(rows.last - rows.first));
-    cr_assert_eq(plan->part_floats % line, 0u);
-    for (int k = 0; k < 11; k++) {
-        cr_assert_eq(starts[k] % line, 0u, "part %d", k);
-        cr_assert_geq(starts[k + 1], starts[k] + needed[k], "part %d", k);
-    }
-    cr_assert_eq(s->floats % line, 0u);
+              plan->part_bytes >= (v + 3) * (size_t)(rows.last - rows.first) * size);
     if (p->out.dtype != RAPT_F32)
-        cr_assert_geq(s->row_floats, p->value_dim);
+        cr_assert_geq(s.row_floats, p->value_dim);
     if (p->query.dtype != RAPT_F32)
-        cr_assert_geq(s->row_floats, p->head_dim);
+        cr_assert_geq(s.row_floats, p->head_dim);
     if (p->mask.dtype == RAPT_BF16 || p->mask.dtype == RAPT_BOOL)
-        cr_assert_geq(s->row_floats, plan->key_block);
+        cr_assert_geq(s.row_floats, plan->key_block);
 }
 
 Test(scratch, has_room_for_its_parts) {
@@ -142,9 +187,9 @@ Test(scratch, is_small_for_any_length) {
                 p.mask.dtype = p.key.dtype = p.value.dtype = p.query.dtype = RAPT_BF16;
                 p.out.dtype = RAPT_F16;
                 const struct rapt_plan plan = sized_plan(&p, kernels, 1 + i % 40);
-                cr_assert_lt(plan.scratch.floats * sizeof(float), (size_t)4 << 20,
-                             "%s: %zu floats, channels %d and %d", kernels->name,
-                             plan.scratch.floats, (int)p.head_dim, (int)p.value_dim);
+                cr_assert_lt(plan.scratch_bytes, (size_t)4 << 20,
+                             "%s: %zu bytes, channels %d and %d", kernels->name, plan.scratch_bytes,
+                             (int)p.head_dim, (int)p.value_dim);
             }
         }
     }
@@ -158,8 +203,9 @@ Test(scratch, parts_are_a_tenth_of_the_keys_and_values) {
         const struct rapt_problem p = new_shape(1 + i % 2, 4, 1 + i / 6, 1, 40 * chunk, dim, dim);
         const struct rapt_plan plan = sized_plan(&p, &variants[3], 16);
         cr_assert_gt(plan.part_count, 0);
-        cr_expect_lt(10 * plan.part_floats * (size_t)plan.part_count,
-                     elements(&p.key) + elements(&p.value), "%d channels", (int)dim);
+        cr_expect_lt(10 * plan.part_bytes * (size_t)plan.part_count,
+                     (elements(&p.key) + elements(&p.value)) * sizeof(float), "%d channels",
+                     (int)dim);
     }
 }
 
@@ -168,8 +214,8 @@ Test(scratch, workspace_of_slices) {
     for (int i = 0; i < VARIANTS * 4; i++) {
         const struct rapt_problem p = new_shape(2, 2, 3, i % 2 ? 1 : 300, 30000, 64, 64);
         const struct rapt_plan plan = sized_plan(&p, &variants[i / 4], 1 + i % 4);
-        const size_t one = rapt_run_workspace(&plan, 1), each = plan.scratch.floats * sizeof(float);
-        cr_expect_geq(one, each + (size_t)plan.part_count * plan.part_floats * sizeof(float) +
+        const size_t one = rapt_run_workspace(&plan, 1), each = plan.scratch_bytes;
+        cr_expect_geq(one, each + (size_t)plan.part_count * plan.part_bytes +
                                (size_t)plan.split_count * sizeof(int) + RAPT_ALIGN - 1);
         for (int slices = 2; slices <= 1000; slices = slices * 3 + 1)
             cr_expect_eq(rapt_run_workspace(&plan, slices), one + (size_t)(slices - 1) * each);
@@ -218,7 +264,7 @@ Test(scratch, sizes_never_wrap) {
         const __int128 floats = (n[5] + n[6] + 7) * width * each + plan.key_block * width +
                                 (plan.stage_key ? (__int128)plan.key_block * n[5] : 0);
         const __int128 parts = (n[6] + 3) * plan.kernels->lanes * plan.part_count;
-        cr_assert(plan.scratch.floats >= floats);
+        cr_assert(plan.scratch_bytes >= 4 * floats);
         cr_assert((__int128)rapt_run_workspace(&plan, plan.threads) >=
                       (floats * plan.threads + parts) * 4,
                   "workspace of %zu bytes for %d threads, %lld batches, %lld channels",

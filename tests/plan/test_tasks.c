@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How panels and their chunks of keys become tasks for threads, and that this changes no bit. */
 #include "tests/support/plans.h"
+#include "src/plan/scratch.h"
 
 /* Whether a query attends a key as far as position and length go: the definition. */
 static bool attends(const struct rapt_problem *p, int64_t b, int64_t query, int64_t key) {
@@ -324,7 +325,7 @@ static void run_divided(const rapt_attention_args *args, int64_t panels, int64_t
     cr_assert(plan->tasks && plan->splits);
     rapt_plan_tasks(plan);
     cr_assert_leq(plan->task_count, ROOM);
-    plan->part_floats = (size_t)(plan->problem.value_dim + 3) * RAPT_PANEL_ROWS_MAX;
+    plan->part_bytes = rapt_state_bytes(&plan->problem, RAPT_PANEL_ROWS_MAX);
     expect_ok(rapt_plan_run(plan, NULL, NULL, 0));
     rapt_plan_destroy(plan);
 }

@@ -102,7 +102,7 @@ static inline void run_once(const struct layer_case *c, const rapt_mha_run_args 
 
 static inline double element(const rapt_tensor *t, int64_t i) {
     float number;
-    rapt_kernels_best()->widen(&number, rapt_element(t, t->data, i), t->dtype, 1, 1);
+    rapt_kernels_best()->widen(&number, rapt_element(t, i), t->dtype, 1, 1);
     return (double)number;
 }
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A plan as a run has it: the tensors have the run's data. A run may also have numbers of its own:
+ * lengths up to those that its plan was made for, positions, pages. The plan's tasks stay, with
+ * what the run leaves them of their panels' chunks of keys.
+ */
+#ifndef RAPT_SRC_PLAN_BIND_H
+#define RAPT_SRC_PLAN_BIND_H
+
+#include "src/plan/plan.h"
+
+/* The plan with checked data, and with as many threads as the run's numbers are worth. */
+struct rapt_plan rapt_bind(const struct rapt_plan *plan, const rapt_attention_data *data);
+
+/*
+ * A task as the run has it, and its split's chunks if it is one of several that share them: split
+ * is -1 in the first of those if there is too little to share. False if nothing is left to do.
+ */
+bool rapt_task_of_run(const struct rapt_plan *plan, const struct rapt_task *planned,
+                      struct rapt_task *task, struct rapt_split *split);
+
+#endif
