@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/arena.h"
 #include "src/check/check.h"
 #include "src/base/isa.h"
 #include "src/plan/bind.h"
@@ -14,12 +15,6 @@
 #include "src/run/run.h"
 #include "src/base/status.h"
 #include "src/base/environment.h"
-
-/* An array of the caller's, which need not outlive the call, and where a copy is to go. */
-struct numbers {
-    const int64_t **array;
-    int64_t count;
-};
 
 /* Pages that the longest sequence has. */
 static int64_t most_pages(const struct rapt_problem *p) {
@@ -29,42 +24,36 @@ static int64_t most_pages(const struct rapt_problem *p) {
     return (most + p->page_size - 1) / p->page_size;
 }
 
-/* Copies the numbers of a checked problem; of a block table, if there is one, the columns in use.
- */
-static bool keep_numbers(struct rapt_plan *plan) {
-    struct rapt_problem *p = &plan->problem;
-    const struct numbers all[] = {
-        {&p->q_offset, p->batch},
-        {&p->kv_lens, p->batch},
-        {&p->mask_start, p->batch},
-        {&p->cu_q, p->batch + 1},
-        {&p->cu_k, p->batch + 1},
-        {&p->segment_bounds, p->segment_count + 1},
-        {&p->diagonal_offsets, p->diagonal_count},
-    };
+/* Copies an array of the caller's, which need not outlive the call, if there is one. */
+static void keep_array(struct rapt_arena *arena, const int64_t **array, int64_t count) {
+    int64_t *copy = *array ? rapt_take(arena, sizeof *copy, count, 1, 1) : NULL;
+    if (copy)
+        *array = memcpy(copy, *array, (size_t)count * sizeof *copy);
+}
+
+/* Copies the columns of a block table that are in use. */
+static void keep_table(struct rapt_arena *arena, struct rapt_problem *p) {
     const int64_t columns = p->block_table ? most_pages(p) : 0;
-    size_t bytes = (size_t)p->batch * (size_t)columns * sizeof *p->block_table;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        bytes += *all[i].array ? (size_t)all[i].count * sizeof **all[i].array : 0;
-    char *at = plan->numbers = malloc(bytes + 1);
-    if (!at)
-        return false;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (!*all[i].array)
-            continue;
-        const size_t size = (size_t)all[i].count * sizeof **all[i].array;
-        *all[i].array = memcpy(at, *all[i].array, size);
-        at += size;
-    }
-    plan->table_stride = p->block_table_stride;
-    const int32_t *table = p->block_table;
-    p->block_table = table ? (int32_t *)(void *)at : NULL;
-    for (int64_t b = 0; b < p->batch && columns > 0; b++) {
-        memcpy(at, table + b * p->block_table_stride, (size_t)columns * sizeof *table);
-        at += (size_t)columns * sizeof *table;
-    }
+    int32_t *copy = p->block_table ? rapt_take(arena, sizeof *copy, p->batch, columns, 1) : NULL;
+    if (!copy)
+        return;
+    for (int64_t b = 0; b < p->batch && columns > 0; b++)
+        memcpy(copy + b * columns, p->block_table + b * p->block_table_stride,
+               (size_t)columns * sizeof *copy);
+    p->block_table = copy;
     p->block_table_stride = columns;
-    return true;
+}
+
+/* In an arena without memory it finds their size alone. */
+static void keep_numbers(struct rapt_arena *arena, struct rapt_problem *p) {
+    keep_table(arena, p); /* first: it reads lengths */
+    keep_array(arena, &p->q_offset, p->batch);
+    keep_array(arena, &p->kv_lens, p->batch);
+    keep_array(arena, &p->mask_start, p->batch);
+    keep_array(arena, &p->cu_q, p->batch + 1);
+    keep_array(arena, &p->cu_k, p->batch + 1);
+    keep_array(arena, &p->segment_bounds, p->segment_count + 1);
+    keep_array(arena, &p->diagonal_offsets, p->diagonal_count);
 }
 
 static rapt_status fill_plan(struct rapt_plan *plan, const rapt_attention_args *args) {
@@ -80,9 +69,15 @@ static rapt_status fill_plan(struct rapt_plan *plan, const rapt_attention_args *
     plan->data = rapt_attention_data_of(args);
     plan->interrupted = args->interrupted;
     plan->interrupted_context = args->interrupted_context;
-    if (!keep_numbers(plan))
+    struct rapt_arena arena = {0};
+    keep_numbers(&arena, &plan->problem);
+    plan->numbers = malloc(rapt_arena_bytes(&arena));
+    if (!plan->numbers)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "plan: no memory for the numbers of %lld sequences",
                          (long long)plan->problem.batch);
+    plan->table_stride = plan->problem.block_table_stride;
+    arena = rapt_arena_in(plan->numbers);
+    keep_numbers(&arena, &plan->problem);
     status = rapt_plan_sizes(plan, rapt_threads(args->threads));
     if (status != RAPT_OK)
         return status;

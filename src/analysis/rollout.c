@@ -9,6 +9,8 @@
 #include "src/check/check.h"
 #include "src/check/check_tensor.h"
 #include "simd/dispatch.h"
+#include "src/base/arena.h"
+#include "src/base/range.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"
 
@@ -97,32 +99,44 @@ static void write_product(const struct step *s, float *product, const rapt_tenso
     }
 }
 
+/* A row for each thread, and the product before and after a layer. */
+struct memory {
+    char *rows;
+    size_t row_bytes;
+    float *product[2];
+};
+
+static void place_memory(int64_t n, int threads, struct rapt_arena *arena, struct memory *m) {
+    m->row_bytes = (size_t)rapt_round_up(n * (int64_t)sizeof(float), RAPT_ALIGN);
+    m->rows = rapt_take(arena, m->row_bytes, threads, 1, 1);
+    m->product[0] = rapt_take(arena, sizeof(float), n, n, 1);
+    m->product[1] = rapt_take(arena, sizeof(float), n, n, 1);
+}
+
 rapt_status rapt_rollout(int count, const rapt_tensor *weights, double residual,
                          const rapt_tensor *out, int threads) {
     TRY(check_args(count, weights, residual, out, threads));
     const int64_t n = out->shape[2];
-    const size_t row = ((size_t)n * sizeof(float) + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
     threads =
         rapt_threads_for(2.0 * (double)n * (double)n * (double)n * count, rapt_threads(threads));
-    size_t bytes;
     if (rapt_is_empty(out))
         return RAPT_OK;
-    if (__builtin_mul_overflow(row, 2 * n + threads, &bytes))
-        bytes = PTRDIFF_MAX / RAPT_ALIGN * RAPT_ALIGN;
-    char *memory = aligned_alloc(RAPT_ALIGN, bytes);
+    struct memory m;
+    struct rapt_arena arena = {0};
+    place_memory(n, threads, &arena, &m);
+    const size_t bytes = rapt_arena_bytes(&arena);
+    void *memory = malloc(bytes);
     if (!memory)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "out: no memory for %zu bytes", bytes);
-    void *scratch = memory;
-    float *product[2];
-    product[0] = (float *)(void *)(memory + (size_t)threads * row);
-    product[1] = product[0] + (size_t)n * (row / sizeof(float));
+    arena = rapt_arena_in(memory);
+    place_memory(n, threads, &arena, &m);
     struct step s = {.kernels = rapt_kernels_best(), .positions = n, .residual = residual};
     for (s.batch = 0; s.batch < out->shape[0]; s.batch++) {
         s.before = NULL;
         for (int i = 0; i < count; i++) {
             s.weights = &weights[i];
-            s.after = product[i % 2];
-            rapt_parallel_for(threads, n, multiply_row, &s, scratch, row);
+            s.after = m.product[i % 2];
+            rapt_parallel_for(threads, n, multiply_row, &s, m.rows, m.row_bytes);
             s.before = s.after;
         }
         write_product(&s, s.after, out);

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "src/base/arena.h"
 #include "src/check/check.h"
 #include "src/check/check_tensor.h"
 #include "src/base/isa.h"
@@ -28,7 +29,8 @@ struct rapt_cache {
     struct rapt_pool pool;
     struct store key, value;
     void *memory;                 /* NULL if it is the caller's */
-    float *row, *sines, *cosines; /* scratch: channels of a row, pairs of a position */
+    void *scratch;                /* the memory of the following */
+    float *row, *sines, *cosines; /* channels of a row, pairs of a position */
 };
 
 static rapt_status check_size(const char *name, int64_t found, int64_t least) {
@@ -96,37 +98,29 @@ static rapt_status check_args(const rapt_cache_args *args, struct rapt_cache *ca
     return status;
 }
 
-/* Puts a tensor at *at bytes of memory, which move on behind it; false if that is too far. */
-static bool place(rapt_tensor *t, char *memory, int64_t *at) {
-    int64_t bytes = t->shape[3] / rapt_dtype_block(t->dtype) * rapt_dtype_size(t->dtype);
-    for (int i = 0; i < 3; i++)
-        if (__builtin_mul_overflow(bytes, t->shape[i], &bytes) || bytes > PTRDIFF_MAX / 16)
-            return false;
-    t->data = memory ? memory + *at : NULL;
-    *at += (bytes + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
-    return true;
+static void place_rows(rapt_tensor *t, struct rapt_arena *arena) {
+    const int64_t row = rapt_bytes(t, t->shape[3]);
+    t->data = rapt_take(arena, (size_t)row, t->shape[0], t->shape[1], t->shape[2]);
 }
 
-static bool place_store(struct store *store, char *memory, int64_t *at) {
+static void place_store(struct store *store, struct rapt_arena *arena) {
     const int64_t *shape = store->rows.shape;
-    if (!place(&store->rows, memory, at))
-        return false;
+    place_rows(&store->rows, arena);
     if (store->rows.dtype != RAPT_I8)
-        return true;
+        return;
     store->scales = rapt_tensor_bhsd(NULL, RAPT_F32, shape[0], shape[1], shape[2], 1);
-    return place(&store->scales, memory, at);
+    place_rows(&store->scales, arena);
 }
 
 /* Memory of any alignment, NULL to learn the size alone. */
 static rapt_status place_stores(struct rapt_cache *cache, void *memory, size_t *size) {
-    const uintptr_t address = (uintptr_t)memory;
-    const size_t skip = (size_t)(-address % RAPT_ALIGN);
-    char *first = memory ? (char *)memory + skip : NULL;
-    int64_t at = 0;
-    if (!place_store(&cache->key, first, &at) || !place_store(&cache->value, first, &at))
+    struct rapt_arena arena = rapt_arena_in(memory);
+    place_store(&cache->key, &arena);
+    place_store(&cache->value, &arena);
+    if (arena.too_large)
         return INVALID("capacity: the keys and values are larger than the address space, expected "
                        "fewer or smaller pages");
-    *size = (size_t)at + RAPT_ALIGN - 1;
+    *size = rapt_arena_bytes(&arena);
     return RAPT_OK;
 }
 
@@ -139,6 +133,14 @@ rapt_status rapt_cache_memory_size(const rapt_cache_args *args, size_t *size) {
     return status == RAPT_OK ? place_stores(&cache, NULL, size) : status;
 }
 
+static void place_scratch(struct rapt_cache *cache, struct rapt_arena *arena) {
+    const int64_t pairs = cache->rope ? cache->rope->pairs : 0;
+    const int64_t channels = rapt_max(cache->key.rows.shape[3], cache->value.rows.shape[3]);
+    cache->row = rapt_take(arena, sizeof(float), channels, 1, 1);
+    cache->sines = rapt_take(arena, sizeof(float), pairs, 1, 1);
+    cache->cosines = rapt_take(arena, sizeof(float), pairs, 1, 1);
+}
+
 static rapt_status allocate(struct rapt_cache *cache, const rapt_cache_args *args) {
     size_t size;
     rapt_status status = place_stores(cache, NULL, &size);
@@ -146,18 +148,17 @@ static rapt_status allocate(struct rapt_cache *cache, const rapt_cache_args *arg
         return status;
     if (args->memory && args->memory_size < size)
         return INVALID("memory_size: found %zu, expected %zu or more", args->memory_size, size);
-    const int64_t head_dim = cache->key.rows.shape[3], value_dim = cache->value.rows.shape[3];
-    const size_t channels = (size_t)rapt_max(head_dim, value_dim);
-    const size_t pairs = cache->rope ? (size_t)cache->rope->pairs : 0;
+    struct rapt_arena arena = {0};
+    place_scratch(cache, &arena);
     const bool pool = rapt_pool_init(&cache->pool);
-    cache->row = calloc(channels + 2 * pairs, sizeof *cache->row);
+    cache->scratch = malloc(rapt_arena_bytes(&arena));
     cache->memory = args->memory ? NULL : malloc(size);
-    if (!pool || !cache->row || (!args->memory && !cache->memory))
+    if (!pool || !cache->scratch || (!args->memory && !cache->memory))
         return rapt_fail(RAPT_OUT_OF_MEMORY,
                          "cache: no memory for %zu bytes of keys and values and %" PRId64 " pages",
                          size, cache->pool.pages);
-    cache->sines = cache->row + channels;
-    cache->cosines = cache->sines + pairs;
+    arena = rapt_arena_in(cache->scratch);
+    place_scratch(cache, &arena);
     return place_stores(cache, args->memory ? args->memory : cache->memory, &size);
 }
 
@@ -184,7 +185,7 @@ void rapt_cache_destroy(rapt_cache *cache) {
     if (!cache)
         return;
     rapt_pool_free(&cache->pool);
-    free(cache->row);
+    free(cache->scratch);
     free(cache->memory);
     free(cache);
 }

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "src/base/arena.h"
 #include "src/check/check.h"
 #include "src/check/check_tensor.h"
 #include "src/base/isa.h"
@@ -13,13 +14,12 @@
 #include "src/run/run.h"
 #include "src/base/environment.h"
 
-/* A call after its checks: each projection, its division, and the room for its input in lanes. */
+/* A call after its checks: each projection and its division, and their scratch. */
 struct linear {
     int count;
     struct rapt_projection projection[2];
     struct rapt_projections all[2];
-    size_t panel_bytes[2];
-    size_t bytes; /* of all the workspace */
+    void *scratch; /* of both, in turn */
 };
 
 static rapt_status check_weight(const char *const *names, const rapt_tensor *weight,
@@ -75,22 +75,25 @@ static rapt_status check_args(const rapt_linear_args *args) {
     return check_tensors(args, args->outer.dtype != RAPT_NONE ? 2 : 1);
 }
 
-/* Divides a projection and finds what it needs. */
-static rapt_status add_bytes(struct linear *call, int i, const struct rapt_kernels *kernels,
-                             int threads) {
-    const struct rapt_projection *p = &call->projection[i];
-    size_t bytes = (size_t)rapt_projection_panels(kernels, &p->in);
-    if (__builtin_mul_overflow(bytes, (size_t)kernels->panel_rows * sizeof(float), &bytes) ||
-        __builtin_mul_overflow(bytes, (size_t)p->in.shape[3], &bytes) || bytes > PTRDIFF_MAX / 4)
-        return INVALID("input: its tokens need a workspace larger than the address space, "
-                       "expected fewer");
-    call->panel_bytes[i] = (bytes + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
-    call->all[i] = rapt_projections_divide(kernels, p, 1, rapt_threads(threads));
-    call->bytes += call->panel_bytes[i] + call->all[i].scratch_bytes * (size_t)call->all[i].threads;
-    return RAPT_OK;
+/* Lays out each projection's input in lanes, and the scratch. */
+static void place_workspace(struct linear *call, struct rapt_arena *arena) {
+    size_t most = 0;
+    for (int i = 0; i < call->count; i++) {
+        struct rapt_projection *p = &call->projection[i];
+        const struct rapt_projections *all = &call->all[i];
+        const int64_t panels = rapt_projection_panels(all->kernels, &p->in);
+        const size_t scratch = all->scratch_bytes * (size_t)all->threads;
+        p->panels =
+            rapt_take(arena, sizeof(float), panels, all->kernels->panel_rows, p->in.shape[3]);
+        most = scratch > most ? scratch : most;
+    }
+    if (call->count == 2)
+        call->projection[0].lanes = call->projection[1].panels;
+    call->scratch = rapt_take(arena, most, 1, 1, 1);
 }
 
-static rapt_status prepare(const rapt_linear_args *args, struct linear *call) {
+/* Checks, divides, and finds the bytes of the workspace. */
+static rapt_status prepare(const rapt_linear_args *args, struct linear *call, size_t *bytes) {
     TRY(check_args(args));
     const struct rapt_kernels *kernels;
     TRY(rapt_isa_kernels(args->isa, &kernels));
@@ -98,7 +101,6 @@ static rapt_status prepare(const rapt_linear_args *args, struct linear *call) {
     const rapt_tensor between =
         rapt_tensor_bhsd(NULL, RAPT_F32, in[0], 1, in[2], args->weight.shape[2]);
     call->count = args->outer.dtype != RAPT_NONE ? 2 : 1;
-    call->bytes = RAPT_ALIGN - 1;
     call->projection[0] = (struct rapt_projection){args->input,
                                                    args->weight,
                                                    args->bias,
@@ -109,23 +111,25 @@ static rapt_status prepare(const rapt_linear_args *args, struct linear *call) {
                                                    NULL};
     call->projection[1] = (struct rapt_projection){
         between, args->outer, args->outer_bias, args->out, NULL, false, false, NULL};
+    const int threads = rapt_threads(args->threads);
     for (int i = 0; i < call->count; i++)
-        TRY(add_bytes(call, i, kernels, args->threads));
+        call->all[i] = rapt_projections_divide(kernels, &call->projection[i], 1, threads);
+    struct rapt_arena arena = {0};
+    place_workspace(call, &arena);
+    if (arena.too_large)
+        return INVALID("input: its tokens need a workspace larger than the address space, "
+                       "expected fewer");
+    *bytes = rapt_arena_bytes(&arena);
     return RAPT_OK;
 }
 
-/* Gives each projection its room in the workspace, and runs it. */
-static void run(struct linear *call, char *at) {
-    for (int i = 0; i < call->count; i++) {
-        call->projection[i].panels = (float *)(void *)at;
-        at += call->panel_bytes[i];
-    }
-    if (call->count == 2)
-        call->projection[0].lanes = call->projection[1].panels;
+static void run(struct linear *call, void *workspace) {
+    struct rapt_arena arena = rapt_arena_in(workspace);
     fenv_t callers;
+    place_workspace(call, &arena);
     rapt_enter_environment(&callers);
     for (int i = 0; i < call->count; i++)
-        rapt_projections_run(&call->all[i], at);
+        rapt_projections_run(&call->all[i], call->scratch);
     rapt_leave_environment(&callers);
 }
 
@@ -134,24 +138,22 @@ rapt_status rapt_linear_workspace_size(const rapt_linear_args *args, size_t *siz
         return INVALID("size: found NULL, expected where to put the size");
     *size = 0;
     struct linear call;
-    TRY(prepare(args, &call));
-    *size = call.bytes;
-    return RAPT_OK;
+    return prepare(args, &call, size);
 }
 
 rapt_status rapt_linear(const rapt_linear_args *args, void *workspace, size_t workspace_size) {
     struct linear call;
-    TRY(prepare(args, &call));
     void *allocated = NULL;
+    size_t bytes = 0;
+    TRY(prepare(args, &call, &bytes));
     if (!workspace) {
-        workspace = allocated = malloc(call.bytes);
+        workspace = allocated = malloc(bytes);
         if (!allocated)
-            return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", call.bytes);
-    } else if (workspace_size < call.bytes) {
-        return INVALID("workspace_size: found %zu, expected %zu or more", workspace_size,
-                       call.bytes);
+            return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", bytes);
+    } else if (workspace_size < bytes) {
+        return INVALID("workspace_size: found %zu, expected %zu or more", workspace_size, bytes);
     }
-    run(&call, (char *)workspace + (size_t)(-(uintptr_t)workspace % RAPT_ALIGN));
+    run(&call, workspace);
     free(allocated);
     return RAPT_OK;
 }

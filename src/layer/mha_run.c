@@ -6,44 +6,25 @@
 #include "src/cache/cache.h"
 #include "src/check/check.h"
 #include "src/check/check_tensor.h"
+#include "src/base/arena.h"
 #include "src/layer/mha.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"
 #include "src/base/environment.h"
-
-/* A workspace's parts are laid out one after the other, each at a multiple of a cache line. */
-struct layout {
-    char *memory; /* NULL to learn the size alone */
-    size_t used;
-    bool too_large;
-};
-
-static void *take(struct layout *layout, int64_t a, int64_t b, int64_t c, size_t size) {
-    size_t bytes;
-    char *at = layout->memory ? layout->memory + layout->used : NULL;
-    if (__builtin_mul_overflow((size_t)a, (size_t)b, &bytes) ||
-        __builtin_mul_overflow(bytes, (size_t)c, &bytes) ||
-        __builtin_mul_overflow(bytes, size, &bytes) ||
-        __builtin_add_overflow(bytes, layout->used, &bytes) || bytes > PTRDIFF_MAX / 2)
-        layout->too_large = true;
-    else
-        layout->used = (bytes + RAPT_ALIGN - 1) / RAPT_ALIGN * RAPT_ALIGN;
-    return layout->too_large ? NULL : at;
-}
 
 static struct mha_run new_run(const rapt_mha *layer, const rapt_mha_run_args *args) {
     return (struct mha_run){
         .layer = layer, .args = args, .cache = args->cache ? args->cache : args->context_cache};
 }
 
-static void take_numbers(struct mha_run *run, struct layout *layout) {
+static void place_numbers(struct mha_run *run, struct rapt_arena *arena) {
     const rapt_mha_run_args *args = run->args;
     if (!run->cache && (args->weights_form != RAPT_MHA_CHOSEN || args->first_row == 0))
         return;
     const int64_t batch = args->input.shape[0];
-    run->before = take(layout, batch, 1, 1, sizeof *run->before);
-    run->after = take(layout, batch, 1, 1, sizeof *run->after);
-    run->first_row = take(layout, batch, 1, 1, sizeof *run->first_row);
+    run->before = rapt_take(arena, sizeof *run->before, batch, 1, 1);
+    run->after = rapt_take(arena, sizeof *run->after, batch, 1, 1);
+    run->first_row = rapt_take(arena, sizeof *run->first_row, batch, 1, 1);
 }
 
 static rapt_tensor rows_of(const float *data, int64_t batch, int64_t positions, int64_t channels) {
@@ -84,35 +65,35 @@ static size_t most(size_t a, size_t b) {
 }
 
 /* All of the workspace, behind the numbers. */
-static rapt_status lay_out(struct mha_run *run, struct layout *layout) {
+static rapt_status place_workspace(struct mha_run *run, struct rapt_arena *arena) {
     const rapt_mha_args *a = &run->layer->args;
     const rapt_mha_run_args *args = run->args;
     const int64_t b = run->batch, s = run->tokens, n = run->new_keys;
     const bool turns = a->rope && args->cache && !args->positions;
     const bool averages = args->weights.dtype != RAPT_NONE && args->weights_form == RAPT_MHA_MEAN;
-    run->query = take(layout, b, s, a->q_heads * a->head_dim, sizeof(float));
-    run->key = take(layout, b, n, a->kv_heads * a->head_dim, sizeof(float));
-    run->value = take(layout, b, n, a->kv_heads * a->value_dim, sizeof(float));
-    run->mixed = take(layout, b, s, a->q_heads * a->value_dim, sizeof(float));
+    run->query = rapt_take(arena, sizeof(float), b, s, a->q_heads * a->head_dim);
+    run->key = rapt_take(arena, sizeof(float), b, n, a->kv_heads * a->head_dim);
+    run->value = rapt_take(arena, sizeof(float), b, n, a->kv_heads * a->value_dim);
+    run->mixed = rapt_take(arena, sizeof(float), b, s, a->q_heads * a->value_dim);
     const struct rapt_kernels *kernels = run->layer->kernels;
     const int64_t rows = kernels->panel_rows;
     const int64_t panels = rapt_projection_panels(kernels, &args->input);
     const int64_t context_panels =
         args->context.dtype != RAPT_NONE ? rapt_projection_panels(kernels, &args->context) : 0;
-    run->input_panels = take(layout, panels, rows, a->model_dim, sizeof(float));
-    run->context_panels = take(layout, context_panels, rows, a->context_dim, sizeof(float));
-    run->mixed_panels = take(layout, panels, rows, a->q_heads * a->value_dim, sizeof(float));
-    run->head_weights = take(layout, averages ? b : 0, s, run->keys, sizeof(float));
-    run->positions = take(layout, turns ? b : 0, s, 1, sizeof *run->positions);
-    if (!layout->too_large) {
+    run->input_panels = rapt_take(arena, sizeof(float), panels, rows, a->model_dim);
+    run->context_panels = rapt_take(arena, sizeof(float), context_panels, rows, a->context_dim);
+    run->mixed_panels = rapt_take(arena, sizeof(float), panels, rows, a->q_heads * a->value_dim);
+    run->head_weights = rapt_take(arena, sizeof(float), averages ? b : 0, s, run->keys);
+    run->positions = rapt_take(arena, sizeof *run->positions, turns ? b : 0, s, 1);
+    if (!arena->too_large) {
         make_projections(run);
-        if (!layout->memory) /* comes first */
+        if (!arena->memory) /* comes first */
             TRY(rapt_mha_attend_size(run));
         const size_t projections = most(run->into.scratch_bytes * (size_t)run->into.threads,
                                         run->out_of.scratch_bytes * (size_t)run->out_of.threads);
-        run->scratch = take(layout, 1, 1, 1, most(projections, run->attention_bytes));
+        run->scratch = rapt_take(arena, most(projections, run->attention_bytes), 1, 1, 1);
     }
-    if (layout->too_large)
+    if (arena->too_large)
         return INVALID("input: %" PRId64 " sequences of %" PRId64
                        " tokens need a workspace larger than the address space, expected fewer",
                        b, s);
@@ -138,24 +119,24 @@ rapt_status rapt_mha_workspace_size(const rapt_mha *layer, const rapt_mha_run_ar
     *size = 0;
     TRY(check_call(layer, args));
     struct mha_run run = new_run(layer, args);
-    struct layout layout = {0};
-    take_numbers(&run, &layout);
-    void *numbers = layout.memory = malloc(layout.used + 1);
+    struct rapt_arena arena = {0};
+    place_numbers(&run, &arena);
+    void *numbers = arena.memory = malloc(arena.used + 1);
     if (!numbers)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %" PRId64 " lengths",
                          args->input.shape[0]);
-    layout.used = 0;
-    take_numbers(&run, &layout);
+    arena.used = 0;
+    place_numbers(&run, &arena);
     fenv_t callers;
     rapt_enter_environment(&callers);
     rapt_status status = rapt_mha_check_run(&run);
-    layout.memory = NULL;
+    arena.memory = NULL;
     if (status == RAPT_OK)
-        status = lay_out(&run, &layout);
+        status = place_workspace(&run, &arena);
     rapt_leave_environment(&callers);
     free(numbers);
     if (status == RAPT_OK)
-        *size = layout.used + RAPT_ALIGN - 1;
+        *size = rapt_arena_bytes(&arena);
     return status;
 }
 
@@ -221,23 +202,21 @@ static rapt_status run_steps(struct mha_run *run) {
 static rapt_status run_in(const rapt_mha *layer, const rapt_mha_run_args *args, void *workspace,
                           size_t size) {
     struct mha_run run = new_run(layer, args);
-    const size_t skip = (size_t)(-(uintptr_t)workspace % RAPT_ALIGN);
-    struct layout layout = {0}, numbers = {0};
-    take_numbers(&run, &numbers);
-    if (size < numbers.used + RAPT_ALIGN - 1)
+    struct rapt_arena arena = rapt_arena_in(workspace), numbers = {0};
+    place_numbers(&run, &numbers);
+    if (size < rapt_arena_bytes(&numbers))
         return INVALID("workspace_size: found %zu, expected what rapt_mha_workspace_size() says",
                        size);
-    layout.memory = (char *)workspace + skip;
-    take_numbers(&run, &layout);
+    place_numbers(&run, &arena);
     TRY(rapt_mha_check_run(&run));
-    const struct layout start = layout;
-    layout.memory = NULL;
-    TRY(lay_out(&run, &layout));
-    if (size < layout.used + RAPT_ALIGN - 1)
+    const struct rapt_arena start = arena;
+    arena.memory = NULL;
+    TRY(place_workspace(&run, &arena));
+    if (size < rapt_arena_bytes(&arena))
         return INVALID("workspace_size: found %zu, expected %zu or more", size,
-                       layout.used + RAPT_ALIGN - 1);
-    layout = start;
-    TRY(lay_out(&run, &layout));
+                       rapt_arena_bytes(&arena));
+    arena = start;
+    TRY(place_workspace(&run, &arena));
     return run_steps(&run);
 }
 
@@ -263,26 +242,25 @@ rapt_status rapt_mha_run(const rapt_mha *layer, const rapt_mha_run_args *args, v
 
 /* ---- keys and values of a context ---- */
 
-static rapt_status lay_out_append(struct mha_run *run, const rapt_tensor *context,
-                                  struct layout *layout) {
+static rapt_status place_append(struct mha_run *run, const rapt_tensor *context,
+                                struct rapt_arena *arena) {
     const rapt_mha_args *a = &run->layer->args;
     const struct rapt_kernels *kernels = run->layer->kernels;
     const int64_t b = run->batch, n = run->new_keys;
     const int64_t key_width = a->kv_heads * a->head_dim, value_width = a->kv_heads * a->value_dim;
-    run->key = take(layout, b, n, key_width, sizeof(float));
-    run->value = take(layout, b, n, value_width, sizeof(float));
-    run->context_panels = take(layout, rapt_projection_panels(kernels, context),
-                               kernels->panel_rows, a->context_dim, sizeof(float));
-    if (!layout->too_large) {
+    run->key = rapt_take(arena, sizeof(float), b, n, key_width);
+    run->value = rapt_take(arena, sizeof(float), b, n, value_width);
+    run->context_panels = rapt_take(arena, sizeof(float), rapt_projection_panels(kernels, context),
+                                    kernels->panel_rows, a->context_dim);
+    if (!arena->too_large) {
         run->in[0] = projection(run, MHA_KEY, *context, rows_of(run->key, b, n, key_width),
                                 run->context_panels, true);
         run->in[1] = projection(run, MHA_VALUE, *context, rows_of(run->value, b, n, value_width),
                                 run->context_panels, false);
         run->into = rapt_projections_divide(kernels, run->in, 2, rapt_threads(a->threads));
-        run->scratch =
-            take(layout, (int64_t)run->into.scratch_bytes, run->into.threads, 1, sizeof(char));
+        run->scratch = rapt_take(arena, run->into.scratch_bytes, run->into.threads, 1, 1);
     }
-    if (layout->too_large)
+    if (arena->too_large)
         return INVALID("context: %" PRId64 " sequences of %" PRId64
                        " tokens need a workspace larger than the address space, expected fewer",
                        b, n);
@@ -291,14 +269,14 @@ static rapt_status lay_out_append(struct mha_run *run, const rapt_tensor *contex
 
 /* Checks what has no memory, and lays it out to learn its size. */
 static rapt_status measure_append(struct mha_run *run, const rapt_tensor *context, size_t *size) {
-    struct layout layout = {0};
+    struct rapt_arena arena = {0};
     if (!run->layer)
         return INVALID("layer: found NULL, expected a layer");
     if (!context)
         return INVALID("context: found NULL, expected a pointer to a tensor");
     TRY(rapt_mha_check_context(run, context));
-    TRY(lay_out_append(run, context, &layout));
-    *size = layout.used + RAPT_ALIGN - 1;
+    TRY(place_append(run, context, &arena));
+    *size = rapt_arena_bytes(&arena);
     return RAPT_OK;
 }
 
@@ -332,8 +310,8 @@ static rapt_status append_context(const rapt_mha *layer, const rapt_tensor *cont
     workspace = workspace ? workspace : allocated;
     if (!workspace)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);
-    struct layout layout = {.memory = (char *)workspace + -(uintptr_t)workspace % RAPT_ALIGN};
-    rapt_status status = lay_out_append(&run, context, &layout);
+    struct rapt_arena arena = rapt_arena_in(workspace);
+    rapt_status status = place_append(&run, context, &arena);
     if (status == RAPT_OK) {
         rapt_projections_run(&run.into, run.scratch);
         status = append(&run, cache, first_sequence, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/layer/project.h"
 
+#include "src/base/arena.h"
 #include "src/layer/blas.h"
 #include "src/plan/plan.h"
 #include "src/base/convert.h"
@@ -11,7 +12,6 @@ enum {
     TASK_BYTES = 1 << 19, /* of weights in a task: panels that follow find them in the L2 cache */
     GATHERED_FLOATS = 1 << 15, /* worth a thread more */
     TASKS_PER_THREAD = 4,      /* enough for an even load off one counter */
-    LINE = RAPT_ALIGN / 4,     /* floats */
 };
 
 static int64_t tokens(const struct rapt_projection *p) {
@@ -27,12 +27,18 @@ int64_t rapt_projection_panels(const struct rapt_kernels *kernels, const rapt_te
     return rapt_divide_up(in->shape[0] * in->shape[2], kernels->panel_rows);
 }
 
-/* The scratch of a thread, in floats from its start: the results come first. */
-static size_t bias_at(const struct rapt_projections *all) {
-    return ROWS * (size_t)all->kernels->panel_rows;
-}
-static size_t staged_at(const struct rapt_projections *all) {
-    return bias_at(all) + ROWS;
+/* The scratch of a thread. */
+struct scratch {
+    float *out;    /* [ROWS][panel_rows] */
+    float *bias;   /* [ROWS] */
+    float *staged; /* [ROWS][channels] */
+};
+
+static void place_scratch(const struct rapt_projections *all, struct rapt_arena *arena,
+                          struct scratch *scratch) {
+    scratch->out = rapt_take(arena, sizeof(float), ROWS, all->kernels->panel_rows, 1);
+    scratch->bias = rapt_take(arena, sizeof(float), ROWS, 1, 1);
+    scratch->staged = rapt_take(arena, sizeof(float), all->stages ? ROWS : 0, all->channels, 1);
 }
 
 struct rapt_projections rapt_projections_divide(const struct rapt_kernels *kernels,
@@ -62,8 +68,10 @@ struct rapt_projections rapt_projections_divide(const struct rapt_kernels *kerne
         all.first_task[i + 1] =
             all.first_task[i] + panels * rapt_divide_up(w->shape[2], all.task_rows[i]);
     }
-    const size_t staged = all.stages ? ROWS * (size_t)all.channels : 0;
-    all.scratch_bytes = (staged_at(&all) + staged + LINE - 1) / LINE * LINE * sizeof(float);
+    struct rapt_arena arena = {0};
+    struct scratch scratch;
+    place_scratch(&all, &arena, &scratch);
+    all.scratch_bytes = arena.used;
     return all;
 }
 
@@ -125,21 +133,21 @@ static void gather_task(const void *context, int64_t i, void *scratch) {
 
 /* A panel by some rows of weights. */
 static void project_panel(const struct rapt_projections *all, const struct rapt_projection *p,
-                          const struct panel *panel, int64_t first, int64_t last, float *scratch) {
+                          const struct panel *panel, int64_t first, int64_t last,
+                          const struct scratch *s) {
     const struct rapt_kernels *kernels = all->kernels;
     const bool has_bias = p->bias.dtype != RAPT_NONE;
-    float *bias = scratch + bias_at(all), *staged = scratch + staged_at(all);
     float *out[RAPT_PANEL_ROWS_MAX];
     for (int64_t row = first; row < last; row += ROWS) {
         const int rows = (int)rapt_min(ROWS, last - row);
         ptrdiff_t apart;
-        const float *weight = weight_rows(all, &p->weight, row, rows, staged, &apart);
+        const float *weight = weight_rows(all, &p->weight, row, rows, s->staged, &apart);
         if (has_bias)
-            rapt_read_row(kernels, bias, &p->bias, row * p->bias.stride[3], 1, rows);
+            rapt_read_row(kernels, s->bias, &p->bias, row * p->bias.stride[3], 1, rows);
         float *to =
-            p->lanes ? p->lanes + panel->token * p->weight.shape[2] + row * panel->width : scratch;
+            p->lanes ? p->lanes + panel->token * p->weight.shape[2] + row * panel->width : s->out;
         kernels->project(to, panel->lanes, panel->width, p->weight.shape[3], weight, apart,
-                         has_bias ? bias : NULL, rows);
+                         has_bias ? s->bias : NULL, rows);
         if (p->gelu)
             kernels->gelu(to, (int64_t)rows * panel->width);
         if (p->lanes)
@@ -147,7 +155,7 @@ static void project_panel(const struct rapt_projections *all, const struct rapt_
         for (int lane = 0; lane < panel->count; lane++)
             out[lane] = (float *)p->out.data + token_row(&p->out, panel->token + lane) +
                         row * p->out.stride[3];
-        kernels->scatter(out, p->out.stride[3], panel->count, scratch, panel->width, rows);
+        kernels->scatter(out, p->out.stride[3], panel->count, s->out, panel->width, rows);
     }
 }
 
@@ -160,7 +168,10 @@ static void project_task(const void *context, int64_t i, void *scratch) {
     const int64_t at = i - all->first_task[which], rows = all->task_rows[which];
     const int64_t first = at / panels * rows;
     const struct panel panel = find_panel(all, p, at % panels);
-    project_panel(all, p, &panel, first, rapt_min(first + rows, p->weight.shape[2]), scratch);
+    struct rapt_arena arena = rapt_arena_in(scratch);
+    struct scratch placed;
+    place_scratch(all, &arena, &placed);
+    project_panel(all, p, &panel, first, rapt_min(first + rows, p->weight.shape[2]), &placed);
 }
 
 void rapt_projections_run(const struct rapt_projections *all, void *scratch) {

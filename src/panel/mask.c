@@ -158,7 +158,7 @@ void rapt_fill_bias(const struct worker *w, const struct work_panel *panel,
     if (!w->is_few) {
         rapt_gather_rows(w, panel, mask, column * mask->stride[3], count, bias);
         rapt_prefetch_rows(w, panel, mask, column + count,
-                              rapt_min(column + count + row, mask->shape[3]));
+                           rapt_min(column + count + row, mask->shape[3]));
         return;
     }
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
