@@ -12,6 +12,7 @@
 
 #include <rapt/attention.h>
 
+#include "simd/dtype.def"
 #include "simd/strict.h"
 
 /* Scratch starts at a multiple of this many bytes, and each array in it at one of a vector. */

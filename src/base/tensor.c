@@ -2,27 +2,11 @@
 #include "src/base/tensor.h"
 
 int64_t rapt_dtype_size(rapt_dtype dtype) {
-    switch (dtype) {
-    case RAPT_NONE:
-        return 0;
-    case RAPT_F32:
-        return 4;
-    case RAPT_BOOL:
-    case RAPT_I8:
-        return 1;
-    case RAPT_F16:
-    case RAPT_BF16:
-        return 2;
-    case RAPT_I32:
-        return 4;
-    case RAPT_Q8_0:
-        return 34;
-    }
-    return 0;
+    return rapt_dtype_info_of(dtype).bytes;
 }
 
 int64_t rapt_dtype_block(rapt_dtype dtype) {
-    return dtype == RAPT_Q8_0 ? 32 : 1;
+    return rapt_dtype_info_of(dtype).block;
 }
 
 /* Wraps instead of overflowing: the checks of a call see the nonsense, not undefined behaviour. */

@@ -7,6 +7,8 @@
 
 #include <rapt/tensor.h>
 
+#include "src/base/dtype.h"
+
 /* Elements from data to (b, h, s, 0). */
 static inline int64_t rapt_row_offset(const rapt_tensor *t, int64_t b, int64_t h, int64_t s) {
     return b * t->stride[0] + h * t->stride[1] + s * t->stride[2];
@@ -19,7 +21,8 @@ static inline bool rapt_is_empty(const rapt_tensor *t) {
 
 /* Bytes of so many elements of a tensor. */
 static inline int64_t rapt_bytes(const rapt_tensor *t, int64_t elements) {
-    return t->dtype == RAPT_Q8_0 ? elements / 32 * 34 : elements * rapt_dtype_size(t->dtype);
+    const struct rapt_dtype_info info = rapt_dtype_info_of(t->dtype);
+    return (info.block == 1 ? elements : elements / info.block) * info.bytes;
 }
 
 /* The address of an element; of q8_0, of the block that begins there. */

@@ -15,17 +15,16 @@ struct placed {
 };
 
 static rapt_status find_place(struct placed *t) {
-    const rapt_dtype dtype = t->place.view->dtype;
-    const int64_t size = dtype == RAPT_Q8_0 ? 1 : rapt_dtype_size(dtype); /* bytes, to us */
+    const int align = rapt_dtype_info_of(t->place.view->dtype).align;
     const uintptr_t at = (uintptr_t)t->data;
     t->place.first = t->place.last = 0;
     if (rapt_is_empty(t->place.view))
         return RAPT_OK;
     if (!t->data)
         return INVALID("%s: data is NULL, expected the tensor's elements", t->name);
-    if (at % (uintptr_t)size != 0)
-        return INVALID("%s: data is at address %p, expected a multiple of %" PRId64, t->name,
-                       t->data, size);
+    if (at % (uintptr_t)align != 0)
+        return INVALID("%s: data is at address %p, expected a multiple of %d", t->name, t->data,
+                       align);
     struct rapt_span span;
     rapt_tensor_span(t->place.view, &span);
     if ((uintptr_t)-span.first > at || UINTPTR_MAX - at < (uintptr_t)span.last)

@@ -2,51 +2,59 @@
 #include "src/check/check_tensor.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 static const char *const dimension_names[4] = {"batch", "heads", "positions", "channels"};
 
 const char *rapt_dtype_name(rapt_dtype dtype) {
-    switch (dtype) {
-    case RAPT_NONE:
-        return "none";
-    case RAPT_F32:
-        return "f32";
-    case RAPT_BOOL:
-        return "bool";
-    case RAPT_F16:
-        return "f16";
-    case RAPT_BF16:
-        return "bf16";
-    case RAPT_I8:
-        return "int8";
-    case RAPT_Q8_0:
-        return "q8_0";
-    case RAPT_I32:
-        return "int32";
-    }
-    return "unknown";
+    return rapt_dtype_info_of(dtype).name;
 }
 
-#define FLOATS (1u << RAPT_F32 | 1u << RAPT_F16 | 1u << RAPT_BF16)
+static bool is_taken(rapt_dtype dtype, enum rapt_stored stored) {
+    const enum rapt_where where = rapt_dtype_info_of(dtype).where;
+    switch (stored) {
+    case RAPT_ONLY_F32:
+        return dtype == RAPT_F32;
+    case RAPT_ONLY_I32:
+        return where == RAPT_WHERE_INDEX;
+    case RAPT_FLOATS:
+        return where == RAPT_WHERE_NUMBERS;
+    case RAPT_FLOATS_OR_BOOL:
+        return where == RAPT_WHERE_NUMBERS || where == RAPT_WHERE_MASK;
+    case RAPT_FLOATS_OR_QUANTIZED:
+        return where == RAPT_WHERE_NUMBERS || where == RAPT_WHERE_CACHED;
+    }
+    return false;
+}
 
-/* What is listed is all that is taken, whatever dtypes there will be. */
-rapt_status rapt_check_dtype(const char *name, rapt_dtype dtype, enum rapt_stored stored) {
-    static const struct {
-        unsigned types;
-        const char *expected;
-    } kinds[] = {
-        [RAPT_ONLY_F32] = {1u << RAPT_F32, "f32"},
-        [RAPT_ONLY_I32] = {1u << RAPT_I32, "int32"},
-        [RAPT_FLOATS] = {FLOATS, "f32, f16 or bf16"},
-        [RAPT_FLOATS_OR_BOOL] = {FLOATS | 1u << RAPT_BOOL, "bool, f32, f16 or bf16"},
-        [RAPT_FLOATS_OR_QUANTIZED] = {FLOATS | 1u << RAPT_I8 | 1u << RAPT_Q8_0,
-                                      "f32, f16, bf16, int8 or q8_0"},
+/* "f32, f16 or bf16": the types that are taken. */
+static void list_taken(enum rapt_stored stored, char *text, size_t size) {
+    static const rapt_dtype all[] = {
+#define NUMBER(type, ...) RAPT_##type,
+        RAPT_DTYPES(NUMBER, )
+#undef NUMBER
     };
-    const unsigned number = (unsigned)dtype, bits = 8 * sizeof kinds->types;
-    if (number < bits && (kinds[stored].types & 1u << number))
+    const int count = sizeof all / sizeof *all;
+    int last = -1;
+    for (int i = 0; i < count; i++)
+        last = is_taken(all[i], stored) ? i : last;
+    size_t used = 0;
+    for (int i = 0; i <= last; i++)
+        if (is_taken(all[i], stored) && used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s",
+                                     used == 0   ? ""
+                                     : i == last ? " or "
+                                                 : ", ",
+                                     rapt_dtype_name(all[i]));
+}
+
+rapt_status rapt_check_dtype(const char *name, rapt_dtype dtype, enum rapt_stored stored) {
+    char expected[64];
+    if (is_taken(dtype, stored))
         return RAPT_OK;
+    list_taken(stored, expected, sizeof expected);
     return INVALID("%s: dtype is %s (%d), expected %s", name, rapt_dtype_name(dtype), (int)dtype,
-                   kinds[stored].expected);
+                   expected);
 }
 
 rapt_status rapt_check_shape(const char *name, const rapt_tensor *t, const int64_t *expected,

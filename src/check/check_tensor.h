@@ -17,6 +17,7 @@
 /* Any product of two dimensions fits an int64_t. */
 #define RAPT_DIMENSION_MAX ((int64_t)INT32_MAX)
 
+/* What a tensor may be of; simd/dtype.def says which types these are. */
 enum rapt_stored {
     RAPT_ONLY_F32,
     RAPT_ONLY_I32,
