@@ -39,12 +39,13 @@ static inline size_t rapt_arena_bytes(const struct rapt_arena *arena) {
  */
 static inline void *rapt_take(struct rapt_arena *arena, size_t size, int64_t a, int64_t b,
                               int64_t c) {
-    size_t bytes;
+    size_t bytes = size * (size_t)a * (size_t)b * (size_t)c;
     char *at = arena->memory ? arena->memory + arena->used : NULL;
-    if (arena->too_large || __builtin_mul_overflow(size, (size_t)a, &bytes) ||
-        __builtin_mul_overflow(bytes, (size_t)b, &bytes) ||
-        __builtin_mul_overflow(bytes, (size_t)c, &bytes) || bytes > PTRDIFF_MAX / 2 ||
-        bytes + arena->used > PTRDIFF_MAX / 2) {
+    /* What has memory has been found to fit. */
+    if (!at && (arena->too_large || __builtin_mul_overflow(size, (size_t)a, &bytes) ||
+                __builtin_mul_overflow(bytes, (size_t)b, &bytes) ||
+                __builtin_mul_overflow(bytes, (size_t)c, &bytes) || bytes > PTRDIFF_MAX / 2 ||
+                bytes + arena->used > PTRDIFF_MAX / 2)) {
         arena->too_large = true;
         return NULL;
     }
