@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The keys and values of sequences that grow, as decoders need them: append tokens, cut them off,
- * fork a sequence, and hand all of it to the operator without a copy.
+ * fork a sequence. The operator reads a cache without a copy.
  *
  * A contiguous cache has room for every sequence's whole capacity, of which memory is taken as it
  * is written. A paged cache deals out pages of a pool. Forks share pages until one of them appends
- * to a page that others read: then it gets its own copy of that one page. Tokens never move
+ * to a page that others read. Then it gets its own copy of that one page. Tokens never move
  * otherwise, and only rapt_cache_create() allocates.
  *
- * Thread-safety: a call that changes a cache (append, truncate, fork, destroy) must not run side by
+ * Thread-safety: append, truncate, fork and destroy change a cache. None of them may run side by
  * side with any other use of that cache, a run of the operator on it included. Calls that only look
- * may. Different caches are independent of each other, as those of a model's layers are.
+ * may. Different caches, such as those of a model's layers, are independent of each other.
  */
 #ifndef RAPT_CACHE_H
 #define RAPT_CACHE_H
@@ -38,9 +38,9 @@ typedef struct rapt_cache_args {
     /*
      * f32, f16, bf16, int8 or q8_0 (which wants channels in multiples of 32), in any mix.
      * int8: a token's head has the scale max|x| / 127 in f32. q8_0: so has each block of 32
-     * channels, rounded to f16 afterwards. Elements are x / scale, rounded to nearest even. Where
-     * such a row or block has a NaN or an infinity all of it reads as NaN, and where its scale
-     * overflows f16, as infinite or NaN: neither is hidden.
+     * channels, rounded to f16 afterwards. Elements are x / scale, rounded to nearest even.
+     * Neither NaN nor overflow is hidden. Where such a row or block has a NaN or an infinity, all
+     * of it reads as NaN. Where its scale overflows f16, it reads as infinite or NaN.
      */
     rapt_dtype key_dtype, value_dtype; /* f32 if not set otherwise */
 
@@ -84,11 +84,11 @@ RAPT_API rapt_status rapt_cache_create(const rapt_cache_args *args, rapt_cache *
 RAPT_API void rapt_cache_destroy(rapt_cache *cache);
 
 /*
- * Appends n tokens, or none, to a sequence: key (1, kv_heads, n, head_dim) and value (1, kv_heads,
- * n, value_dim), each f32, f16 or bf16 with any strides. The keys are rotated in f32 by
- * positions[i], n numbers of -2^31 to 2^31, or by their index in the sequence if that is NULL, and
- * then rounded to the cache's type, once. However many tokens a call brings, the bytes are the
- * same.
+ * Appends n tokens, or none, to a sequence. key is (1, kv_heads, n, head_dim) and value
+ * (1, kv_heads, n, value_dim), each f32, f16 or bf16 with any strides. The keys are rotated in f32
+ * by positions[i], n numbers of -2^31 to 2^31, or by their index in the sequence if that is NULL.
+ * Then they are rounded to the cache's type, once. However many tokens a call brings, the bytes are
+ * the same.
  *
  * Takes O(n) time, plus the copy of a page if the sequence's last page is shared.
  * RAPT_OUT_OF_MEMORY means that the pool has too few free pages. On any error nothing has changed.
@@ -96,13 +96,13 @@ RAPT_API void rapt_cache_destroy(rapt_cache *cache);
 RAPT_API rapt_status rapt_cache_append(rapt_cache *cache, int64_t sequence, const rapt_tensor *key,
                                        const rapt_tensor *value, const int64_t *positions);
 
-/* Keeps the first `length` tokens of a sequence, at most as many as it has; pages that nobody else
+/* Keeps the first `length` tokens of a sequence, at most as many as it has. Pages that nobody else
  * reads go back to the pool. */
 RAPT_API rapt_status rapt_cache_truncate(rapt_cache *cache, int64_t sequence, int64_t length);
 
 /*
  * Makes `to` the same as `from`, whatever it held. Paged: all pages are shared, which copies no
- * token and needs no page; the first that appends to a partly filled page pays for the copy.
+ * token and needs no page. The first that appends to a partly filled page pays for the copy.
  * Contiguous: copies the tokens.
  */
 RAPT_API rapt_status rapt_cache_fork(rapt_cache *cache, int64_t from, int64_t to);
@@ -115,11 +115,13 @@ RAPT_API int64_t rapt_cache_pages_free(const rapt_cache *cache);
 
 /*
  * Sets what args say of keys and values to `count` sequences from `first` on: key, value, their
- * scales, sequences, kv_len, block_table and its stride; cu_k to NULL. All of it points into the
- * cache and is valid until the cache changes, but for the tensors, which are valid until it is
- * destroyed. A sequence that takes no part in a call can have no queries, by cu_q; a `count` of 0
- * makes an empty batch. One plan serves all tokens: made with the capacity for kv_len and without a
- * block_table, it runs with those of a view in rapt_attention_data.
+ * scales, sequences, kv_len, block_table and its stride. Sets cu_k to NULL. All of it points into
+ * the cache. The tensors are valid until the cache is destroyed, the rest until it changes. A
+ * sequence that takes no part in a call can have no queries, by cu_q. A `count` of 0 makes an empty
+ * batch.
+ *
+ * One plan serves all tokens. Make it with the capacity for kv_len and without a block_table. It
+ * then runs with those of a view in rapt_attention_data.
  */
 RAPT_API rapt_status rapt_cache_view(const rapt_cache *cache, int64_t first, int64_t count,
                                      rapt_attention_args *args);

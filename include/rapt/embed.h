@@ -13,11 +13,12 @@ extern "C" {
 #endif
 
 /*
- * Sums rows of `count` tables: out[b][s] is that of row ids[i][b * S + s] of each table i, in f32
- * and in the tables' order, so that the bits are the same on every machine. Tables are (1, 1, rows,
- * channels), out is (B, 1, S, channels), each of f32, f16 or bf16, which results are rounded to, to
- * nearest even. ids[i] are B * S numbers of 0 to rows - 1; NULL stands for 0 to S - 1, as for a
- * table of positions. Nothing is allocated; on an error nothing is written. Thread-safe.
+ * Sums rows of `count` tables: out[b][s] is the sum of row ids[i][b * S + s] of each table i. The
+ * sum is in f32 and in the tables' order, so the bits are the same on every machine. Tables are
+ * (1, 1, rows, channels), out is (B, 1, S, channels), each f32, f16 or bf16. Results are rounded to
+ * out's type, to nearest even. ids[i] are B * S numbers of 0 to rows - 1. NULL stands for 0 to
+ * S - 1, as for a table of positions. Nothing is allocated; on an error nothing is written.
+ * Thread-safe.
  */
 RAPT_API rapt_status rapt_embed(int count, const rapt_tensor *tables, const int64_t *const *ids,
                                 const rapt_tensor *out);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A linear layer, out = activation(input weightᵀ + bias), or two of them, as in the feed-forward
- * part of a transformer: then out = activation(input weightᵀ + bias) outerᵀ + outer_bias, and what
- * lies between never leaves the form that the kernels work on. It is what rapt_mha projects with,
- * so the same is true of its bits: an element is a chain of fused multiply-adds in f32 over the
- * channels, from zero, to which the bias is added, unless BLAS was asked for (see there).
+ * A linear layer, or two of them as in the feed-forward part of a transformer:
+ *
+ *     out = activation(input weightᵀ + bias)
+ *     out = activation(input weightᵀ + bias) outerᵀ + outer_bias
+ *
+ * What lies between the two never leaves the form that the kernels work on. rapt_mha projects by
+ * this layer, so the same is true of its bits. An element is a chain of fused multiply-adds in f32
+ * over the channels, from zero, to which the bias is added. Only a library built with the option
+ * cblas computes f32 layers otherwise; see rapt/mha.h.
  */
 #ifndef RAPT_LINEAR_H
 #define RAPT_LINEAR_H
@@ -33,8 +37,8 @@ typedef struct rapt_linear_args {
     rapt_tensor out;   /* (B, 1, S, rows), f32; it may be the input's memory */
 
     /*
-     * (1, 1, rows, channels) and (1, 1, 1, rows) or RAPT_NONE, of f32, f16 or bf16, with any
-     * strides: as in PyTorch's Linear and in safetensors, see rapt_mha_args.
+     * (1, 1, rows, channels) and (1, 1, 1, rows) or RAPT_NONE, f32, f16 or bf16, with any strides.
+     * They lie as in PyTorch's Linear and in safetensors; see rapt_mha_args.
      */
     rapt_tensor weight, bias;
 
@@ -57,7 +61,7 @@ static inline rapt_linear_args rapt_linear_defaults(void) {
 RAPT_API rapt_status rapt_linear_workspace_size(const rapt_linear_args *args, size_t *size);
 
 /*
- * Computes it. Checks every argument before it writes anything. With a workspace of
+ * Computes the layer. Checks every argument before it writes anything. With a workspace of
  * rapt_linear_workspace_size() bytes (any alignment) nothing is allocated; with NULL and 0 the call
  * allocates one. Thread-safe.
  */

@@ -6,10 +6,11 @@
  *     out = attention(query, key, value), all heads side by side, times Woᵀ, + bo
  *
  * An element of a projection is a chain of fused multiply-adds in f32 over the input's channels,
- * from zero, to which the bias is added. So what rapt/attention.h says of bits holds for the layer:
- * a token's row of `out` is the same for any thread count, batch, layout, instruction set (with a
- * fused multiply-add), and whether its sequence comes at once or token by token with a cache. Only
- * a library built with the option cblas projects f32 layers otherwise: by BLAS, with its bits.
+ * from zero, to which the bias is added. So what rapt/attention.h says of bits holds for the layer.
+ * A token's row of `out` is the same for any thread count, batch, layout and instruction set (with
+ * a fused multiply-add). It is the same whether its sequence comes at once or token by token with a
+ * cache. Only a library built with the option cblas projects f32 layers otherwise: by BLAS, with
+ * its bits.
  */
 #ifndef RAPT_MHA_H
 #define RAPT_MHA_H
@@ -40,11 +41,12 @@ typedef struct rapt_mha_args {
     int64_t value_dim; /* 0 means head_dim */
 
     /*
-     * Weights (1, 1, rows, channels) and biases (1, 1, 1, rows) or RAPT_NONE, each of f32, f16 or
-     * bf16: views of the caller's memory, which must outlive the layer. A row is an output of its
-     * projection and a head's rows are together, as in PyTorch's Linear and in safetensors, where
-     * rapt_tensor_bhsd(data, dtype, 1, 1, rows, channels) describes a matrix. One matrix that holds
-     * several ("fused") is several views; one that stands [channels][rows] is one by its strides.
+     * Weights (1, 1, rows, channels) and biases (1, 1, 1, rows) or RAPT_NONE, each f32, f16 or
+     * bf16. They are views of the caller's memory, which must outlive the layer. A row is an output
+     * of its projection, and a head's rows are together, as in PyTorch's Linear and in safetensors.
+     * rapt_tensor_bhsd(data, dtype, 1, 1, rows, channels) describes such a matrix. One matrix that
+     * holds several ("fused") is several views. One that stands [channels][rows] is a view by its
+     * strides.
      */
     rapt_tensor w_query; /* q_heads * head_dim rows of model_dim channels */
     rapt_tensor w_key;   /* kv_heads * head_dim rows of context_dim */
@@ -81,10 +83,10 @@ RAPT_API rapt_status rapt_mha_create(const rapt_mha_args *args, rapt_mha **layer
 RAPT_API void rapt_mha_destroy(rapt_mha *layer);
 
 /*
- * Writes weights to the layer's matrices, which must be distinct memory: uniform in +-sqrt(6 /
- * (rows + channels)) of each (Glorot and Bengio 2010), biases 0. The numbers are those of
- * SplitMix64 (Steele, Lea and Flood 2014) from `seed` on, in the order query, key, value, out, row
- * by row; they are the same on every machine, and rounded to a matrix' type to nearest even.
+ * Writes weights to the layer's matrices, which must be distinct memory. They are uniform in
+ * +-sqrt(6 / (rows + channels)) of each (Glorot and Bengio 2010), biases 0. The numbers are those
+ * of SplitMix64 (Steele, Lea and Flood 2014) from `seed` on, in the order query, key, value, out,
+ * row by row. They are the same on every machine, and rounded to a matrix's type to nearest even.
  */
 RAPT_API rapt_status rapt_mha_init_xavier(const rapt_mha *layer, uint64_t seed);
 
@@ -106,27 +108,29 @@ typedef struct rapt_mha_run_args {
     rapt_tensor context;
 
     /*
-     * NULL, or where the keys and values of earlier tokens are: those of this run are appended to
-     * the B sequences from first_sequence on, and all are attended. Without a context. Its rope
-     * must be the layer's. While it runs nobody else may use the cache; on an error nothing has
-     * been appended. The workspace's size then depends on the lengths.
+     * NULL, or where the keys and values of earlier tokens are. Those of this run are appended to
+     * the B sequences from first_sequence on, and all are attended. There is no context with it.
+     * The cache's rope must be the layer's. During a run nobody else may use the cache. On an error
+     * nothing has been appended. The workspace's size depends on the sequences' lengths.
      */
     rapt_cache *cache;
     int64_t first_sequence;
 
     /*
      * NULL, or in place of a context its keys and values, which rapt_mha_append() has left in the B
-     * sequences from first_sequence on. All of them are attended and the cache stays as it is, so
-     * any number of threads may run on it at a time. Its rope must be the layer's.
+     * sequences from first_sequence on. All of them are attended. The cache stays as it is, so any
+     * number of threads may run on it at a time. Its rope must be the layer's.
      */
     const rapt_cache *context_cache;
 
-    rapt_tensor mask; /* as in rapt_attention_args, for `keys` keys: with a cache, those of the */
-    const int64_t *kv_len; /* longest sequence after the run; kv_len is then NULL */
+    /* As in rapt_attention_args, for `keys` keys. With a cache these are the keys of the longest
+     * sequence after the run, and kv_len is NULL. */
+    rapt_tensor mask;
+    const int64_t *kv_len;
 
     /*
      * NULL, or the positions of the B * S tokens that the rope turns by. By default they count from
-     * 0, with `cache` from the sequence's length. Of a context, the keys' are their index.
+     * 0, with `cache` from the sequence's length. The position of a context's key is its index.
      * Causal and windows go by the default in any case.
      */
     const int64_t *positions;
@@ -139,10 +143,11 @@ typedef struct rapt_mha_run_args {
         rows; /* CHOSEN: the tokens of the input; 0 rows stands for all that follow */
 
     /*
-     * NULL, or sequences of different lengths, end to end in an input whose B is 1: sequence b has
-     * the tokens cu[b] to cu[b + 1] - 1, the first number of `sequences` + 1 is 0, the last S. It
-     * attends itself alone. Without a context, any cache and kv_len; a rope needs positions.
-     * Weights are of EACH form, `keys` is the longest length, and what is beyond a length is 0.
+     * NULL, or sequences of different lengths, end to end in an input whose B is 1. Sequence b has
+     * the tokens cu[b] to cu[b + 1] - 1. Of the `sequences` + 1 numbers the first is 0, the last S.
+     * A sequence attends itself alone. There is no context, no cache of either kind and no kv_len
+     * with cu, and a rope needs positions. Weights are of EACH form, `keys` is the longest length,
+     * and what is beyond a length is 0.
      */
     const int64_t *cu;
     int64_t sequences;
@@ -170,14 +175,14 @@ RAPT_API rapt_status rapt_mha_run(const rapt_mha *layer, const rapt_mha_run_args
                                   void *workspace, size_t workspace_size);
 
 /*
- * For decoders that attend the same context in each step: projects its keys and values, once, and
- * appends them to the B sequences of a cache from first_sequence on. context is (B, 1, keys,
- * context_dim), f32, and may come in several calls. The cache's rope must be the layer's, and turns
- * keys by their index. Sequences that have less of a context are truncated afterwards.
+ * For decoders that attend the same context in each step. It projects the context's keys and values
+ * once, and appends them to the B sequences of a cache from first_sequence on. context is (B, 1,
+ * keys, context_dim), f32, and may come in several calls. The cache's rope must be the layer's, and
+ * turns keys by their index. Sequences that have less of a context are truncated afterwards.
  *
- * A run with this context_cache has the bits of one with the context, if the cache stores f32; else
- * those of keys and values that were rounded to its types. Checks everything first: on an error
- * nothing has been appended. The workspace is as for rapt_mha_run().
+ * A run with this context_cache has the bits of one with the context, if the cache stores f32. Else
+ * it has those of keys and values that were rounded to the cache's types. Checks everything first:
+ * on an error nothing has been appended. The workspace is as for rapt_mha_run().
  */
 RAPT_API rapt_status rapt_mha_append_workspace_size(const rapt_mha *layer,
                                                     const rapt_tensor *context, size_t *size);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Rotary position embedding (Su et al. 2021): pairs of channels of a query or key are rotated by
- * its position times the pair's frequency, so that a score depends on the distance of the two.
+ * its position times the pair's frequency. So a score depends on the distance of the two.
  *
  *     (a, b) -> (a cos t - b sin t, b cos t + a sin t),  t = position * position_scale * frequency
  *
- * Angles are reduced in double precision, so that they are as good at position 1e6 as at 1, and the
- * rotation is in f32. The bits are the same on every instruction set with a fused multiply-add.
+ * Angles are reduced in double precision, so they are as good at position 1e6 as at 1. The rotation
+ * is in f32. The bits are the same on every instruction set with a fused multiply-add.
  */
 #ifndef RAPT_ROPE_H
 #define RAPT_ROPE_H
@@ -34,8 +34,8 @@ typedef struct rapt_rope_args {
     int64_t rotary_dim; /* the first so many channels are rotated, the others kept; even */
     rapt_rope_pairing pairing;
 
-    /* The frequency of pair i is base^(-2i / rotary_dim), base from 1 to 1e30, or what the caller
-     * gives: rotary_dim / 2 numbers of -1000 to 1000, in radians per position. */
+    /* The frequency of pair i is base^(-2i / rotary_dim), base from 1 to 1e30. Or the caller gives
+     * frequencies: rotary_dim / 2 numbers of -1000 to 1000, in radians per position. */
     double base; /* 10000 if not set otherwise */
     const double *frequencies;
     double position_scale; /* positions are multiplied by it, 0 to 1000; 1 if not set otherwise */
@@ -61,9 +61,9 @@ RAPT_API rapt_status rapt_rope_create(const rapt_rope_args *args, rapt_rope **ro
 RAPT_API void rapt_rope_destroy(rapt_rope *rope);
 
 /*
- * Rotates `in` (B, H, S, D) to `out`, of the same shape; each is f32, f16 or bf16, results are
+ * Rotates `in` (B, H, S, D) to `out`, of the same shape. Each is f32, f16 or bf16; results are
  * rounded to nearest even. Batch b's position s is positions[b * batch_stride + s], of -2^31 to
- * 2^31: a batch_stride of 0 lets all share S numbers, and NULL stands for 0 to S - 1. `out` may be
+ * 2^31. A batch_stride of 0 lets all share S numbers, and NULL stands for 0 to S - 1. `out` may be
  * `in` itself, the same view; other overlaps are an error. Nothing is allocated; on an error
  * nothing is written.
  */

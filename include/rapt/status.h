@@ -19,7 +19,7 @@ typedef enum rapt_status {
     RAPT_INVALID_ARGUMENT = 1,
     /* The arguments make sense, but this version can't compute that. */
     RAPT_UNSUPPORTED = 2,
-    /* The instruction set asked for is unknown, or this build or machine lacks it. */
+    /* The instruction set of that name is unknown, or this build or machine lacks it. */
     RAPT_ISA_UNAVAILABLE = 3,
     /* Memory for the plan or the workspace could not be allocated. */
     RAPT_OUT_OF_MEMORY = 4,

@@ -10,10 +10,11 @@ extern "C" {
 #endif
 
 /*
- * The most threads that a call takes which doesn't say how many (`threads` = 0): the number that
- * was set through OpenMP (OMP_NUM_THREADS, omp_set_num_threads), or else one for each core that the
- * calling thread may use, and no more than the process's control groups let it keep busy. At least
- * 1. The affinity is asked for at each call, the control groups once in a process. Thread-safe.
+ * The most threads that a call with `threads` = 0 takes. That is the number that was set through
+ * OpenMP (OMP_NUM_THREADS, omp_set_num_threads). Without one it is one thread for each core that
+ * the calling thread may use. It is then no more than the process's control groups let it keep
+ * busy. At least 1. Each call reads the affinity; the control groups are read once in a process.
+ * Thread-safe.
  */
 RAPT_API int rapt_default_threads(void);
 
