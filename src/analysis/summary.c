@@ -71,13 +71,13 @@ static struct choice choice_of(const struct summaries *s, int64_t b, int64_t h, 
     if (p->mask.dtype == RAPT_NONE)
         return choice_of_range(keys, position);
     /* Keys before the mask's first column are attended. */
-    const int64_t start = p->mask_start ? p->mask_start[b] : 0;
-    const int64_t open = rapt_max(keys.first, rapt_min(keys.last, start));
-    if (keys.first < open)
-        choice = choice_of_range((struct rapt_range){keys.first, open}, position);
-    keys.first = open;
+    const struct rapt_columns c = rapt_mask_columns(p, b, keys);
+    const struct rapt_range open = {keys.first, keys.first + c.open};
+    if (c.open > 0)
+        choice = choice_of_range(open, position);
+    keys.first = open.last;
     const int64_t at = rapt_row_offset(&p->mask, b, h, rapt_q_first(p, b) + query);
-    return choice_of_mask(s, at + (open - start) * p->mask.stride[3], keys, position, choice);
+    return choice_of_mask(s, at + c.column * p->mask.stride[3], keys, position, choice);
 }
 
 static const float *row_of(const rapt_tensor *t, int64_t b, int64_t h, int64_t s) {

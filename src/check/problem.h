@@ -105,6 +105,24 @@ static inline struct rapt_range rapt_query_range(const struct rapt_problem *p, i
     return queries;
 }
 
+/*
+ * Where the rows of the mask have what is for some keys of a sequence. Keys before the first column
+ * are attended. Keys behind the last one aren't: see rapt_key_bounds().
+ */
+struct rapt_columns {
+    int64_t open;          /* keys before the first column */
+    int64_t column, count; /* of the keys after those: the first column, and how many have one */
+};
+static inline struct rapt_columns rapt_mask_columns(const struct rapt_problem *p, int64_t b,
+                                                    struct rapt_range keys) {
+    const int64_t start = p->mask_start ? p->mask_start[b] : 0;
+    const int64_t columns = p->mask_start ? p->mask.shape[3] : INT64_MAX;
+    const int64_t n = rapt_max(0, keys.last - keys.first);
+    const int64_t open = rapt_min(n, rapt_max(0, start - keys.first));
+    const int64_t column = keys.first + open - start;
+    return (struct rapt_columns){open, column, rapt_max(0, rapt_min(n - open, columns - column))};
+}
+
 /* Numbers per row that are observed on the way: they belong to the state of the softmax. */
 static inline int64_t rapt_observed_count(const struct rapt_problem *p) {
     return (p->entropy.dtype != RAPT_NONE) + (p->distance.dtype != RAPT_NONE) + p->segment_count +

@@ -24,19 +24,6 @@ void rapt_survey_row(const struct rapt_plan *plan, int64_t element, int64_t at, 
     }
 }
 
-/* The keys of a range that lie before the mask's first column: they are attended. */
-static int64_t open_keys(const struct worker *w, struct rapt_range keys) {
-    const int64_t *starts = w->plan->problem.mask_start;
-    const int64_t start = starts ? starts[w->task->batch] : 0;
-    return rapt_min(keys.last - keys.first, rapt_max(0, start - keys.first));
-}
-
-/* The column of a key. */
-static int64_t column_of(const struct worker *w, int64_t key) {
-    const int64_t *starts = w->plan->problem.mask_start;
-    return key - (starts ? starts[w->task->batch] : 0);
-}
-
 /* The bits of some keys of a chunk. */
 static uint64_t pieces_of(int64_t first, int64_t last) {
     const int64_t from = first / RAPT_MASK_KEYS, to = rapt_divide_up(last, RAPT_MASK_KEYS);
@@ -69,9 +56,9 @@ static void prefetch_row(const struct worker *w, int64_t element, int64_t count)
 /* What the mask does to a panel's keys of a chunk, without what others have seen. */
 static void survey(const struct worker *w, struct work_panel *panel, struct rapt_range keys) {
     const rapt_tensor *mask = &w->plan->problem.mask;
-    const int64_t at = keys.first % w->plan->chunk, open = open_keys(w, keys);
-    const int64_t count = keys.last - keys.first - open;
-    const int64_t first = column_of(w, keys.first + open) * mask->stride[3];
+    const struct rapt_columns c = rapt_mask_columns(&w->plan->problem, w->task->batch, keys);
+    const int64_t at = keys.first % w->plan->chunk, open = c.open, count = c.count;
+    const int64_t first = c.column * mask->stride[3];
     const uint64_t all = pieces_of(at + open, at + open + count);
     int64_t rows[RAPT_PANEL_ROWS_MAX];
     panel->hides &= ~pieces_of(at, at + open);
@@ -145,8 +132,8 @@ void rapt_fill_bias(const struct worker *w, const struct work_panel *panel,
                     struct rapt_range keys) {
     const struct rapt_problem *p = &w->plan->problem;
     const rapt_tensor *mask = &p->mask;
-    const int64_t row = w->plan->key_block, open = open_keys(w, keys);
-    const int64_t column = column_of(w, keys.first + open), count = keys.last - keys.first - open;
+    const struct rapt_columns c = rapt_mask_columns(p, w->task->batch, keys);
+    const int64_t row = w->plan->key_block, open = c.open, column = c.column, count = c.count;
     float *bias = w->scratch->bias + (w->is_few ? open : open * panel->lanes);
     if (w->is_few)
         for (int lane = 0; lane < panel->lanes; lane++)

@@ -151,39 +151,30 @@ static void read_queries(const struct receiver *r, struct rapt_range block) {
     r->plan->kernels->scale(r->scratch.queries, rapt_query_factor(p), count * channels);
 }
 
-/* Where the rows of the mask have what is for a panel's keys. */
-struct columns {
-    int64_t open, count; /* keys before the first column, which are attended; and those behind */
-    int64_t at;          /* elements from the data to those of the first query */
-};
-
-static struct columns find_columns(const struct receiver *r, const struct key_panel *panel) {
+/* Where the mask has what is for a panel's keys, and elements from its data to those of the first
+ * query. */
+static struct rapt_columns find_columns(const struct receiver *r, const struct key_panel *panel,
+                                        int64_t *at) {
     const struct rapt_problem *p = &r->plan->problem;
-    const rapt_tensor *mask = &p->mask;
-    const int64_t start = p->mask_start ? p->mask_start[r->batch] : 0;
-    const int64_t open = rapt_min(panel->keys, rapt_max(0, start - panel->first_key));
-    const int64_t column = panel->first_key + open - start;
-    /* Keys behind the last column have no queries. */
-    const int64_t columns = p->mask_start ? mask->shape[3] : INT64_MAX;
-    return (struct columns){
-        .open = open,
-        .count = rapt_max(0, rapt_min(panel->keys - open, columns - column)),
-        .at = rapt_row_offset(mask, r->batch, r->head, rapt_q_first(p, r->batch)) +
-              column * mask->stride[3],
-    };
+    const struct rapt_range keys = {panel->first_key, panel->first_key + panel->keys};
+    const struct rapt_columns c = rapt_mask_columns(p, r->batch, keys);
+    *at = rapt_row_offset(&p->mask, r->batch, r->head, rapt_q_first(p, r->batch)) +
+          c.column * p->mask.stride[3];
+    return c;
 }
 
 static void fill_bias(const struct receiver *r, const struct key_panel *panel,
                       struct rapt_range queries) {
     const rapt_tensor *mask = &r->plan->problem.mask;
-    const struct columns c = find_columns(r, panel);
+    int64_t at;
+    const struct rapt_columns c = find_columns(r, panel, &at);
     const int width = panel->kernel.width;
     float *bias = r->scratch.bias;
     for (int64_t i = queries.first; i < queries.last; i++, bias += width) {
         for (int lane = 0; lane < width; lane++)
             bias[lane] = 0;
         if (c.count > 0)
-            rapt_read_row(r->plan->kernels, bias + c.open, mask, c.at + i * mask->stride[2], 1,
+            rapt_read_row(r->plan->kernels, bias + c.open, mask, at + i * mask->stride[2], 1,
                           c.count);
     }
 }
@@ -197,13 +188,14 @@ static bool survey(const struct receiver *r, const struct key_panel *panel,
     *biased = false;
     if (mask->dtype == RAPT_NONE)
         return true;
-    const struct columns c = find_columns(r, panel);
+    int64_t at;
+    const struct rapt_columns c = find_columns(r, panel, &at);
     const int64_t last = mask->stride[2] == 0 ? queries.first + 1 : queries.last;
     if (c.open > 0)
         hides = 0;
     if (c.count > 0)
         for (int64_t i = queries.first; i < last && (~hides == 0 || ~shows == 0); i++)
-            rapt_survey_row(r->plan, c.at + i * mask->stride[2], 0, c.count, &hides, &shows);
+            rapt_survey_row(r->plan, at + i * mask->stride[2], 0, c.count, &hides, &shows);
     *biased = ~shows != 0;
     return ~hides != 0;
 }
