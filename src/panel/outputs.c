@@ -4,7 +4,7 @@
 
 #include "src/panel/worker.h"
 
-/* A result of every row of a panel, if it is asked for. */
+/* A number of every row of a panel, if there is such an output. */
 static void write_statistic(const struct worker *w, const struct work_panel *panel,
                             const rapt_tensor *t, const float *lanes) {
     if (t->dtype == RAPT_NONE)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The weights of a task's panels, or their scores, when the softmax's results are known. */
+/* The weights of a task's panels, or their scores, when the softmax is done. */
 #include <math.h>
 
 #include "src/panel/worker.h"
@@ -57,7 +57,7 @@ static struct rapt_range prepare_chunk(struct worker *w, struct rapt_range keys)
     return all;
 }
 
-/* Rows that hide all keys, for a few rows to put their scores in the place of some. */
+/* Rows that hide all keys, for few queries to put their scores in the place of some. */
 void rapt_begin_kept(const struct worker *w) {
     const rapt_tensor *t = &w->plan->problem.weights;
     int64_t offsets[RAPT_PANEL_ROWS_MAX];

@@ -10,12 +10,12 @@ struct work_panel {
     struct rapt_panel kernel; /* its state is that of the present chunk */
     struct rapt_panel total;  /* the same queries, its state is that of all chunks so far */
     bool begun;               /* its queries are read, and some chunk may have been attended */
-    bool done;                /* its results are written */
+    bool done;                /* its outputs are written */
     bool empty;               /* no block has been attended since its state was cleared */
     int64_t *first, *last;    /* [lanes]: keys that each lane attends */
     int64_t *position;        /* [lanes]: of the lane's query */
     float *slope;             /* [lanes]: ALiBi, in units of log2, if there is any */
-    int lanes;                /* the panel's width, or the number of a few rows */
+    int lanes;                /* the panel's width, or the number of few queries */
     struct rapt_range rows;   /* of the sequence and key head */
     struct rapt_range keys;   /* that any lane attends */
     struct rapt_range whole;  /* that every lane attends */
@@ -82,6 +82,8 @@ static inline void rapt_next_lane(const struct worker *w, const struct work_pane
     }
 }
 
+/* ---- gather.c: rows of a tensor, lanes of a panel ---- */
+
 /* Elements from a tensor's data to the rows of the first lanes. */
 void rapt_lane_offsets(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
                        int lanes, int64_t *offsets);
@@ -92,82 +94,65 @@ void rapt_gather_rows(const struct worker *w, const struct work_panel *panel, co
 void rapt_scatter_rows(const struct worker *w, const struct work_panel *panel, const rapt_tensor *t,
                        int64_t at, int64_t n, const float *lanes);
 
-/* Asks for the columns from first to last of all lanes' rows, which are to be gathered soon: the
- * hardware doesn't follow so many rows at a time. Dense rows only; others are left to it. */
+/* Prefetches the columns from first to last of all lanes' rows, before these are gathered. The
+ * hardware doesn't follow so many rows at a time. It is left with rows that aren't dense. */
 void rapt_prefetch_rows(const struct worker *w, const struct work_panel *panel,
                         const rapt_tensor *t, int64_t first, int64_t last);
 
-/* Packed rows begin with groups of RAPT_AMX_KEYS. The address of a row's elements of bf16, from
- * `at` on, if they are dense, or of their copy. */
-const uint16_t *rapt_dense_row(const rapt_tensor *t, int64_t at, uint16_t *copy);
+/* ---- queries.c ---- */
 
-/*
- * A panel: sets it up; lets its chunk's state lie in some memory; makes this the state of some keys
- * alone. And takes a chunk's keys into its total. The state of the first chunk, joined to nothing,
- * is the total. Those of the others are joined to it while they lie in the cache.
- */
-void rapt_start_panel(struct worker *w, int index);
-void rapt_place_part(const struct worker *w, struct work_panel *panel, char *memory);
-void rapt_attend_keys(struct worker *w, struct work_panel *panel, struct rapt_range keys);
-void rapt_attend_chunk(struct worker *w, struct work_panel *panel, struct rapt_range keys);
-void rapt_clear_out(const struct rapt_panel *panel);
-
-/* Reads a panel's queries into its lanes; and some of its rows for a matrix unit, the last one
- * repeated up to the width. */
+/* Reads a panel's queries into its lanes. */
 void rapt_read_queries(const struct worker *w, const struct work_panel *panel);
+
+/* Packs some rows of a panel for amx. The last one is repeated up to the width. */
 void rapt_pack_queries(const struct worker *w, const struct work_panel *panel, int first, int count,
                        int width, float *pairs);
 
-/* A few rows: sets them up; takes a chunk's keys into their state, or lets that be of these keys
- * alone; brings it into the lanes of a panel. */
-void rapt_start_few(struct worker *w);
-void rapt_attend_few_chunk(struct worker *w, struct rapt_range keys);
-void rapt_attend_few_part(struct worker *w, struct rapt_range keys);
-void rapt_end_few(const struct worker *w, const struct rapt_panel *panel);
+/* ---- panel.c ---- */
+
+/* Sets up a panel of the task. */
+void rapt_start_panel(struct worker *w, int index);
+
+/* Lets the state of the panel's chunk lie in some memory. */
+void rapt_place_part(const struct worker *w, struct work_panel *panel, char *memory);
+
+/* Makes this state that of some keys of a chunk alone. */
+void rapt_attend_keys(struct worker *w, struct work_panel *panel, struct rapt_range keys);
+
+/* Takes a chunk's keys into the panel's total. The state of the first chunk, joined to nothing, is
+ * the total. Those of the others are joined to it while they lie in the cache. */
+void rapt_attend_chunk(struct worker *w, struct work_panel *panel, struct rapt_range keys);
+
+void rapt_clear_out(const struct rapt_panel *panel);
 
 /* None of the largest weights is known yet. */
 void rapt_clear_top(const struct rapt_observed *observed, int width);
 
-/* Writes the weights of all panels of a task, whose results are known. A few rows begin before
- * their keys: they leave their scores where the weights go. */
-void rapt_begin_kept(const struct worker *w);
-void rapt_write_weights(struct worker *w);
-
-/* What int8 keys are multiplied by, whose scales their scores are; queries have the inverse. */
-float rapt_key_factor(const struct rapt_problem *p);
-
-/* The queries' factor; a head's slope in units of log2; and a block that nothing masks. */
-float rapt_query_factor(const struct rapt_problem *p);
-float rapt_slope(float given);
-struct rapt_block rapt_new_block(const struct rapt_problem *p, struct rapt_range keys);
-
-/* Turns a panel's state into its outputs and writes all but the weights; to the row statistics,
- * what the received pass needs of every row. */
-void rapt_write_panel(const struct worker *w, const struct work_panel *panel, float *statistics);
-
-/* Tells the kernel what comes after some keys of one block for a panel. */
-void rapt_plan_prefetch(const struct worker *w, const struct work_panel *panel,
-                        struct rapt_range keys, struct rapt_block *block);
+/* ---- mask.c ---- */
 
 /* Takes the row of a mask that begins at an element into hides and shows, as `survey` does. */
 void rapt_survey_row(const struct rapt_plan *plan, int64_t element, int64_t at, int64_t n,
                      uint64_t *hides, uint64_t *shows);
 
 /*
- * A panel's keys of a chunk before it goes through them: finds what the mask does to them. Returns,
- * as rapt_attended() does afterwards, which of some of them to go through: those at both ends that
- * no lane attends are left out, and there may be none. Some of these may need no bias.
+ * Finds what the mask does to a panel's keys of a chunk, before the panel goes through them.
+ * Returns the keys to go through, as rapt_attended() does afterwards for some of them. Those at
+ * both ends that no lane attends are left out. There may be none.
  */
 struct rapt_range rapt_survey(const struct worker *w, struct work_panel *panel,
                               struct rapt_range keys);
 struct rapt_range rapt_attended(const struct worker *w, const struct work_panel *panel,
                                 struct rapt_range keys);
+
+/* Whether the mask changes any score of some keys of a block. */
 bool rapt_is_biased(const struct worker *w, const struct work_panel *panel, struct rapt_range keys);
 
-/* The mask's elements for a panel and some keys of a block, as what is added to the scores. */
+/* Writes the mask's elements for some keys of a block to the scratch's bias. */
 void rapt_fill_bias(const struct worker *w, const struct work_panel *panel, struct rapt_range keys);
 
-/* Copies rows of keys and values to dense ones of f32, or packs them, where the plan wants that. */
+/* ---- stage.c ---- */
+
+/* Copies keys and values to dense rows of f32, or packs them for amx, where the plan wants that. */
 void rapt_stage(struct worker *w, struct rapt_range keys);
 
 /* The same for keys of one block, which a panel that has the task for itself stages on its own. */
@@ -176,20 +161,67 @@ static inline void rapt_stage_own(struct worker *w, struct rapt_range keys) {
         rapt_stage(w, keys);
 }
 
-/* Parts of a block, for stored.c: its groups of rows, the scales of int8, and what masks its keys
- * for a panel. */
+/* The address of a row of bf16 from `at` on if it is dense, or of its copy. */
+const uint16_t *rapt_dense_row(const rapt_tensor *t, int64_t at, uint16_t *copy);
+
+/* ---- block.c ---- */
+
+/* What int8 keys are multiplied by: scores are multiplied by their scales, queries by the inverse.
+ */
+float rapt_key_factor(const struct rapt_problem *p);
+
+/* What queries are multiplied by. */
+float rapt_query_factor(const struct rapt_problem *p);
+
+/* A head's slope of ALiBi in units of log2. */
+float rapt_slope(float given);
+
+/* A block that nothing masks. */
+struct rapt_block rapt_new_block(const struct rapt_problem *p, struct rapt_range keys);
+
+/* The view of some keys of one block that a panel's kernel is given, and of what masks them. */
+struct rapt_block rapt_make_block(const struct worker *w, const struct work_panel *panel,
+                                  struct rapt_range keys, bool masks);
+
+/* Parts of it that stored.c needs, too: how many groups of rows, int8's scales, what masks keys. */
 int rapt_groups_in(struct rapt_range keys);
 void rapt_scale_block(const struct worker *w, struct rapt_range keys, struct rapt_block *block);
 void rapt_mask_block(const struct worker *w, const struct work_panel *panel, struct rapt_range keys,
                      struct rapt_block *block);
 
-/* The kernel's view of some keys of one block, staged if need be, and of what masks them. */
-struct rapt_block rapt_make_block(const struct worker *w, const struct work_panel *panel,
-                                  struct rapt_range keys, bool masks);
+/* ---- stored.c, few_queries.c: few queries (decode) ---- */
 
-/* The same for a few rows, whose keys and values are read as they are stored. `next`: the keys of
- * the block after it, whose rows are fetched meanwhile; may be empty. */
+/* The same view for few queries: keys and values as they are stored. The kernel prefetches the rows
+ * of `next`, the keys of the block after it. There may be none. */
 struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
                                       struct rapt_range next);
+
+/* Sets up the sets of the task's one panel. */
+void rapt_start_few(struct worker *w);
+
+/* Takes a chunk's keys into their state, or makes it that of these keys alone. */
+void rapt_attend_few_chunk(struct worker *w, struct rapt_range keys);
+void rapt_attend_few_part(struct worker *w, struct rapt_range keys);
+
+/* Brings their state into the lanes of a panel. */
+void rapt_end_few(const struct worker *w, const struct rapt_panel *panel);
+
+/* ---- prefetch.c ---- */
+
+/* Says what the kernel prefetches for a panel while it computes some keys of one block. */
+void rapt_plan_prefetch(const struct worker *w, const struct work_panel *panel,
+                        struct rapt_range keys, struct rapt_block *block);
+
+/* ---- outputs.c, weights.c ---- */
+
+/* Turns a panel's state into its outputs and writes all but the weights; to the row statistics,
+ * what the received pass needs of every row. */
+void rapt_write_panel(const struct worker *w, const struct work_panel *panel, float *statistics);
+
+/* Hides all keys in the weights of few queries, before their kernel leaves scores there. */
+void rapt_begin_kept(const struct worker *w);
+
+/* Writes the weights of all panels of a task, whose softmax is done. */
+void rapt_write_weights(struct worker *w);
 
 #endif

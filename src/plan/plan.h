@@ -44,7 +44,8 @@ struct rapt_split {
     int tasks;
 };
 
-/* The pass that finds what keys receive, after all tasks; nothing if that isn't asked for. */
+/* The received pass, after all tasks: what every key receives. Nothing if there is no such output.
+ */
 struct rapt_received_plan {
     int64_t panels; /* of keys that go through the queries together, at most */
     int64_t tasks_per_head, tasks;
@@ -68,7 +69,7 @@ struct rapt_plan {
     int64_t chunk;  /* keys after which the softmax starts anew; the panels of a task share them
                        while they lie in the cache */
     bool joins;     /* some sequence has keys of more than one chunk */
-    bool amx;       /* keys and values go to a matrix unit: groups of them are staged instead */
+    bool amx;       /* amx takes keys and values: groups of them are staged instead */
     bool stage_key, stage_value; /* rows are copied first: of a chunk if panels share it, or else of
                                     a block */
     bool has_few;
@@ -106,8 +107,8 @@ int64_t rapt_chunk(int64_t head_dim, int64_t value_dim);
 /* How many of at most so many threads have work that is worth waking them for. */
 int rapt_threads_for(double flops, int most);
 
-/* Whether a sequence's rows are one panel of few rows, its number of panels, and the rows of one:
- * all panels of a sequence are about as wide. */
+/* Whether a sequence's rows are one panel of few queries, its number of panels, and the rows of
+ * one: all panels of a sequence are about as wide. */
 bool rapt_is_few(const struct rapt_plan *plan, int64_t b);
 int64_t rapt_panels(const struct rapt_plan *plan, int64_t b);
 struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64_t panel);

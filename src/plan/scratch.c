@@ -22,8 +22,8 @@ size_t rapt_scratch_bytes(const struct rapt_plan *plan) {
     return first.used > received.used ? first.used : received.used;
 }
 
-/* Numbers of each query, and their results. The sums follow what the kernels' loops clear and join
- * in one go: max, sum, seen. */
+/* Numbers of each query. What is observed follows max, sum and seen without a gap: all of these are
+ * cleared and copied in one go. */
 static void place_numbers(const struct rapt_problem *p, struct rapt_arena *arena, int width,
                           struct rapt_observed *observed, float **max, float **sum, float **seen) {
     const int64_t count = 3 + rapt_observed_count(p);
