@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two sequences of five tokens, four query heads that share two key heads, causal: plan once, run
- * on tensors that lie token by token, as projections leave them, and look at the weights.
+ * Two sequences of five tokens, four query heads that share two key heads, causal. It plans once,
+ * runs on tensors that lie token by token, as projections leave them, and prints the weights.
  *
  *     cc attention.c $(pkg-config --cflags --libs rapt) -o attention
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The attention of a decoder: a small model of random weights reads a prompt, its sequence is
- * forked, and two continuations are decoded side by side. Four query heads share two key heads,
- * keys and queries are rotated by their positions, and each layer has a paged cache. One plan
+ * The attention of a decoder. A small model of random weights reads a prompt. Then its sequence is
+ * forked, and two continuations are decoded side by side. Four query heads share two key heads.
+ * Keys and queries are rotated by their positions, and each layer has a paged cache. One plan
  * serves all steps and layers: a run brings the lengths and pages that its cache has by then.
  *
  *     cc decode.c $(pkg-config --cflags --libs rapt) -lm -o decode

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A layer of multi-head attention: eight heads of queries share four of keys and values, weights
- * are bf16 in one fused matrix, and queries and keys turn by their positions. It reads a sequence
+ * A layer of multi-head attention. Eight heads of queries share four of keys and values. Weights
+ * are bf16 in one fused matrix, and RoPE rotates queries and keys. It reads a sequence
  * at once, shows what one head attends to, and reads it again token by token with a cache. Then it
  * attends to another sequence, as a decoder does in each step: keys and values of that are
  * projected once.

@@ -25,7 +25,8 @@ bool config_path(char path[CONFIG_PATH], const char *folder, const char *name, c
 
 /*
  * The path of a folder's model.safetensors. False and a message if it is too long, or if the folder
- * has weights in PyTorch's own format alone, which can run programs as they are read.
+ * has weights in PyTorch's own format alone. Files of that format can run programs as they are
+ * read.
  */
 bool config_weights(char path[CONFIG_PATH], const char *folder, char *message);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A sentence encoder of BERT's family (Devlin et al. 2018; Reimers and Gurevych 2019), on librapt:
- * a folder's config.json, vocabulary and model.safetensors, as Hugging Face has them, and what
- * sentence-transformers adds where it is there: see modules.h. A file or a key that would change
- * what comes out is followed, or refused by its name.
+ * A sentence encoder of BERT's family (Devlin et al. 2018; Reimers and Gurevych 2019), on librapt.
+ * It reads a folder's config.json, vocabulary and model.safetensors, as Hugging Face has them. It
+ * also reads what sentence-transformers adds: see modules.h. A file or a key that would change what
+ * comes out is followed, or refused by its name.
  *
- * Sentences of different lengths go through the model end to end, without padding, and what comes
- * out for one of them has the same bits whatever the others, the threads and the instruction set.
+ * Sentences of different lengths go through the model end to end, without padding. The bits of one
+ * depend neither on the others nor on the threads or the instruction set.
  */
 #ifndef RAPT_MODEL_ENCODER_H
 #define RAPT_MODEL_ENCODER_H
@@ -69,7 +69,7 @@ const char *encoder_prompt(const struct encoder *encoder, const char *name);
 
 /*
  * The states of all tokens after the last layer, hidden[token][dim], of `count` sentences end to
- * end: sentence i has the tokens cu[i] to cu[i + 1] - 1. If `entering` isn't NULL it gets what
+ * end. Sentence i has the tokens cu[i] to cu[i + 1] - 1. If `entering` isn't NULL it gets what
  * enters each layer, [layer][token][dim]. If `alone` no thread but the calling one is used.
  */
 bool encoder_run(const struct encoder *encoder, const int64_t *ids, const int64_t *cu,
@@ -108,7 +108,7 @@ bool encoder_measure(const struct encoder *encoder, const struct encoder_texts *
 /*
  * Embeddings of sentences, out[sentence][encoder->width], as the model's modules make them. Where
  * there are as many sentences as threads, each thread takes batches of its own, so that none waits
- * for another; fewer are run one batch after the other. Sentences are cut at the model's length:
+ * for another. Fewer are run one batch after the other. Sentences are cut at the model's length:
  * encoder_measure() tells which.
  */
 bool encoder_embed(const struct encoder *encoder, const struct encoder_texts *texts, float *out,

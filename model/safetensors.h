@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tensors of a .safetensors file: eight bytes that are the length of a header, the header in JSON,
- * which tells each tensor's type, shape and place, and the data. Nothing in a file is believed
- * before it is checked: names come once, tensors fill the data without a hole and don't overlap.
- * A tensor may lie at any byte of the file; it is read into memory that suits its type, so a file
- * that changes or shrinks after it was opened changes nothing.
+ * Tensors of a .safetensors file: eight bytes that are the length of a header, the header, and the
+ * data. The header is JSON and tells each tensor's type, shape and place. Nothing in a file is
+ * believed before it is checked: names come once, tensors fill the data without a hole and don't
+ * overlap. A tensor may lie at any byte of the file. It is read into memory that suits its type. So
+ * a file that changes or shrinks after it was opened changes nothing.
  */
 #ifndef RAPT_MODEL_SAFETENSORS_H
 #define RAPT_MODEL_SAFETENSORS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * BERT's tokens (Devlin et al. 2018): text is cleaned, split at spaces, punctuation and Chinese
- * characters, and each word cut into the longest pieces that the vocabulary has (WordPiece). The
+ * BERT's tokens (Devlin et al. 2018). Text is cleaned and split at spaces, punctuation and Chinese
+ * characters. Each word is cut into the longest pieces that the vocabulary has (WordPiece). The
  * marks [CLS], [SEP], [UNK], [PAD] and [MASK] stand for themselves where they are written in a
  * text. Bytes that are no UTF-8 are left out, as U+FFFD is.
  */

@@ -18,8 +18,9 @@ rapt_status rapt_check_table(const struct rapt_problem *problem, const int32_t *
                              int64_t stride, const int64_t *kv_lens);
 
 /*
- * Checks what one run brings: pointers that are there, aligned, and no output over another tensor;
- * and numbers that the plan's problem, whose block tables have this stride, has room for.
+ * Checks what one run brings. Pointers must be there and aligned, and no output may lie over
+ * another tensor. The plan's problem, whose block tables have this stride, must have room for the
+ * numbers.
  */
 rapt_status rapt_check_data(const struct rapt_problem *problem, int64_t table_stride,
                             const rapt_attention_data *data);

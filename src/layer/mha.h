@@ -32,8 +32,8 @@ struct mha_run {
     int64_t keys;        /* that are attended: with a cache, those of the longest sequence */
     int64_t chosen_rows; /* of the weights */
 
-    /* [batch], NULL where they all would be 0 or nothing needs them: tokens before the run, tokens
-     * after it, the position of the first chosen row */
+    /* [batch]: tokens before the run, tokens after it, the position of the first chosen row. NULL
+     * where they all would be 0 or nothing needs them. */
     int64_t *before, *after, *first_row;
 
     /* Tokens by heads, side by side; NULL until the workspace is there. */
@@ -63,9 +63,9 @@ rapt_status rapt_mha_check_cache(const struct mha_run *run, const char *name,
 rapt_status rapt_mha_check_data(const struct mha_run *run);
 
 /*
- * Attention of a run, in one go or head by head: what its plans need of scratch, to
- * attention_bytes; whether the data is all right, the workspace being in place; and the work, which
- * can't fail.
+ * Attention of a run, in one go or head by head. The first finds what its plans need of scratch,
+ * and puts it to attention_bytes. The second checks the data, once the workspace is in place. The
+ * third does the work, which can't fail.
  */
 rapt_status rapt_mha_attend_size(struct mha_run *run);
 rapt_status rapt_mha_attend_check(struct mha_run *run);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Projections of tokens, out = in * weightᵀ + bias, divided among threads. An element is a chain of
- * fused multiply-adds over the channels, from zero, then the bias is added, and GELU taken where
- * that is asked for: its bits depend on its token and its row of weights alone.
+ * fused multiply-adds over the channels, from zero. Then come the bias and, if wanted, GELU. So its
+ * bits depend on its token and its row of weights alone.
  */
 #ifndef RAPT_SRC_LAYER_PROJECT_H
 #define RAPT_SRC_LAYER_PROJECT_H

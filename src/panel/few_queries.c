@@ -76,8 +76,8 @@ void rapt_start_few(struct worker *w) {
     clear(w, w->few);
 }
 
-/* The next block from some key on of which a row attends any; the last of a chunk is followed by
- * the first of the next one. */
+/* The next block, from some key on, of which a row attends any key. After the last block of a chunk
+ * comes the first one of the next. */
 static struct rapt_range next_block(const struct worker *w, int64_t key, struct rapt_range keys,
                                     int64_t last) {
     const int64_t block = w->plan->key_block;

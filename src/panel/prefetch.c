@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a thread touches after the present block. Hardware fetches ahead what is read in a row, but
- * a panel's tiles read keys eight at a time and values in columns, and go through a chunk again and
- * again before the next one is touched: all of it would be late.
+ * What a panel's kernel prefetches: what its thread touches after the present block. Hardware
+ * prefetches what is read in a row. But a panel's tiles read keys eight at a time and values in
+ * columns, and go through a chunk again and again before the next one. All of that would be late.
  */
 #include "src/panel/worker.h"
 

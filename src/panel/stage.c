@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys and values of a chunk or a block, copied to where a panel's kernel reads them well: as dense
- * f32, or in the groups that amx takes. */
+/* Keys and values of a chunk or a block, copied to where a panel's kernel reads them well. The copy
+ * is dense f32, or the groups that amx takes. */
 #include "src/base/convert.h"
 #include "src/panel/worker.h"
 

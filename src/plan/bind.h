@@ -13,8 +13,8 @@
 struct rapt_plan rapt_bind(const struct rapt_plan *plan, const rapt_attention_data *data);
 
 /*
- * A task as the run has it, and its split's chunks if it is one of several that share them: split
- * is -1 in the first of those if there is too little to share. False if nothing is left to do.
+ * A task as the run has it, and the chunks of its split, which several tasks share. If there is too
+ * little to share, the first of these has split -1. False if nothing is left to do.
  */
 bool rapt_task_of_run(const struct rapt_plan *plan, const struct rapt_task *planned,
                       struct rapt_task *task, struct rapt_split *split);

@@ -64,8 +64,8 @@ bool rapt_are_copied(const struct rapt_plan *plan, const rapt_tensor *t, int64_t
         return true;
     if (t->stride[2] == 0 || t->stride[2] == t->shape[3])
         return false;
-    /* With gaps the hardware doesn't follow them, and they fill some sets of the L1 cache more than
-     * others: all the same ones, where they are a multiple of a page apart. */
+    /* The hardware doesn't follow rows with gaps, and they fill some sets of the L1 cache more than
+     * others. Rows that are a multiple of a page apart all fill the same sets. */
     const bool aliased = t->stride[2] * (int64_t)sizeof(float) % RAPT_PAGE_BYTES == 0;
     return panels >= (aliased ? 2 : RAPT_PANELS_SHARED);
 }

@@ -76,7 +76,7 @@ static double unevenness(const struct rapt_plan *plan, int64_t panels_per_task, 
 }
 
 /*
- * Panels of a task: as many as leave each of several threads TASKS_PER_THREAD, or about as many, if
+ * Panels of a task: as many as leave each of several threads TASKS_PER_THREAD. Or about as many, if
  * that makes the last round of tasks fuller. Fewer than RAPT_PANELS_SHARED would read keys and
  * values too often.
  */
@@ -141,8 +141,8 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
     const int64_t fit = PANEL_BYTES_MAX / (row_bytes * plan->panel_rows);
     const int64_t most = rapt_min(rapt_min(rapt_panels_most(plan), fit), all.longest);
     plan->panels_per_task = choose_panels(plan, all.panels, most, threads);
-    /* The weights need the softmax's result, which a split has at the end only, and the largest of
-     * them go by the order of all keys. */
+    /* Weights need the finished softmax, which a split has at its end only. The largest weights go
+     * by the order of all keys. */
     const bool splits = threads > 1 && p->weights.dtype == RAPT_NONE && p->top_count == 0;
     const double shares = rapt_min((int64_t)threads * TASKS_PER_THREAD, RAPT_SPLITS_MAX);
     plan->split_cost = splits ? rapt_max(1, (int64_t)(all.cost / shares)) : INT64_MAX;

@@ -2,8 +2,8 @@
 /*
  * How a problem is divided: keys into blocks and chunks, query rows into panels, both into tasks
  * for threads, and the scratch of a thread. All of it is a pure function of the problem, the
- * variant and the number of threads; of these, only the blocks and chunks of keys, which follow
- * from the head sizes alone, have any influence on the result's bits.
+ * variant and the number of threads. Only the blocks and chunks of keys have any influence on the
+ * result's bits, and these follow from the head sizes alone.
  *
  * A row is one (query position, head of a group) pair of a sequence and key head: row = query *
  * group + head.
@@ -108,7 +108,7 @@ int64_t rapt_chunk(int64_t head_dim, int64_t value_dim);
 int rapt_threads_for(double flops, int most);
 
 /* Whether a sequence's rows are one panel of few queries, its number of panels, and the rows of
- * one: all panels of a sequence are about as wide. */
+ * one. All panels of a sequence are about as wide. */
 bool rapt_is_few(const struct rapt_plan *plan, int64_t b);
 int64_t rapt_panels(const struct rapt_plan *plan, int64_t b);
 struct rapt_range rapt_panel_rows(const struct rapt_plan *plan, int64_t b, int64_t panel);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory of a run. Each kind has one function that lays it out, for the plan to find its size
- * and for the run to find its arrays; see arena.h.
+ * The memory of a run. Each kind has one function that lays it out. The plan finds its size by it,
+ * and the run its arrays; see arena.h.
  */
 #ifndef RAPT_SRC_PLAN_SCRATCH_H
 #define RAPT_SRC_PLAN_SCRATCH_H

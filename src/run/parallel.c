@@ -15,8 +15,8 @@
 #    include "src/run/host.h"
 #    include "src/run/spin.h"
 
-/* Functions with a region: compilers ask the runtime at their start which thread it is, and the
- * runtime's lock may be held for ever in a forked process. */
+/* Functions with a region. Compilers ask the runtime at their start which thread it is. In a forked
+ * process the runtime's lock may be held for ever. */
 #    define ALONE __attribute__((noinline))
 
 /* In ns, but for the last two. */
@@ -31,8 +31,8 @@ enum {
 static atomic_int_fast64_t pause_end;
 static atomic_int pauses;
 
-/* An OpenMP region ends when all its threads have come to its end: one that has no CPU holds up the
- * caller until it gets one, and what spins for it meanwhile keeps it from that. Then the other CPUs
+/* An OpenMP region ends when all its threads have come to its end. A thread without a CPU holds up
+ * the caller until it gets one, and those that spin for it keep it from that. Then the other CPUs
  * are busy, and the library's own threads are better. */
 static void watch(int64_t begin, int64_t own_end, int64_t end) {
     const int64_t waited = end - own_end;

@@ -14,8 +14,8 @@
 enum { ASK_EACH = 100 * 1000 * 1000 }; /* ns */
 
 /*
- * What the threads of one run share. It lies at the start of the workspace, zero between runs, and
- * is of one size, so that it is where the plan before has left it whatever comes next.
+ * What the threads of one run share. It lies at the start of the workspace, zero between runs.
+ * It is of one size, so that every plan finds it where another plan has left it.
  */
 struct shared {
     atomic_uint_fast64_t owner; /* the run that has the workspace: see owner_of() */

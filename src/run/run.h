@@ -15,9 +15,8 @@ size_t rapt_run_workspace(const struct rapt_plan *plan, int slices);
 bool rapt_run(const struct rapt_plan *plan, void *workspace);
 
 /*
- * Calls task(context, i, scratch) for each i < count, on so many threads at most, each with
- * scratch_bytes of its own; `scratch` has as many for each of the threads, a multiple of
- * RAPT_ALIGN.
+ * Calls task(context, i, scratch) for each i < count, on so many threads at most. Each thread has
+ * scratch_bytes of `scratch` for its own, a multiple of RAPT_ALIGN.
  */
 void rapt_parallel_for(int threads, int64_t count, void (*task)(const void *, int64_t, void *),
                        const void *context, void *scratch, size_t scratch_bytes);

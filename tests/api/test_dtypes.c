@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every argument that has a dtype, with every number that could stand in it: what isn't meant for
+/* Every argument that has a dtype, with every number that could stand in it. What isn't meant for
  * it is refused, whichever call it is in. */
 #include <limits.h>
 #include <stddef.h>

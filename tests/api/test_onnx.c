@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The operator Attention of ONNX, opsets 23 to 25, through rapt's arguments: the table of
- * docs/operator.md, with values worked out here in double, straight from the operator's text.
+ * docs/operator.md. The values are worked out here in double, straight from the operator's text.
  */
 #include "tests/support/helpers.h"
 #include "oracle/storage.h"

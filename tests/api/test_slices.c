@@ -6,8 +6,8 @@
 #include "tests/support/helpers.h"
 #include "src/plan/plan.h"
 
-/* Several panels, tasks and blocks of keys on every variant, the first is a single task, and the
- * last two have few queries, whose keys are divided if there are several threads. */
+/* Several panels, tasks and blocks of keys on every variant. The first is a single task. The last
+ * two have few queries, whose keys are divided if there are several threads. */
 static const struct form forms[] = {
     {1, 1, 1, 1, 1, 1, 1, .lse = true},
     {2, 4, 4, 70, 130, 16, 16, .lse = true},

@@ -38,7 +38,7 @@ static bool same_answer(const rapt_attention_args *a, const rapt_attention_args 
     return same_bits(&a->out, &b->out) && same_bits(&a->lse, &b->lse);
 }
 
-/* The cache's keys or values as dense f32, or int8 as it is; what is beyond a sequence's length is
+/* The cache's keys or values as dense f32, or int8 as it is. What is beyond a sequence's length is
  * NaN, by its scale if need be. */
 static void make_dense(const rapt_attention_args *view, bool is_value, rapt_attention_args *dense) {
     const int64_t channels = is_value ? VALUE_DIM : HEAD_DIM;

@@ -137,7 +137,7 @@ Test(run, takes_slopes_and_sinks) {
 }
 
 /*
- * Two batches of two heads. Both keys have the score 0 and the values 0 and 12, so that the query
+ * Two batches of two heads. Both keys have the score 0, and the values are 0 and 12. So the query
  * at the last one's position gets 12 / (1 + exp(-slope) + exp(sink)).
  */
 Test(run, takes_slopes_and_sinks_per_head_and_batch) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rapt run on sequences of different lengths: end to end, padded or in pages, all of them give the
+ * rapt run on sequences of different lengths: end to end, padded or in pages. All of them give the
  * bits of a run for each sequence alone.
  */
 #include "tests/support/command.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rapt run on int8 and q8_0 keys and values: the results of a run in float32 on the numbers that
- * they stand for, and the same bits in every layout.
+ * rapt run on int8 and q8_0 keys and values. It gives the results of a run in float32 on the
+ * numbers that they stand for, and the same bits in every layout.
  */
 #include "tests/support/command.h"
 #include "oracle/storage.h"

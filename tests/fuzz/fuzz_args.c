@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzzes the arguments of the public calls: shapes, strides, dtypes and options, sensible and
- * hostile. What is refused must say why; what is accepted runs on buffers of exactly the view's
+ * hostile. What is refused must say why. What is accepted runs on buffers of exactly the view's
  * size, so that a sanitizer sees every access beyond it.
  */
 #include <stdlib.h>

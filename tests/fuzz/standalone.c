@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs a fuzzer's entry without libFuzzer: over the files that are named, or, given a number, over
- * so many pseudo-random inputs (and from the seed that follows it).
+ * Runs a fuzzer's entry without libFuzzer, over the files that are named. Given a number, it takes
+ * so many pseudo-random inputs, from the seed that follows.
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exp2 of every available variant on all 2^31 floats with a sign, on 0 and on all NaNs, against
- * libsleef's exp2f_u35, or 0 from -125.5 down. It takes minutes, so it isn't among the tests; run
- * it by hand after a change of exp2.inc or of a vector header:
+ * exp2 of every available variant on all 2^31 floats with a sign, on 0 and on all NaNs. They are
+ * held against libsleef's exp2f_u35, or 0 from -125.5 down. It takes minutes, so it isn't among the
+ * tests. Run it by hand after a change of exp2.inc or of a vector header:
  *
  *     ninja -C build tests/exp2_all && build/tests/exp2_all
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a matrix unit would make NaN of, or get wrong at its tiles' edges: attention of bf16 on amx
- * beside scalar, with many queries and with few. kcheck has the rest. */
+/* What AMX would make NaN of, or get wrong at its tiles' edges. Attention of bf16 on amx is held
+ * against scalar, with many queries and with few. kcheck has the rest. */
 #include <math.h>
 
 #include "tests/support/helpers.h"

@@ -174,7 +174,7 @@ Test(kernels, clear_empties_the_state_alone) {
 }
 
 /* The first block of a state writes out, whatever stood there, also where a value behind a mask
- * isn't finite; one more block adds to it. */
+ * isn't finite. One more block adds to it. */
 Test(kernels, begin_without_out) {
     FOR_EACH_VARIANT(k) {
         for (int guarded = 0; guarded < 2; guarded++) {
@@ -218,8 +218,8 @@ static struct work fed_panel(const struct rapt_kernels *k, struct head *h, int f
     return w;
 }
 
-/* Joining an empty part changes nothing, and the part joined to an empty total is the total; and
- * each third lane may be empty on its own. */
+/* Joining an empty part changes nothing, and the part joined to an empty total is the total. Each
+ * third lane may be empty on its own. */
 Test(kernels, join_of_the_empty) {
     FOR_EACH_VARIANT(k) {
         for (int width = k->lanes; width <= k->panel_rows; width += k->lanes) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The real model, where scripts/get-model has put it: the queries, keys and values of all heads are
+ * The real model, where scripts/get-model has put it. The queries, keys and values of all heads are
  * those of the embedded samples, which another implementation computed in double precision.
  */
 #include <math.h>

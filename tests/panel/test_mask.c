@@ -36,8 +36,8 @@ static void put(void *row, int dtype, int64_t i, int element) {
     memcpy((char *)row + (size_t)i * size, from, size);
 }
 
-/* A row mostly of one kind, from a key on that may lie anywhere in its 32; in memory of exactly its
- * size, so that a sanitizer sees reads beyond it. */
+/* A row mostly of one kind, from a key on that may lie anywhere in its 32. Its memory is of exactly
+ * its size, so that a sanitizer sees reads beyond it. */
 static void expect_survey(const struct rapt_kernels *k, int dtype, uint64_t seed) {
     const int64_t at = next_random(&seed) % 70, n = 1 + next_random(&seed) % 300;
     const int most = next_random(&seed) % 3, odd = next_random(&seed) % ELEMENTS;

@@ -77,8 +77,8 @@ Test(plan, panels_partition_huge_numbers_of_rows) {
     }
 }
 
-/* A sequence of as few rows as the variant is faster for, unless scores before the masks are asked
- * for, or rows of weights, keys or values are scattered. */
+/* A sequence of as few rows as the variant is faster for. Not if scores before the masks are
+ * wanted, or if rows of weights, keys or values are scattered. */
 Test(plan, few_rows) {
     for (int v = 0; v < VARIANTS; v++) {
         for (int64_t group = 1; group <= 5; group += 2) {

@@ -227,8 +227,8 @@ Test(tasks, split_the_keys_of_heavy_panels) {
     cr_assert_eq(plan.split_count, 8);
 }
 
-/* How much longer the last of the threads is at work than an even share would take, if each takes
- * the next task as soon as it is free. */
+/* How much longer the last thread is at work than an even share would take. Each takes the next
+ * task as soon as it is free. */
 static double unevenness(const struct rapt_plan *plan) {
     double busy[64] = {0}, all = 0, most = 0;
     for (int64_t i = 0; i < plan->task_count; i++) {
@@ -407,7 +407,7 @@ static void run_filled(const rapt_attention_args *args, int fill) {
     rapt_plan_destroy(plan);
 }
 
-/* What a workspace holds before a run is no part of any state, also where a sequence, a panel or a
+/* What a workspace holds before a run is no part of any state. Nor where a sequence, a panel or a
  * part of its keys has nothing to attend: NaNs would show. */
 Test(tasks, scratch_may_hold_anything) {
     const struct form forms[] = {
@@ -433,7 +433,7 @@ Test(tasks, scratch_may_hold_anything) {
     }
 }
 
-/* A batch gives the bits of its items one by one, and so do its heads and query rows, which begin
+/* A batch gives the bits of its items one by one, and so do its heads and query rows. All begin
  * their blocks and chunks of keys where the panel's others do. */
 Test(tasks, company_changes_no_bit) {
     const struct form form = {2,

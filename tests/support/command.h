@@ -145,8 +145,8 @@ static inline void load(const char *path, const char *shape, float *values, size
 }
 
 /*
- * One head, two queries and three keys whose scores are log 1, log 2, log 5: the weights are 1/8,
- * 2/8 and 5/8, the LSE is log 8, the result is 8/8 + 2*16/8 + 5*24/8 = 20.
+ * One head, two queries and three keys whose scores are log 1, log 2, log 5. So the weights are
+ * 1/8, 2/8 and 5/8, the LSE is log 8, the result is 8/8 + 2*16/8 + 5*24/8 = 20.
  */
 static inline void enter(void) {
     const char *folder = getenv("TMPDIR");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A small model of BERT's layout in a folder, with weights that follow from their names, and its
- * forward pass in double precision, which shares nothing with the encoder but those names.
+ * A small model of BERT's layout in a folder, with weights that follow from their names. Its
+ * forward pass in double precision shares nothing with the encoder but those names.
  */
 #ifndef RAPT_TESTS_SUPPORT_MODELS_H
 #define RAPT_TESTS_SUPPORT_MODELS_H
