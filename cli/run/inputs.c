@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/run/run_inputs.h"
+#include "cli/run/inputs.h"
 
 #include "cli/base/args.h"
 #include "cli/run/sequences.h"

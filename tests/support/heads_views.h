@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Heads of a model that doesn't exist, to be shown: random weights over tokens of several scripts.
  */
-#ifndef RAPT_TESTS_SUPPORT_LOOKS_H
-#define RAPT_TESTS_SUPPORT_LOOKS_H
+#ifndef RAPT_TESTS_SUPPORT_HEADS_VIEWS_H
+#define RAPT_TESTS_SUPPORT_HEADS_VIEWS_H
 
 #include "tests/support/helpers.h"
 

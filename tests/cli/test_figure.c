@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is shown of heads: views that fit the terminal, and files whose cells have the colours of
  * the weights. */
-#include "tests/support/looks.h"
+#include "tests/support/heads_views.h"
 
 #include "cli/attend/figure.h"
 #include "cli/attend/png_file.h"
@@ -46,7 +46,7 @@ static int columns_of(const char *line, size_t length) {
     return text_width(rest);
 }
 
-Test(pictures, fit_every_terminal) {
+Test(figure, fit_every_terminal) {
     static const int widths[] = {40, 60, 80, 120};
     static const enum color_mode modes[] = {COLOR_NONE, COLOR_256, COLOR_TRUE};
     for (int i = 0; i < (SIZES - 1) * 4 * 2 * 3; i++) {
@@ -64,7 +64,7 @@ Test(pictures, fit_every_terminal) {
     }
 }
 
-Test(pictures, say_what_shares_a_cell) {
+Test(figure, say_what_shares_a_cell) {
     struct made_look *made = make_look(false, 64, 1, 1, 80),
                      *long_one = make_look(false, 200, 1, 1, 80),
                      *two = make_look(false, 100, 1, 2, 60);
@@ -82,7 +82,7 @@ Test(pictures, say_what_shares_a_cell) {
     free_look(two);
 }
 
-Test(pictures, of_words_have_rows_that_sum_to_1) {
+Test(figure, of_words_have_rows_that_sum_to_1) {
     struct made_look *made = make_look(false, 24, 2, 3, 80);
     struct words words;
     cr_assert(words_merge(&words, &made->look));
@@ -220,7 +220,7 @@ static void expect_svg(const struct figure *figure, const char *svg) {
     free(cells);
 }
 
-Test(pictures, svg_is_xml_and_has_the_colors_of_the_weights) {
+Test(figure, svg_is_xml_and_has_the_colors_of_the_weights) {
     for (int i = 0; i < SIZES * 2 - 1; i++) {
         struct made_look *made =
             make_look(i % 2, sizes[i / 2].tokens, sizes[i / 2].layers, sizes[i / 2].heads, 80);
@@ -279,7 +279,7 @@ static bool has_ink(const struct figure *figure, const unsigned char *rgb, int x
     return dark > 10;
 }
 
-Test(pictures, png_has_the_colors_of_the_weights) {
+Test(figure, png_has_the_colors_of_the_weights) {
     for (int i = 0; i < SIZES * 2 - 1; i++) {
         struct made_look *made =
             make_look(i % 2, sizes[i / 2].tokens, sizes[i / 2].layers, sizes[i / 2].heads, 80);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The input files of `rapt run`, as the library's views of them: no layout costs a copy. */
-#ifndef RAPT_CLI_RUN_RUN_INPUTS_H
-#define RAPT_CLI_RUN_RUN_INPUTS_H
+#ifndef RAPT_CLI_RUN_INPUTS_H
+#define RAPT_CLI_RUN_INPUTS_H
 
-#include "cli/run/input_file.h"
+#include "cli/run/input.h"
 
 #include <rapt/rapt.h>
 
