@@ -4,7 +4,7 @@
 
 #include <sys/resource.h>
 
-TestSuite(picture_files, .init = enter, .fini = leave, .timeout = 600);
+TestSuite(pictures, .init = enter, .fini = leave, .timeout = 600);
 
 /* A build may be without PNG. */
 static bool have_png(void) {
@@ -30,7 +30,7 @@ static void expect_picture(const char *path, const char *start, const char *end)
 #define EXPECT_SVG(path) expect_picture(path, "<?xml ", "</svg>\n")
 #define EXPECT_PNG(path) expect_picture(path, "\x89PNG\r\n\x1a\n", "IEND\xae\x42\x60\x82")
 
-Test(picture_files, are_written_for_every_range) {
+Test(pictures, are_written_for_every_range) {
     static const char *const ranges[] = {"", "--head all", "--layer all", "--layer all --head all",
                                          "--sentence 3 --merge-words"};
     const bool png = have_png();
@@ -48,7 +48,7 @@ Test(picture_files, are_written_for_every_range) {
     }
 }
 
-Test(picture_files, have_the_tokens_and_whole_words) {
+Test(pictures, have_the_tokens_and_whole_words) {
     cr_assert(rapt("attend --sentence 3 --svg -") == 0);
     cr_expect(strstr(out_text, ">##dable</text>") && !strstr(out_text, "unreadable</text>"));
     cr_expect(strstr(out_text, ">weight</text>") && strstr(out_text, ">query</text>"));
@@ -58,7 +58,7 @@ Test(picture_files, have_the_tokens_and_whole_words) {
 }
 
 /* The same bytes, whatever computed them. */
-Test(picture_files, are_the_same_on_every_instruction_set) {
+Test(pictures, are_the_same_on_every_instruction_set) {
     static char first[TEXT_SIZE];
     cr_assert(rapt("attend --svg - --isa scalar") == 0);
     strcpy(first, out_text);
@@ -66,7 +66,7 @@ Test(picture_files, are_the_same_on_every_instruction_set) {
     cr_expect_str_eq(first, out_text);
 }
 
-Test(picture_files, that_cant_be_written_are_told_and_not_there) {
+Test(pictures, that_cant_be_written_are_told_and_not_there) {
     const bool png = have_png();
     expect_fault("attend --svg none/a.svg", "rapt attend: --svg: none/a.svg: No such file");
     expect_fault("attend --svg .", "--svg: .: is a directory, expected a file to write");
@@ -88,7 +88,7 @@ Test(picture_files, that_cant_be_written_are_told_and_not_there) {
     cr_assert(setrlimit(RLIMIT_FSIZE, &before) == 0);
 }
 
-Test(picture_files, meet_a_full_disk_and_a_closed_pipe) {
+Test(pictures, meet_a_full_disk_and_a_closed_pipe) {
     char name[] = "rapt", attend[] = "attend", png[] = "--png", svg[] = "--svg", to[] = "-";
     char *words[] = {name, attend, svg, to, NULL};
     for (int i = 0; i < 1 + have_png(); i++) {
