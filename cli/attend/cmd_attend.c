@@ -31,35 +31,35 @@ struct request {
 };
 
 /* Prints what was computed, or saves it. */
-static int show(struct look *look, const struct request *request) {
+static int show(struct heads_view *view, const struct request *request) {
     const struct pictures *pictures = &request->pictures;
     struct words words = {0};
     int code = ARGS_OK;
-    bool merged = !request->merge_words || words_merge(&words, look);
+    bool merged = !request->merge_words || words_merge(&words, view);
     if (merged && pictures_wanted(pictures)) {
-        code = pictures_save(name, pictures, look) ? ARGS_OK : ARGS_ERROR;
-    } else if (!merged || !look_print(stdout, look)) {
+        code = pictures_save(name, pictures, view) ? ARGS_OK : ARGS_ERROR;
+    } else if (!merged || !print_heads(stdout, view)) {
         code = args_fail(name, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
     }
     words_free(&words);
     return code;
 }
 
-static int look_at(struct look *look, const struct request *request) {
+static int compute_and_show(struct heads_view *view, const struct request *request) {
     const rapt_isa *chosen = NULL;
     if (rapt_isa_choose(request->isa, &chosen) != RAPT_OK) {
         return args_fail(name, "%s", rapt_last_error());
     }
-    look->isa = chosen->name;
+    view->isa = chosen->name;
     float *weights = NULL;
-    rapt_status status = attend_compute(look->samples, look->sentence, &look->range, chosen->name,
+    rapt_status status = attend_compute(view->samples, view->sentence, &view->range, chosen->name,
                                         (int)request->threads, &weights);
     if (status != RAPT_OK) {
         bool memory = status == RAPT_OUT_OF_MEMORY;
         return args_fail(name, "%s", memory ? rapt_status_text(status) : rapt_last_error());
     }
-    look->weights = weights;
-    int code = show(look, request);
+    view->weights = weights;
+    int code = show(view, request);
     free(weights);
     return code;
 }
@@ -172,33 +172,33 @@ static int attend(const struct samples *samples, const struct request *request) 
         snprintf(expected, sizeof expected, "N, an integer of 1 to %d", samples->count);
         return args_fail_value(name, "sentence", found, expected);
     }
-    struct look look = {
+    struct heads_view view = {
         .samples = samples,
         .sentence = &samples->sentences[request->sentence - 1],
         .style = {.colors = request->color ? color_detect(stdout) : COLOR_NONE,
                   .width = request->width ? (int)request->width : terminal_width(stdout)},
     };
-    struct attend_range *range = &look.range;
+    struct attend_range *range = &view.range;
     /* Layer 3, head 1 ties a pronoun to its noun. */
     if (!read_range("layer", request->layer, 3, samples->layers, &range->layer, &range->layers) ||
         !read_range("head", request->head, 1, samples->heads, &range->head, &range->heads)) {
         return ARGS_ERROR;
     }
     if (request->list) {
-        look_print_list(stdout, samples, look.style.width);
+        print_heads_list(stdout, samples, view.style.width);
         return ARGS_OK;
     }
     if (!pictures_check(name, &request->pictures)) {
         return ARGS_ERROR;
     }
     if (request->explain.wanted) {
-        return explain(stdout, &look, &request->explain, request->isa, (int)request->threads);
+        return explain(stdout, &view, &request->explain, request->isa, (int)request->threads);
     }
     if (request->page.path) {
-        return attend_page(&request->page, samples, look.sentence, request->isa,
+        return attend_page(&request->page, samples, view.sentence, request->isa,
                            (int)request->threads);
     }
-    return look_at(&look, request);
+    return compute_and_show(&view, request);
 }
 
 /* Chooses the sentences that nobody has chosen. A text that isn't shown may have been meant to be.

@@ -54,22 +54,22 @@ static int count_lines(const char *text, int columns) {
 }
 
 static void arrange(struct figure *figure) {
-    const struct attend_range *range = &figure->look->range;
+    const struct attend_range *range = &figure->view->range;
     figure->panels = range->layers * range->heads;
     figure->matrix = range->layers > 1 && range->heads > 1;
     figure->columns = figure->matrix ? range->heads : (int)ceil(sqrt(figure->panels));
 }
 
 static bool merge(struct figure *figure) {
-    const struct look *look = figure->look;
-    int tokens = look->sentence->token_count, per_cell = 1;
+    const struct heads_view *view = figure->view;
+    int tokens = view->sentence->token_count, per_cell = 1;
     size_t cells;
     do {
         cells = (size_t)ceil_div(tokens, per_cell);
         cells *= cells * (size_t)figure->panels;
     } while (cells > most_cells && per_cell++ < tokens);
     figure->groups = groups_of(tokens, per_cell);
-    figure->weights = groups_merge(look->weights, figure->panels, &figure->groups, &figure->groups);
+    figure->weights = groups_merge(view->weights, figure->panels, &figure->groups, &figure->groups);
     for (size_t i = 0; figure->weights && i < cells; i++) {
         figure->brightest = fmaxf(figure->brightest, figure->weights[i]);
     }
@@ -92,7 +92,7 @@ static void size_cells(struct figure *figure) {
     figure->label_size = fmin(FIGURE_TEXT, 0.9 * figure->side * figure->label_step);
     int widest = 0;
     for (int i = 0; named && i < figure->groups.count; i += figure->label_step) {
-        int width = text_width(figure->look->sentence->tokens[figure->groups.start[i]]);
+        int width = text_width(figure->view->sentence->tokens[figure->groups.start[i]]);
         widest = width > widest ? width : widest;
     }
     widest = clamp(widest, 0, FIGURE_LONGEST_LABEL);
@@ -100,8 +100,8 @@ static void size_cells(struct figure *figure) {
 }
 
 static bool write_caption(struct figure *figure) {
-    const struct look *look = figure->look;
-    const struct sample *sentence = look->sentence;
+    const struct heads_view *view = figure->view;
+    const struct sample *sentence = view->sentence;
     int tokens = sentence->token_count, per_cell = figure->groups.start[1];
     size_t size = 0;
     FILE *out = open_memstream(&figure->caption, &size);
@@ -111,7 +111,7 @@ static bool write_caption(struct figure *figure) {
     fputs("Each row is a query, each column a key. ", out);
     if (figure->panels == 1) {
         fprintf(out, "Mean entropy of the rows: %.2f of at most ln %d = %.2f nats. ",
-                attend_mean_entropy(look->weights, tokens), tokens, log(tokens));
+                attend_mean_entropy(view->weights, tokens), tokens, log(tokens));
     } else if (!figure->matrix) {
         fprintf(out, "Above each: the mean entropy of its rows, at most ln %d = %.2f nats. ",
                 tokens, log(tokens));
@@ -136,7 +136,7 @@ static bool write_caption(struct figure *figure) {
 }
 
 static void place(struct figure *figure) {
-    const struct look *look = figure->look;
+    const struct heads_view *view = figure->view;
     int panel = figure->groups.count * figure->side;
     int rows = ceil_div(figure->panels, figure->columns);
     int gap = figure->matrix ? 8 : 20;
@@ -153,7 +153,7 @@ static void place(struct figure *figure) {
     figure->width = figure->width > narrowest ? figure->width : narrowest;
 
     int room = figure->width - 2 * FIGURE_MARGIN;
-    int titles = count_lines(look->sentence->text, figure_text_columns(room, FIGURE_TITLE, true));
+    int titles = count_lines(view->sentence->text, figure_text_columns(room, FIGURE_TITLE, true));
     figure->top = FIGURE_MARGIN + clamp(titles, 0, FIGURE_TITLE_LINES) * FIGURE_TITLE_LINE +
                   FIGURE_TEXT_LINE + heading + (figure->panels > 1 ? heading : 8);
     int bottom = figure->top + (rows - 1) * figure->down + panel;
@@ -164,8 +164,8 @@ static void place(struct figure *figure) {
                      clamp(lines, 0, FIGURE_CAPTION_LINES) * FIGURE_TEXT_LINE + FIGURE_MARGIN - 4;
 }
 
-bool figure_create(struct figure *figure, const struct look *look) {
-    *figure = (struct figure){.look = look};
+bool figure_create(struct figure *figure, const struct heads_view *view) {
+    *figure = (struct figure){.view = view};
     arrange(figure);
     if (!merge(figure)) {
         return false;

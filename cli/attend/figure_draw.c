@@ -47,20 +47,20 @@ static double draw_lines(struct canvas *canvas, const char *text, int columns, i
 }
 
 static void draw_title(const struct figure *figure, struct canvas *canvas) {
-    char name[LOOK_NAME_SIZE];
+    char name[HEADS_VIEW_NAME_SIZE];
     int room = figure->width - 2 * FIGURE_MARGIN;
     struct canvas_text style = {.x = FIGURE_MARGIN,
                                 .y = FIGURE_MARGIN + FIGURE_TITLE,
                                 .size = FIGURE_TITLE,
                                 .bold = true,
                                 .color = black};
-    style.y = draw_lines(canvas, figure->look->sentence->text,
+    style.y = draw_lines(canvas, figure->view->sentence->text,
                          figure_text_columns(room, FIGURE_TITLE, true), FIGURE_TITLE_LINES,
                          FIGURE_TITLE_LINE, style);
     style.size = FIGURE_TEXT;
     style.bold = false;
     style.color = grey;
-    look_name(figure->look, name);
+    heads_view_name(figure->view, name);
     canvas->text(canvas, name, &style);
 }
 
@@ -79,14 +79,14 @@ static void draw_labels(const struct figure *figure, struct canvas *canvas, int 
         double middle = (i + 0.5) * figure->side + below_middle(style.size);
         style.x = keys ? x + middle : x - FIGURE_LABEL_GAP;
         style.y = keys ? y + FIGURE_LABEL_GAP : y + middle;
-        draw_label(canvas, figure->look->sentence->tokens[figure->groups.start[i]], &style);
+        draw_label(canvas, figure->view->sentence->tokens[figure->groups.start[i]], &style);
     }
 }
 
 /* What stands above a panel, and in a matrix beside it. */
 static void draw_headings(const struct figure *figure, struct canvas *canvas, int panel, int x,
                           int y) {
-    char name[LOOK_NAME_SIZE];
+    char name[HEADS_VIEW_NAME_SIZE];
     int length = figure->groups.count * figure->side;
     int row = panel / figure->columns, column = panel % figure->columns;
     struct canvas_text style = {.x = x, .y = y - 6, .size = FIGURE_TEXT, .color = black};
@@ -102,7 +102,7 @@ static void draw_headings(const struct figure *figure, struct canvas *canvas, in
         draw_format(canvas, &style, "layer %d", row);
     }
     if (!figure->matrix && figure->panels > 1) {
-        look_name_panel(figure->look, panel, name);
+        heads_view_panel_name(figure->view, panel, name);
         canvas->text(canvas, name, &style);
     }
 }

@@ -15,7 +15,7 @@ bool pictures_wanted(const struct pictures *pictures) {
 }
 
 bool pictures_check(const char *command, const struct pictures *pictures) {
-    if (pictures->png && !png_available) {
+    if (pictures->png && !png_file_available) {
         args_fail(command, "--png: this build has no PNG, which needs libpng, FreeType and "
                            "fontconfig; expected --svg");
         return false;
@@ -36,8 +36,8 @@ static bool is_png(const struct drawing *drawing, int i) {
 
 static bool draw(FILE *file, int i, const void *context) {
     const struct drawing *drawing = context;
-    char error[PNG_ERROR_SIZE] = "";
-    const bool drawn = is_png(drawing, i) ? png_write(file, drawing->figure, error)
+    char error[PNG_FILE_ERROR_SIZE] = "";
+    const bool drawn = is_png(drawing, i) ? png_file_write(file, drawing->figure, error)
                                           : svg_write(file, drawing->figure);
     if (drawn || errno == EPIPE)
         return drawn;
@@ -51,7 +51,7 @@ static bool draw(FILE *file, int i, const void *context) {
 }
 
 static void tell(const char *const paths[2], const struct figure *figure) {
-    const int scales[] = {PNG_SCALE, 1};
+    const int scales[] = {PNG_FILE_SCALE, 1};
     for (int i = 0; i < 2; i++) {
         if (paths[i]) {
             printf("%s: %d x %d pixels, %d head%s\n", paths[i], figure->width * scales[i],
@@ -60,13 +60,14 @@ static void tell(const char *const paths[2], const struct figure *figure) {
     }
 }
 
-bool pictures_save(const char *command, const struct pictures *pictures, const struct look *look) {
+bool pictures_save(const char *command, const struct pictures *pictures,
+                   const struct heads_view *view) {
     struct figure figure;
     const struct drawing drawing = {
         {"png", "svg"}, {pictures->png, pictures->svg}, &figure, command};
     static const enum output_kind kinds[] = {OUTPUT_BINARY, OUTPUT_TEXT};
     struct outputs outputs = {.command = command};
-    bool good = figure_create(&figure, look);
+    bool good = figure_create(&figure, view);
     if (!good) {
         args_fail(command, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
     }

@@ -133,16 +133,16 @@ static void draw_text(struct canvas *canvas, const char *text, const struct canv
 
 bool svg_write(FILE *out, const struct figure *figure) {
     struct svg svg = {.canvas = {draw_cells, draw_text}, .out = out};
-    char name[LOOK_NAME_SIZE];
+    char name[HEADS_VIEW_NAME_SIZE];
     fprintf(out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
             "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"%d\" height=\"%d\" "
             "viewBox=\"0 0 %d %d\" font-family=\"Helvetica, Arial, sans-serif\">\n<title>",
             figure->width, figure->height, figure->width, figure->height);
-    look_name(figure->look, name);
+    heads_view_name(figure->view, name);
     write_text(out, name);
     fputs(": ", out);
-    write_text(out, figure->look->sentence->text);
+    write_text(out, figure->view->sentence->text);
     fputs("</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n", out);
     bool drawn = figure_draw(figure, &svg.canvas);
     fputs("</svg>\n", out);

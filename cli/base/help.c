@@ -50,7 +50,7 @@ static void print_examples(const char *examples) {
     }
 }
 
-void args_print_help(const struct args_command *command) {
+void help_print(const struct args_command *command) {
     printf("Usage: rapt %s", command->name);
     bool all_required = true;
     for (size_t i = 0; i < command->option_count; i++) {

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { MAX_OUTPUTS = 11 };
+enum { OUTPUTS_MOST = 11 };
 
 /* What the --help of every command with outputs says of them. */
 #define OUTPUTS_NOTES                                                                              \
@@ -34,7 +34,7 @@ struct output {
 
 struct outputs {
     const char *command; /* for messages */
-    struct output list[MAX_OUTPUTS];
+    struct output list[OUTPUTS_MOST];
     int count;
 };
 

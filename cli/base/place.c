@@ -215,7 +215,7 @@ static bool sync_folders(const struct outputs *outputs, int *failed) {
 
 /* Returns whether all have their names; otherwise which one hasn't, and none has. */
 static bool place_held(struct outputs *outputs, int *failed) {
-    enum placed placed[MAX_OUTPUTS] = {NOT};
+    enum placed placed[OUTPUTS_MOST] = {NOT};
     int last = outputs->count - 1;
     while (last > 0 && outputs->list[last].standard)
         last--;

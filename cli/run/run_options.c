@@ -67,9 +67,9 @@ static struct run_options o = {
 };
 
 static const struct args_option table[] = {
-    {"q", ARGS_STRING, &o.in.text[IN_QUERY], file, "Queries.", .required = true},
-    {"k", ARGS_STRING, &o.in.text[IN_KEY], file, "Keys.", .required = true},
-    {"v", ARGS_STRING, &o.in.text[IN_VALUE], file, "Values.", .required = true},
+    {"q", ARGS_STRING, &o.in.text[INPUT_QUERY], file, "Queries.", .required = true},
+    {"k", ARGS_STRING, &o.in.text[INPUT_KEY], file, "Keys.", .required = true},
+    {"v", ARGS_STRING, &o.in.text[INPUT_VALUE], file, "Values.", .required = true},
     {"out", ARGS_STRING, &o.out, file, "Where the result goes.", .required = true},
     {"layout", ARGS_CHOICE, &o.in.layout, "bhsd|bshd",
      "Order of the dimensions in the files (default bhsd).", .choices = layouts},
@@ -78,9 +78,9 @@ static const struct args_option table[] = {
     {"bf16", ARGS_ON, &o.in.bf16,
      .help = "Reads arrays of uint16, or of ml_dtypes' bfloat16, as bf16 (not a dtype of .npy).",
      .group = "How arrays are stored"},
-    {"k-scale", ARGS_STRING, &o.in.text[IN_KEY_SCALE], file,
+    {"k-scale", ARGS_STRING, &o.in.text[INPUT_KEY_SCALE], file,
      .help = "What int8 keys are multiplied by."},
-    {"v-scale", ARGS_STRING, &o.in.text[IN_VALUE_SCALE], file,
+    {"v-scale", ARGS_STRING, &o.in.text[INPUT_VALUE_SCALE], file,
      .help = "What int8 values are multiplied by."},
     {"q8-0", ARGS_ON, &o.in.q8_0, .help = "Reads uint8 arrays of keys and values as q8_0."},
     {"out-type", ARGS_CHOICE, &o.out_type, "f32|f16|bf16", "How OUT is stored (default: as Q is).",
@@ -91,31 +91,31 @@ static const struct args_option table[] = {
     {"window", ARGS_INTS, &o.window, "LEFT,RIGHT",
      "A query attends LEFT keys before its position to RIGHT keys after it; -1 leaves a side open.",
      .least = -1, .count = 2},
-    {"q-offset", ARGS_STRING, &o.in.text[IN_Q_OFFSET], "N|end|FILE.npy",
+    {"q-offset", ARGS_STRING, &o.in.text[INPUT_Q_OFFSET], "N|end|FILE.npy",
      .help = "Position of the first query (default 0): a number, end to align the last query with "
              "the last key, or integers, one per sequence.",
      .needs = "causal window alibi distance diagonals"},
-    {"mask", ARGS_STRING, &o.in.text[IN_MASK], file,
+    {"mask", ARGS_STRING, &o.in.text[INPUT_MASK], file,
      .help = "Bool (true: attend) or a float type (added to the scores), 1 to 4 dimensions that "
              "broadcast, aligned on the right, to (B, Hq, Sq, Skv)."},
-    {"mask-start", ARGS_STRING, &o.in.text[IN_MASK_START], "N|end|FILE.npy", .needs = "mask",
+    {"mask-start", ARGS_STRING, &o.in.text[INPUT_MASK_START], "N|end|FILE.npy", .needs = "mask",
      .help = "The key of the mask's first column: a number, end for the number of keys less that "
              "of queries, or integers, one per sequence. Earlier keys are attended, keys after "
              "the last column aren't, and a mask may have any number of columns: that of a tree "
              "of new tokens needs none for the past."},
-    {"alibi", ARGS_STRING, &o.in.text[IN_ALIBI], file,
+    {"alibi", ARGS_STRING, &o.in.text[INPUT_ALIBI], file,
      .help = "Slopes of heads: SLOPE * (distance of query and key) is taken off a score."},
-    {"sinks", ARGS_STRING, &o.in.text[IN_SINKS], file,
+    {"sinks", ARGS_STRING, &o.in.text[INPUT_SINKS], file,
      .help = "Logits of heads that join their softmax, as keys without a value would."},
-    {"kv-len", ARGS_STRING, &o.in.text[IN_KV_LEN], file,
+    {"kv-len", ARGS_STRING, &o.in.text[INPUT_KV_LEN], file,
      .help = "Number of keys that exist: integers, one per sequence.",
      .group = "Sequences and pages"},
-    {"cu-q", ARGS_STRING, &o.in.text[IN_CU_Q], file,
+    {"cu-q", ARGS_STRING, &o.in.text[INPUT_CU_Q], file,
      .help = "Where each sequence's queries begin, end to end in Q; then their total."},
-    {"cu-k", ARGS_STRING, &o.in.text[IN_CU_K], file,
+    {"cu-k", ARGS_STRING, &o.in.text[INPUT_CU_K], file,
      .help = "Where each sequence's keys begin, end to end in K and V; then their total.",
      .excludes = "block-table kv-len"},
-    {"block-table", ARGS_STRING, &o.in.text[IN_BLOCK_TABLE], file,
+    {"block-table", ARGS_STRING, &o.in.text[INPUT_BLOCK_TABLE], file,
      .help = "K and V are pages, and these are each sequence's, in order; needs --kv-len.",
      .needs = "kv-len"},
     {"lse", ARGS_STRING, &o.lse, file,
@@ -164,7 +164,7 @@ static const struct args_option table[] = {
 static int check_values(void) {
     if (o.segment_bounds.count == 1)
         return args_fail("run", "--segment-bounds: found 1 number, expected 2 or more");
-    if (o.in.layout != LAYOUT_NOT_GIVEN && o.in.text[IN_CU_Q] && o.in.text[IN_CU_K])
+    if (o.in.layout != LAYOUT_NOT_GIVEN && o.in.text[INPUT_CU_Q] && o.in.text[INPUT_CU_K])
         return args_fail("run", "--layout: found also --cu-q and --cu-k, whose arrays have one "
                                 "layout alone");
     return ARGS_GO_ON;

@@ -18,11 +18,11 @@ static const struct {
              {9, 5, 1}, {65, 1, 2}, {100, 2, 1}, {5, 3, 24}, {300, 1, 1}, {170, 6, 13}};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
-static char *printed(const struct look *look) {
+static char *printed(const struct heads_view *view) {
     char *text;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-    cr_assert(out && look_print(out, look));
+    cr_assert(out && print_heads(out, view));
     fclose(out);
     return text;
 }
@@ -50,26 +50,26 @@ Test(figure, fit_every_terminal) {
     static const int widths[] = {40, 60, 80, 120};
     static const enum color_mode modes[] = {COLOR_NONE, COLOR_256, COLOR_TRUE};
     for (int i = 0; i < (SIZES - 1) * 4 * 2 * 3; i++) {
-        struct made_look *made = make_look(i / 4 % 2, sizes[i / 24].tokens, sizes[i / 24].layers,
+        struct made_view *made = make_view(i / 4 % 2, sizes[i / 24].tokens, sizes[i / 24].layers,
                                            sizes[i / 24].heads, widths[i % 4]);
-        made->look.style.colors = modes[i / 8 % 3];
-        char *text = printed(&made->look);
+        made->view.style.colors = modes[i / 8 % 3];
+        char *text = printed(&made->view);
         for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
             const int columns = columns_of(line, strcspn(line, "\n"));
             cr_assert_leq(columns, widths[i % 4], "%d columns, %d tokens: %.*s", columns,
                           sizes[i / 24].tokens, (int)strcspn(line, "\n"), line);
         }
         free(text);
-        free_look(made);
+        free_view(made);
     }
 }
 
 Test(figure, say_what_shares_a_cell) {
-    struct made_look *made = make_look(false, 64, 1, 1, 80),
-                     *long_one = make_look(false, 200, 1, 1, 80),
-                     *two = make_look(false, 100, 1, 2, 60);
-    char *fits = printed(&made->look), *shares = printed(&long_one->look),
-         *grid = printed(&two->look);
+    struct made_view *made = make_view(false, 64, 1, 1, 80),
+                     *long_one = make_view(false, 200, 1, 1, 80),
+                     *two = make_view(false, 100, 1, 2, 60);
+    char *fits = printed(&made->view), *shares = printed(&long_one->view),
+         *grid = printed(&two->view);
     cr_expect_null(strstr(fits, "summed"));
     cr_expect_not_null(strstr(fits, "need a wider terminal"));
     cr_expect_not_null(strstr(shares, "A column is 3 keys, named by the first"));
@@ -77,24 +77,24 @@ Test(figure, say_what_shares_a_cell) {
     free(fits);
     free(shares);
     free(grid);
-    free_look(made);
-    free_look(long_one);
-    free_look(two);
+    free_view(made);
+    free_view(long_one);
+    free_view(two);
 }
 
 Test(figure, of_words_have_rows_that_sum_to_1) {
-    struct made_look *made = make_look(false, 24, 2, 3, 80);
+    struct made_view *made = make_view(false, 24, 2, 3, 80);
     struct words words;
-    cr_assert(words_merge(&words, &made->look));
-    cr_expect_eq(made->look.sentence->token_count, 21); /* 3 pieces have joined */
-    cr_expect_str_eq(made->look.sentence->tokens[2], "attentions");
-    cr_expect_lt(attend_sum_deviation(made->look.weights, 2 * 3 * 21, 21), 1e-6);
+    cr_assert(words_merge(&words, &made->view));
+    cr_expect_eq(made->view.sentence->token_count, 21); /* 3 pieces have joined */
+    cr_expect_str_eq(made->view.sentence->tokens[2], "attentions");
+    cr_expect_lt(attend_sum_deviation(made->view.weights, 2 * 3 * 21, 21), 1e-6);
     /* The fourth head, "the" to "attention ##s", and back. */
     const float *before = made->weights + 3 * 24 * 24, *after = words.weights + 3 * 21 * 21;
     cr_expect_float_eq(after[21 + 2], before[24 + 2] + before[24 + 3], 1e-7);
     cr_expect_float_eq(after[2 * 21 + 1], (before[2 * 24 + 1] + before[3 * 24 + 1]) / 2, 1e-7);
     words_free(&words);
-    free_look(made);
+    free_view(made);
 }
 
 static struct color color_of(const struct figure *figure, int panel, int row, int column) {
@@ -105,8 +105,8 @@ static struct color color_of(const struct figure *figure, int panel, int row, in
 
 /* The weights of a figure are those that are looked at, or their sums over keys and means over
  * queries, computed here in another order. */
-static void expect_weights(const struct figure *figure, const struct look *look) {
-    const int tokens = look->sentence->token_count, count = figure->groups.count;
+static void expect_weights(const struct figure *figure, const struct heads_view *view) {
+    const int tokens = view->sentence->token_count, count = figure->groups.count;
     const int size = figure->groups.start[1];
     float most = 0;
     int wrong = 0;
@@ -117,7 +117,7 @@ static void expect_weights(const struct figure *figure, const struct look *look)
         int rows = 0;
         for (int q = row; q < row + size && q < tokens; q++, rows++)
             for (int k = column; k < column + size && k < tokens; k++)
-                sum += (double)look->weights[((size_t)panel * tokens + q) * tokens + k];
+                sum += (double)view->weights[((size_t)panel * tokens + q) * tokens + k];
         wrong += fabs((double)figure->weights[i] - sum / rows) > 1e-6;
         most = fmaxf(most, figure->weights[i]);
     }
@@ -222,17 +222,17 @@ static void expect_svg(const struct figure *figure, const char *svg) {
 
 Test(figure, svg_is_xml_and_has_the_colors_of_the_weights) {
     for (int i = 0; i < SIZES * 2 - 1; i++) {
-        struct made_look *made =
-            make_look(i % 2, sizes[i / 2].tokens, sizes[i / 2].layers, sizes[i / 2].heads, 80);
+        struct made_view *made =
+            make_view(i % 2, sizes[i / 2].tokens, sizes[i / 2].layers, sizes[i / 2].heads, 80);
         struct figure figure;
         char *svg;
         size_t size;
-        cr_assert(figure_create(&figure, &made->look));
+        cr_assert(figure_create(&figure, &made->view));
         FILE *out = open_memstream(&svg, &size);
         cr_assert(out && svg_write(out, &figure));
         fclose(out);
         cr_assert_eq(strlen(svg), size);
-        expect_weights(&figure, &made->look);
+        expect_weights(&figure, &made->view);
         cr_expect_eq(figure.groups.start[1], sizes[i / 2].tokens == 170 ? 2 : 1); /* 2^21 cells */
         expect_well_formed(svg);
         expect_svg(&figure, svg);
@@ -240,7 +240,7 @@ Test(figure, svg_is_xml_and_has_the_colors_of_the_weights) {
             cr_expect_not_null(strstr(svg, ">&lt;&amp;&gt;\"'</text>"));
         free(svg);
         figure_destroy(&figure);
-        free_look(made);
+        free_view(made);
     }
 }
 
@@ -251,18 +251,18 @@ static bool has_color(const unsigned char *at, struct color color) {
 
 /* All pixels of every cell. */
 static void expect_cells(const struct figure *figure, const unsigned char *rgb) {
-    const int count = figure->groups.count, side = figure->side * PNG_SCALE;
+    const int count = figure->groups.count, side = figure->side * PNG_FILE_SCALE;
     for (int i = 0; i < figure->panels * count * count; i++) {
         const int panel = i / count / count, row = i / count % count, column = i % count;
         const struct color color = color_of(figure, panel, row, column);
         const int y = figure->top + panel / figure->columns * figure->down + row * figure->side;
         const int x =
             figure->left + panel % figure->columns * figure->across + column * figure->side;
-        const int first = PNG_SCALE * (y * PNG_SCALE * figure->width + x);
+        const int first = PNG_FILE_SCALE * (y * PNG_FILE_SCALE * figure->width + x);
         int wrong = 0;
         for (int j = 0; j < side * side; j++)
-            wrong += !has_color(rgb + 3 * (first + j / side * PNG_SCALE * figure->width + j % side),
-                                color);
+            wrong += !has_color(
+                rgb + 3 * (first + j / side * PNG_FILE_SCALE * figure->width + j % side), color);
         if (wrong)
             cr_assert_fail("panel %d, row %d, column %d: %d pixels", panel, row, column, wrong);
     }
@@ -271,29 +271,29 @@ static void expect_cells(const struct figure *figure, const unsigned char *rgb) 
 /* Whether something is written in an area of the units, which is neither cells nor blank. */
 static bool has_ink(const struct figure *figure, const unsigned char *rgb, int x, int y, int w,
                     int h) {
-    const int width = figure->width * PNG_SCALE;
+    const int width = figure->width * PNG_FILE_SCALE;
     int dark = 0;
-    for (int row = y * PNG_SCALE; row < (y + h) * PNG_SCALE; row++)
-        for (int column = x * PNG_SCALE; column < (x + w) * PNG_SCALE; column++)
+    for (int row = y * PNG_FILE_SCALE; row < (y + h) * PNG_FILE_SCALE; row++)
+        for (int column = x * PNG_FILE_SCALE; column < (x + w) * PNG_FILE_SCALE; column++)
             dark += rgb[3 * ((size_t)row * (size_t)width + (size_t)column)] < 128;
     return dark > 10;
 }
 
 Test(figure, png_has_the_colors_of_the_weights) {
     for (int i = 0; i < SIZES * 2 - 1; i++) {
-        struct made_look *made =
-            make_look(i % 2, sizes[i / 2].tokens, sizes[i / 2].layers, sizes[i / 2].heads, 80);
+        struct made_view *made =
+            make_view(i % 2, sizes[i / 2].tokens, sizes[i / 2].layers, sizes[i / 2].heads, 80);
         struct figure figure;
-        char *file, error[PNG_ERROR_SIZE] = "";
+        char *file, error[PNG_FILE_ERROR_SIZE] = "";
         size_t size;
-        cr_assert(figure_create(&figure, &made->look));
+        cr_assert(figure_create(&figure, &made->view));
         FILE *out = open_memstream(&file, &size);
-        cr_assert(out && png_write(out, &figure, error), "%s", error);
+        cr_assert(out && png_file_write(out, &figure, error), "%s", error);
         fclose(out);
         png_image image = {.version = PNG_IMAGE_VERSION};
         cr_assert(png_image_begin_read_from_memory(&image, file, size));
-        cr_expect_eq((int)image.width, figure.width * PNG_SCALE);
-        cr_expect_eq((int)image.height, figure.height * PNG_SCALE);
+        cr_expect_eq((int)image.width, figure.width * PNG_FILE_SCALE);
+        cr_expect_eq((int)image.height, figure.height * PNG_FILE_SCALE);
         image.format = PNG_FORMAT_RGB;
         unsigned char *rgb = malloc(PNG_IMAGE_SIZE(image));
         cr_assert(png_image_finish_read(&image, NULL, rgb, 0, NULL));
@@ -306,7 +306,7 @@ Test(figure, png_has_the_colors_of_the_weights) {
         free(rgb);
         free(file);
         figure_destroy(&figure);
-        free_look(made);
+        free_view(made);
     }
 }
 #endif
