@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command `rapt bench`: measures cases by instruction set and threads. */
-#include "bench/bench.h"
+#include "bench/result.h"
 
 #include <inttypes.h>
 #include <stdio.h>

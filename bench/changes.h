@@ -3,7 +3,7 @@
 #ifndef RAPT_BENCH_CHANGES_H
 #define RAPT_BENCH_CHANGES_H
 
-#include "bench/bench.h"
+#include "bench/result.h"
 
 struct old_report {
     struct cJSON *report;

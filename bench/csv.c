@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The results as comma-separated values (RFC 4180): a line of names, then one for each run. */
-#include "bench/bench.h"
+#include "bench/result.h"
 
 #include <inttypes.h>
 #include <stdio.h>

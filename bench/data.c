@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "bench/bench.h"
+#include "bench/result.h"
 #include "cli/base/random.h"
 
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };

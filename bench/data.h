@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "bench/shapes.h"
-#include "bench/timing.h"
+#include "bench/probes.h"
 
 /* Large enough for each of the cases, 64-byte aligned. */
 struct bench_data {

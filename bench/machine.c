@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Facts about the machine, without which a benchmark's figures mean little. */
-#include "bench/bench.h"
+#include "bench/result.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>

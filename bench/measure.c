@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Measurements: the check of the results, then repetitions in turns with limits in between. */
-#include "bench/bench.h"
+#include "bench/result.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "cli/base/args.h"
-#include "bench/bench.h"
+#include "bench/result.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"
 #include "cli/base/clock.h"

@@ -4,7 +4,7 @@
 #define RAPT_BENCH_SELECT_H
 
 #include "cli/base/args.h"
-#include "bench/bench.h"
+#include "bench/result.h"
 #include "bench/options.h"
 
 struct selection {

@@ -4,7 +4,7 @@
 #define RAPT_BENCH_SUMMARY_H
 
 #include "cli/base/args.h"
-#include "bench/bench.h"
+#include "bench/result.h"
 
 /* Results in the order instruction set, threads, case. */
 struct summary {

@@ -3,7 +3,7 @@
  * The machine's processors and the cores that they are threads of. Which ones this process may use
  * is asked once, since a thread that is bound to one of them later doesn't know the others.
  */
-#include "bench/bench.h"
+#include "bench/result.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef RAPT_BENCH_VERIFY_H
 #define RAPT_BENCH_VERIFY_H
 
-#include "bench/bench.h"
+#include "bench/result.h"
 #include "bench/job.h"
 
 /*

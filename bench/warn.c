@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Warnings: a machine that was busy, or whose clock changed. */
-#include "bench/bench.h"
+#include "bench/result.h"
 
 #include <stdio.h>
 #include <stdlib.h>

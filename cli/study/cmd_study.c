@@ -10,7 +10,7 @@
 #include <cjson/cJSON.h>
 
 #include "cli/base/args.h"
-#include "bench/bench.h"
+#include "bench/result.h"
 #include "cli/base/outputs.h"
 #include "cli/study/study.h"
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/bench.h"
+#include "bench/result.h"
 #include "simd/dispatch.h"
 #include "bench/job.h"
 #include "bench/verify.h"

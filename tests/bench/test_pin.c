@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/bench.h"
+#include "bench/result.h"
 #include "bench/pin.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"

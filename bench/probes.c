@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The clock, the median, and on any number of threads the FMA peak and the read bandwidth. */
-#include "bench/timing.h"
+#include "bench/probes.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The results, as a table to read and as JSON to keep. */
-#include "bench/bench.h"
+#include "bench/result.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of `rapt bench` share: a result, how to get one, and where it goes. */
-#ifndef RAPT_BENCH_BENCH_H
-#define RAPT_BENCH_BENCH_H
+#ifndef RAPT_BENCH_RESULT_H
+#define RAPT_BENCH_RESULT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 
 #include "bench/data.h"
 #include "bench/shapes.h"
-#include "bench/timing.h"
+#include "bench/probes.h"
 #include "cli/base/statistics.h"
 
 /* What bounds a case from above: medians of measurements around and between its runs. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Time, statistics, and the machine's own speed. */
-#ifndef RAPT_BENCH_TIMING_H
-#define RAPT_BENCH_TIMING_H
+#ifndef RAPT_BENCH_PROBES_H
+#define RAPT_BENCH_PROBES_H
 
 #include <stdbool.h>
 #include <stddef.h>
