@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "bench/result.h"
+#include "bench/machine.h"
 #include "cli/base/random.h"
 
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
@@ -23,7 +23,7 @@ static float next_normal(uint64_t *state) {
 }
 
 double bench_cold_bytes(void) {
-    return fmax(cold_bytes, 4 * bench_cache_size());
+    return fmax(cold_bytes, 4 * machine_cache_size());
 }
 
 struct bench_copies bench_copies_of(const struct bench_case *bench_case) {

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "bench/charts.h"
+#include "bench/machine.h"
 #include "bench/roofline.h"
+#include "bench/topology.h"
 
 static const char head[] =
     "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
@@ -71,7 +73,7 @@ static void write_text(FILE *file, const char *text) {
 /* What was measured, on what and when. False if there is no memory. */
 static bool write_machine(FILE *file, double others) {
     static const char *const keys[] = {"cpu", "os", "compiler", "rapt", "date"};
-    cJSON *machine = bench_machine(others);
+    cJSON *machine = machine_json(others);
     if (!machine)
         return false;
     fprintf(file, "<p class=\"soft\">");
@@ -85,7 +87,7 @@ static bool write_machine(FILE *file, double others) {
     fprintf(file,
             "</p>\n<p class=\"soft\">%d CPUs of %d cores%s; others took %.0f%% of the CPU "
             "time</p>\n",
-            bench_cpus_usable(), bench_cores_usable(),
+            topology_cpus_usable(), topology_cores_usable(),
             cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(machine, "pinned")) ? ", threads pinned"
                                                                                : "",
             100 * others);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Measurements: the check of the results, then repetitions in turns with limits in between. */
-#include "bench/result.h"
+#include "bench/measure.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,10 +9,10 @@
 
 #include <rapt/rapt.h>
 
-#include "cli/base/args.h"
 #include "bench/job.h"
 #include "bench/pin.h"
 #include "bench/verify.h"
+#include "cli/base/args.h"
 #include "cli/base/clock.h"
 #include "cli/base/statistics.h"
 
@@ -88,7 +88,7 @@ static bool measure_limit(const struct bench_limits *limits, enum limit which, s
 
 /* Runs in turns until each run has spent `until` seconds and has `least` samples. */
 static bool repeat(struct run *runs, int count, double until, int least) {
-    int most[BENCH_MOST_TURNS];
+    int most[MEASURE_MOST_TURNS];
     for (int i = 0; i < count; i++)
         most[i] = runs[i].count + MOST_REPETITIONS;
     for (bool done = false; !done;) {
@@ -213,7 +213,7 @@ static void run_destroy(struct run *run) {
 bool bench_measure(const struct bench_case *cases, int count, const struct rapt_isa *isa,
                    const struct bench_limits *limits, const struct bench_effort *effort,
                    const struct bench_data *data, struct bench_result *results) {
-    struct run runs[BENCH_MOST_TURNS] = {0};
+    struct run runs[MEASURE_MOST_TURNS] = {0};
     const double peak = bench_probe_peak(&limits->probe, 0);
     bool measured = true;
     for (int i = 0; measured && i < count; i++) {

@@ -10,8 +10,8 @@
 
 /*
  * Starts with "auto", all processors that this process may use in the order of
- * bench_cpus_ordered(), or with "CPU,...", and binds the calling thread as the first. False, with
- * the reason on stderr, if it is no such list or the system doesn't allow it.
+ * topology_cpus_ordered(), or with "CPU,...", and binds the calling thread as the first. False,
+ * with the reason on stderr, if it is no such list or the system doesn't allow it.
  */
 bool pin_start(const char *list);
 

@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "cli/base/args.h"
+#include "cli/base/random.h"
 #include "oracle/oracle.h"
 #include "oracle/storage.h"
-#include "cli/base/random.h"
 
 enum { ROWS_MOST = 24, ROWS_LEAST = 4, KEYS_CHECKED = 24 * 2048 };
 

@@ -7,14 +7,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "cli/base/args.h"
-#include "cli/page/attend_page.h"
 #include "cli/attend/explain.h"
-#include "cli/attend/print_heads.h"
-#include "cli/embed/model.h"
-#include "cli/base/outputs.h"
 #include "cli/attend/pictures.h"
+#include "cli/attend/print_heads.h"
 #include "cli/attend/words.h"
+#include "cli/base/args.h"
+#include "cli/base/outputs.h"
+#include "cli/embed/model.h"
+#include "cli/page/attend_page.h"
 
 static const char name[] = "attend";
 

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "cli/base/args.h"
 #include "cli/attend/explain_row.h"
+#include "cli/base/args.h"
 #include "cli/base/plot.h"
 #include "cli/base/text.h"
 

@@ -4,11 +4,11 @@
 
 #include <errno.h>
 
-#include "cli/base/args.h"
 #include "cli/attend/figure.h"
-#include "cli/base/outputs.h"
 #include "cli/attend/png_file.h"
 #include "cli/attend/svg.h"
+#include "cli/base/args.h"
+#include "cli/base/outputs.h"
 
 bool pictures_wanted(const struct pictures *pictures) {
     return pictures->png || pictures->svg;

@@ -8,13 +8,13 @@
 #include <utf8proc.h>
 
 #include "cli/base/args.h"
+#include "cli/base/clock.h"
 #include "cli/base/commands.h"
 #include "cli/base/files.h"
-#include "cli/embed/model_files.h"
 #include "cli/base/npy.h"
 #include "cli/base/outputs.h"
 #include "cli/base/text.h"
-#include "cli/base/clock.h"
+#include "cli/embed/model_files.h"
 
 static const char name[] = "embed";
 

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/sentences/attend.h"
 #include "cli/base/color.h"
 #include "cli/page/kinds.h"
 #include "cli/page/pack.h"
+#include "cli/sentences/attend.h"
 
 enum { RAW, CAUSAL, VIEWS };
 

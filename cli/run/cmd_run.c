@@ -2,8 +2,8 @@
 /* rapt run: attention of arrays in files. */
 #include "cli/base/args.h"
 #include "cli/base/commands.h"
-#include "cli/run/inputs.h"
 #include "cli/base/outputs.h"
+#include "cli/run/inputs.h"
 #include "cli/run/run_options.h"
 #include "cli/run/sequences.h"
 

@@ -9,8 +9,8 @@
 
 #include <cjson/cJSON.h>
 
+#include "bench/topology.h"
 #include "cli/base/args.h"
-#include "bench/result.h"
 #include "cli/base/outputs.h"
 #include "cli/study/study.h"
 
@@ -184,7 +184,7 @@ static int run_to_file(const struct study_lesson *first, int count,
 }
 
 int cmd_study(int argc, char **argv) {
-    struct request request = {.seed = 1, .threads = bench_cpus_usable(), .color = true};
+    struct request request = {.seed = 1, .threads = topology_cpus_usable(), .color = true};
     int code = read_request(&request, argc, argv);
     if (code != ARGS_GO_ON) {
         return code;

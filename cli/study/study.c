@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/sentences/attend.h"
 #include "cli/base/random.h"
+#include "cli/sentences/attend.h"
 
 struct study_table *study_add_table(struct study_result *result, const char *name,
                                     const char *title, const struct study_column *columns,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lesson of cost: work, depth and time of attention and of a recurrence, by length. */
-#include "cli/study/study.h"
 #include "cli/base/clock.h"
 #include "cli/base/statistics.h"
+#include "cli/study/study.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/base/random.h"
 #include "cli/sentences/attend.h"
 #include "cli/sentences/samples.h"
-#include "cli/base/random.h"
 
 enum { MODEL_DIM = 128, MOST_HEADS = 16, TOKENS = 64, PLACES = 4, CONTENT = 16 };
 

@@ -12,6 +12,7 @@
 #include "bench/html.h"
 #include "bench/select.h"
 #include "bench/summary.h"
+#include "bench/topology.h"
 
 static enum changes_verdict judge(double rate, double share, double spread, double limit_spread) {
     const struct changes_figures before = {100, 0.8, spread, limit_spread},
@@ -195,9 +196,9 @@ Test(changes, suites_are_kinds_of_cases, .init = cr_redirect_stderr) {
 
 Test(changes, scaling_goes_from_one_thread_to_all) {
     struct selection s = {0};
-    const int cpus = bench_cpus_usable(), cores = bench_cores_usable();
+    const int cpus = topology_cpus_usable(), cores = topology_cores_usable();
     bool at_cores = false;
-    cr_expect(cores >= 1 && cores <= cpus && cpus <= bench_cpus_online());
+    cr_expect(cores >= 1 && cores <= cpus && cpus <= topology_cpus_online());
     cr_assert(select_make(&(struct request){.view = VIEW_SCALING, .suite = SUITE_NONE}, &s));
     cr_expect_eq(s.isa_count, 1);
     cr_expect_eq(s.threads.value[0], 1);

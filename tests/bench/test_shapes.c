@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench/shapes.h"
 #include "bench/probes.h"
+#include "bench/shapes.h"
 #include "cli/base/statistics.h"
 
 Test(shapes, median_of_odd_and_even) {

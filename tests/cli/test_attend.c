@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cli/sentences/attend.h"
 #include "cli/attend/heatmap.h"
+#include "cli/sentences/attend.h"
 #include "cli/sentences/samples.h"
 
 enum { OUTPUT_SIZE = 1 << 17 };

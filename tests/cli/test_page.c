@@ -8,12 +8,12 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "cli/sentences/attend.h"
-#include "cli/base/color.h"
 #include "tests/support/command.h"
+#include "cli/base/color.h"
 #include "cli/page/kinds.h"
 #include "cli/page/pack.h"
 #include "cli/page/page.h"
+#include "cli/sentences/attend.h"
 
 /* The value of a weight's code, from the description of it alone. */
 static double unpack(uint16_t code) {
