@@ -11,10 +11,12 @@
 #ifndef RAPT_CLI_BASE_OUTPUTS_H
 #define RAPT_CLI_BASE_OUTPUTS_H
 
+#include "cli/base/place.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { OUTPUTS_MOST = 11 };
+enum { OUTPUTS_MOST = PLACE_MOST };
 
 /* What the --help of every command with outputs says of them. */
 #define OUTPUTS_NOTES                                                                              \
@@ -25,11 +27,8 @@ enum { OUTPUTS_MOST = 11 };
 
 struct output {
     const char *option, *path; /* as the user wrote them, for messages */
-    bool standard;             /* it is standard output, and the rest is not set but the file */
-    int folder;                /* the target's, -1 once closed */
-    char *name;                /* in that folder, without symbolic links */
-    char temporary[64];        /* its name there for now, or empty */
-    FILE *file;                /* NULL when closed */
+    bool standard;             /* it is standard output: then the place is only an open file */
+    struct place place;
 };
 
 struct outputs {
@@ -57,9 +56,6 @@ bool outputs_write(struct outputs *outputs, output_writer *write, const void *co
 
 /* Whether one of them is standard output. */
 bool outputs_have_standard(const struct outputs *outputs);
-
-/* Says that something failed with errno's reason. Returns false. */
-bool outputs_fail(const struct outputs *outputs, const struct output *output);
 
 /* Removes what is left and frees everything. Always call it at last. */
 void outputs_close(struct outputs *outputs);
