@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How the page carries text and numbers. */
+/* How the page carries numbers. */
 #ifndef RAPT_CLI_PAGE_PACK_H
 #define RAPT_CLI_PAGE_PACK_H
 
@@ -25,11 +25,5 @@ struct pack_base64 {
 
 void pack_number(struct pack_base64 *into, uint16_t number);
 void pack_end(struct pack_base64 *into);
-
-/*
- * A string of JSON that may stand in a <script>: what HTML or JavaScript could take for its own is
- * escaped, and bytes that are no UTF-8 become U+FFFD.
- */
-void pack_string(FILE *file, const char *text);
 
 #endif

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "cli/base/color.h"
+#include "cli/base/json_string.h"
 #include "cli/page/kinds.h"
 #include "cli/page/pack.h"
 #include "cli/sentences/attend.h"
@@ -117,11 +118,11 @@ static void write_view(FILE *file, const char *name, const struct view *view, in
 static void write_sentence(FILE *file, const struct sample *sentence, const struct view *views,
                            int heads) {
     fputs("{\"text\":", file);
-    pack_string(file, sentence->text);
+    json_string_in_script(file, sentence->text);
     fputs(",\"tokens\":[", file);
     for (int i = 0; i < sentence->token_count; i++) {
         fputs(i ? "," : "", file);
-        pack_string(file, sentence->tokens[i]);
+        json_string_in_script(file, sentence->tokens[i]);
     }
     fputs("],\n", file);
     write_view(file, view_names[RAW], &views[RAW], heads);
@@ -133,7 +134,7 @@ static void write_sentence(FILE *file, const struct sample *sentence, const stru
 /* What holds for all sentences: the names, the colours of 256 levels, the rules of the kinds. */
 static void write_common(FILE *file, const struct samples *samples) {
     fprintf(file, "\"version\":\"%s\",\"model\":", rapt_version());
-    pack_string(file, samples->model);
+    json_string_in_script(file, samples->model);
     fprintf(file, ",\"layers\":%d,\"heads\":%d,\"excess\":%.4g,\"spread\":%.4g,\"near\":%d,",
             samples->layers, samples->heads, KINDS_EXCESS, KINDS_SPREAD, KINDS_NEAR);
     fputs("\"kinds\":[", file);
