@@ -18,7 +18,7 @@
 
 static const char name[] = "attend";
 
-enum { default_width = 80, widest_terminal = 1000, most_threads = 1024 };
+enum { DEFAULT_WIDTH = 80, WIDEST_TERMINAL = 1000, MOST_THREADS = 1024 };
 
 struct request {
     int64_t sentence, width, threads;
@@ -87,7 +87,7 @@ static bool read_range(const char *option, const char *text, int usual, int all,
 static int terminal_width(FILE *out) {
     struct winsize size;
     bool known = ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-    return known ? size.ws_col : default_width;
+    return known ? size.ws_col : DEFAULT_WIDTH;
 }
 
 static const char notes[] =
@@ -137,11 +137,11 @@ static int read_request(struct request *request, int argc, char **argv) {
          .excludes = "sentence layer head explain html merge-words png svg no-color isa threads",
          .help = "Lists the sentences and their tokens."},
         {"no-color", ARGS_OFF, &request->color, .help = "Draws with characters alone."},
-        {"width", ARGS_INT, &request->width, "N", .least = 40, .most = widest_terminal,
+        {"width", ARGS_INT, &request->width, "N", .least = 40, .most = WIDEST_TERMINAL,
          .help = "Characters in a line (default: what the terminal has, or else 80)."},
         {"isa", ARGS_STRING, &request->isa, "NAME",
          .help = "Instruction set, one of those that rapt isa lists (default: the best)."},
-        {"threads", ARGS_INT, &request->threads, "N", .least = 1, .most = most_threads,
+        {"threads", ARGS_INT, &request->threads, "N", .least = 1, .most = MOST_THREADS,
          .help = "At most so many threads (default: one for every core that may be used)."},
     };
     const struct args_command command = {

@@ -10,7 +10,7 @@
 
 static const struct color black = {0x1a, 0x1a, 0x1a}, grey = {0x55, 0x55, 0x55};
 
-enum { bar_cell = 2, tick_length = 4, most_ticks = 6 };
+enum { BAR_CELL = 2, TICK_LENGTH = 4, MOST_TICKS = 6 };
 
 /* From the middle of small letters to the line that they stand on. */
 static double below_middle(double size) {
@@ -149,19 +149,19 @@ static void draw_axes(const struct figure *figure, struct canvas *canvas) {
 
 /* A step of 1, 2 or 5 times a power of ten, of which some fit. */
 static double tick_step(double most) {
-    double least = most / (most_ticks - 1);
+    double least = most / (MOST_TICKS - 1);
     double power = pow(10, floor(log10(least)));
     double digit = least / power;
     return power * (digit <= 1 ? 1 : digit <= 2 ? 2 : digit <= 5 ? 5 : 10);
 }
 
 static void draw_ticks(const struct figure *figure, struct canvas *canvas, int x, int bottom) {
-    const struct color marks[tick_length] = {black, black, black, black};
+    const struct color marks[TICK_LENGTH] = {black, black, black, black};
     double most = (double)figure->brightest, step = most > 0 ? tick_step(most) : 1;
     for (int i = 0; i * step <= most * (1 + 1e-6); i++) {
         double y = bottom - (most > 0 ? i * step / most * figure->bar_height : 0);
-        const struct canvas_cells mark = {x, (int)lround(y - 0.5), 1, 1, tick_length, marks};
-        const struct canvas_text style = {.x = x + tick_length + 3,
+        const struct canvas_cells mark = {x, (int)lround(y - 0.5), 1, 1, TICK_LENGTH, marks};
+        const struct canvas_text style = {.x = x + TICK_LENGTH + 3,
                                           .y = y + below_middle(FIGURE_TEXT - 1),
                                           .size = FIGURE_TEXT - 1,
                                           .color = black};
@@ -173,7 +173,7 @@ static void draw_ticks(const struct figure *figure, struct canvas *canvas, int x
 static bool draw_scale(const struct figure *figure, struct canvas *canvas) {
     int length = figure->groups.count * figure->side;
     int x = figure->left + (figure->columns - 1) * figure->across + length + FIGURE_BAR_GAP;
-    const int columns = FIGURE_BAR / bar_cell, rows = figure->bar_height / bar_cell;
+    const int columns = FIGURE_BAR / BAR_CELL, rows = figure->bar_height / BAR_CELL;
     struct color *colors = malloc((size_t)(columns * rows) * sizeof *colors);
     if (!colors) {
         return false;
@@ -181,13 +181,13 @@ static bool draw_scale(const struct figure *figure, struct canvas *canvas) {
     for (int i = 0; i < columns * rows; i++) {
         colors[i] = color_ramp(1 - i / columns / (double)(rows - 1));
     }
-    const struct canvas_cells bar = {x, figure->top, bar_cell, rows, columns, colors};
+    const struct canvas_cells bar = {x, figure->top, BAR_CELL, rows, columns, colors};
     const struct canvas_text style = {
         .x = x, .y = figure->top - 8, .size = FIGURE_TEXT, .color = grey};
     canvas->cells(canvas, &bar);
     free(colors);
     canvas->text(canvas, "weight", &style);
-    draw_ticks(figure, canvas, x + FIGURE_BAR, figure->top + rows * bar_cell);
+    draw_ticks(figure, canvas, x + FIGURE_BAR, figure->top + rows * BAR_CELL);
     return true;
 }
 

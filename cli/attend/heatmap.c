@@ -5,9 +5,9 @@
 #include "cli/base/text.h"
 
 enum {
-    longest_label = 12,
-    panel_gap = 2,
-    legend_cells = 30,
+    LONGEST_LABEL = 12,
+    PANEL_GAP = 2,
+    LEGEND_CELLS = 30,
 };
 
 /* A character with those that join it. */
@@ -33,7 +33,7 @@ static bool next_cluster(const char **text, struct cluster *cluster) {
 
 int heatmap_label_width(const char *label) {
     int width = text_width(label);
-    return width < longest_label ? width : longest_label;
+    return width < LONGEST_LABEL ? width : LONGEST_LABEL;
 }
 
 int heatmap_widest(const char *const *labels, int count) {
@@ -48,7 +48,7 @@ int heatmap_widest(const char *const *labels, int count) {
 void heatmap_print_label(FILE *out, const char *label, int width) {
     struct cluster cluster;
     int own = heatmap_label_width(label);
-    bool cut = text_width(label) > longest_label;
+    bool cut = text_width(label) > LONGEST_LABEL;
     int room = own - cut;
     fprintf(out, "%*s", width > own ? width - own : 0, "");
     while (next_cluster(&label, &cluster) && cluster.width <= room) {
@@ -139,7 +139,7 @@ static void print_downwards(FILE *out, const char *label, int line, int cell) {
     struct cluster cluster = {.width = 1};
     if (line < 0) {
         fputc(' ', out);
-    } else if (line == longest_label - 1 && label_height(label) > longest_label) {
+    } else if (line == LONGEST_LABEL - 1 && label_height(label) > LONGEST_LABEL) {
         fputc('~', out);
     } else {
         for (int i = 0; i <= line; i++) {
@@ -158,13 +158,13 @@ static void print_heading(FILE *out, const struct heatmap *map, const struct hea
         int own = label_height(labels->columns[column]);
         height = own > height ? own : height;
     }
-    height = height < longest_label ? height : longest_label;
+    height = height < LONGEST_LABEL ? height : LONGEST_LABEL;
     for (int line = 0; line < height; line++) {
         fprintf(out, "%*s", layout->label + 1, "");
         for (int column = 0; column < map->columns; column++) {
             const char *label = labels->columns[column];
             int own = label_height(label);
-            own = own < longest_label ? own : longest_label;
+            own = own < LONGEST_LABEL ? own : LONGEST_LABEL;
             print_downwards(out, label, line - (height - own), layout->cell);
         }
         int from_end = height - line;
@@ -218,7 +218,7 @@ static int panel_width(const struct heatmap *maps, const char *const *titles, in
 static void print_titles(FILE *out, const char *const *titles, int count, int width) {
     for (int i = 0; i < count; i++) {
         bool last = i + 1 == count;
-        int blank = last ? 0 : width - text_width(titles[i]) + panel_gap;
+        int blank = last ? 0 : width - text_width(titles[i]) + PANEL_GAP;
         fprintf(out, "%s%*s", titles[i], blank, "");
     }
     fputc('\n', out);
@@ -235,7 +235,7 @@ static void print_panel_lines(FILE *out, const struct heatmap *maps, int count, 
                 print_row(out, &maps[i], row, 1, colors);
             }
             bool last = i + 1 == count;
-            fprintf(out, "%*s", last ? 0 : width - maps[i].columns + panel_gap, "");
+            fprintf(out, "%*s", last ? 0 : width - maps[i].columns + PANEL_GAP, "");
         }
         fputc('\n', out);
     }
@@ -244,7 +244,7 @@ static void print_panel_lines(FILE *out, const struct heatmap *maps, int count, 
 void heatmap_print_grid(FILE *out, const struct heatmap *maps, const char *const *titles, int count,
                         const struct heatmap_style *style) {
     int width = panel_width(maps, titles, count);
-    int fit = (style->width + panel_gap) / (width + panel_gap);
+    int fit = (style->width + PANEL_GAP) / (width + PANEL_GAP);
     fit = fit > 1 ? fit : 1;
     int lines = (count + fit - 1) / fit;
     int per_line = (count + lines - 1) / lines;
@@ -260,7 +260,7 @@ void heatmap_print_grid(FILE *out, const struct heatmap *maps, const char *const
 
 void heatmap_print_legend(FILE *out, double brightest, const struct heatmap_style *style) {
     int room = style->width - 18;
-    int cells = room < legend_cells ? room : legend_cells;
+    int cells = room < LEGEND_CELLS ? room : LEGEND_CELLS;
     fputs("0 ", out);
     for (int i = 0; i < cells; i++) {
         print_cell(out, style->colors, i / (double)(cells - 1), 1);

@@ -10,9 +10,9 @@
 static const char magic[8] = "RAPTQKV";
 
 enum {
-    format_version = 1,
+    FORMAT_VERSION = 1,
     /* Four counts of at most this, times 12 bytes, stay below 2^64. */
-    largest_count = 4096,
+    LARGEST_COUNT = 4096,
 };
 
 /* What is left to read. After the first error every read fails, and the message stays. */
@@ -61,8 +61,8 @@ static uint32_t take_number(struct reader *in, const char *what) {
 
 static int take_count(struct reader *in, const char *what) {
     uint32_t number = take_number(in, what);
-    if (number < 1 || number > largest_count) {
-        fail(in, "%s: found %u, expected 1 to %d", what, (unsigned)number, largest_count);
+    if (number < 1 || number > LARGEST_COUNT) {
+        fail(in, "%s: found %u, expected 1 to %d", what, (unsigned)number, LARGEST_COUNT);
         return 0;
     }
     return (int)number;
@@ -129,8 +129,8 @@ static void read_all(struct reader *in, struct samples *list) {
         fail(in, "found no magic \"%s\" at the start", magic);
     }
     uint32_t version = take_number(in, "version");
-    if (version != format_version) {
-        fail(in, "version: found %u, expected %d", (unsigned)version, format_version);
+    if (version != FORMAT_VERSION) {
+        fail(in, "version: found %u, expected %d", (unsigned)version, FORMAT_VERSION);
     }
     int count = take_count(in, "sentences");
     list->layers = take_count(in, "layers");
