@@ -36,20 +36,18 @@ static int show(struct heads_view *view, const struct request *request) {
     struct words words = {0};
     int code = ARGS_OK;
     bool merged = !request->merge_words || words_merge(&words, view);
-    if (merged && pictures_wanted(pictures)) {
+    if (merged && pictures_wanted(pictures))
         code = pictures_save(name, pictures, view) ? ARGS_OK : ARGS_ERROR;
-    } else if (!merged || !print_heads(stdout, view)) {
+    else if (!merged || !print_heads(stdout, view))
         code = args_fail(name, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
-    }
     words_free(&words);
     return code;
 }
 
 static int compute_and_show(struct heads_view *view, const struct request *request) {
     const rapt_isa *chosen = NULL;
-    if (rapt_isa_choose(request->isa, &chosen) != RAPT_OK) {
+    if (rapt_isa_choose(request->isa, &chosen) != RAPT_OK)
         return args_fail(name, "%s", rapt_last_error());
-    }
     view->isa = chosen->name;
     float *weights = NULL;
     rapt_status status = attend_compute(view->samples, view->sentence, &view->range, chosen->name,
@@ -70,9 +68,8 @@ static bool read_range(const char *option, const char *text, int usual, int all,
     int64_t number = usual < all ? usual : all - 1;
     *first = 0;
     *count = all;
-    if (text && strcmp(text, "all") == 0) {
+    if (text && strcmp(text, "all") == 0)
         return true;
-    }
     if (text && (!args_parse_int(text, &number) || number < 0 || number >= all)) {
         char expected[64];
         snprintf(expected, sizeof expected, "0 to %d or \"all\"", all - 1);
@@ -181,19 +178,16 @@ static int attend(const struct samples *samples, const struct request *request) 
     struct attend_range *range = &view.range;
     /* Layer 3, head 1 ties a pronoun to its noun. */
     if (!read_range("layer", request->layer, 3, samples->layers, &range->layer, &range->layers) ||
-        !read_range("head", request->head, 1, samples->heads, &range->head, &range->heads)) {
+        !read_range("head", request->head, 1, samples->heads, &range->head, &range->heads))
         return ARGS_ERROR;
-    }
     if (request->list) {
         print_heads_list(stdout, samples, view.style.width);
         return ARGS_OK;
     }
-    if (!pictures_check(name, &request->pictures)) {
+    if (!pictures_check(name, &request->pictures))
         return ARGS_ERROR;
-    }
-    if (request->explain.wanted) {
+    if (request->explain.wanted)
         return explain(stdout, &view, &request->explain, request->isa, (int)request->threads);
-    }
     if (request->page.path) {
         return attend_page(&request->page, samples, view.sentence, request->isa,
                            (int)request->threads);
@@ -215,9 +209,8 @@ static int choose_sentences(struct request *request) {
     }
     if (!chosen) {
         request->sentence = texts ? 1 : 2;
-        if (texts > 1 && page && !request->page.beside) {
+        if (texts > 1 && page && !request->page.beside)
             request->page.beside = 2;
-        }
     }
     return ARGS_GO_ON;
 }
@@ -247,20 +240,16 @@ int cmd_attend(int argc, char **argv) {
     struct samples samples;
     char error[SAMPLES_ERROR_SIZE];
     int code = read_request(&request, argc, argv);
-    if (code == ARGS_GO_ON) {
+    if (code == ARGS_GO_ON)
         code = choose_sentences(&request);
-    }
-    if (code != ARGS_GO_ON) {
+    if (code != ARGS_GO_ON)
         return code;
-    }
-    if (!samples_parse(&samples, samples_data, samples_data_size, error)) {
+    if (!samples_parse(&samples, samples_data, samples_data_size, error))
         return args_fail(name, "%s", error);
-    }
     const bool own = request.texts.count || request.model;
     code = own && !run_model(&request, &samples) ? ARGS_ERROR : attend(&samples, &request);
-    if (code == ARGS_OK && argc == 1) {
+    if (code == ARGS_OK && argc == 1)
         puts("\nMore: --head all, --layer all --head all, --sentence 3, --list, --help");
-    }
     samples_free(&samples);
     return code;
 }

@@ -96,21 +96,18 @@ static void print_vector(const struct lesson *lesson, const double *values, int 
     int fit = (lesson->view->style.width - INDENT - LABEL - END) / (decimals + AROUND);
     int shown = fit < 1 ? 1 : fit < count ? fit : count;
     double squares = 0;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         squares += values[i] * values[i];
-    }
-    for (int i = 0; i < shown; i++) {
+    for (int i = 0; i < shown; i++)
         fprintf(lesson->out, "%*.*f", decimals + AROUND, decimals, values[i]);
-    }
     fprintf(lesson->out, "%s  norm %.3f\n", shown < count ? " ..." : "", sqrt(squares));
 }
 
 /* A vector of the sample, times a factor. */
 static void print_scaled(const struct lesson *lesson, const float *values, int count, double factor,
                          int decimals) {
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         lesson->scaled[i] = factor * (double)values[i];
-    }
     print_vector(lesson, lesson->scaled, count, decimals);
 }
 
@@ -203,15 +200,13 @@ static void print_table_row(const struct lesson *lesson, int i, int label, int b
     fprintf(lesson->out, "%*s", INDENT, "");
     heatmap_print_label(lesson->out, token(lesson, i), label);
     fprintf(lesson->out, "%*.3f%*.3f", NUMBER, row->scores[i], NUMBER, scaled);
-    if (i < row->visible) {
+    if (i < row->visible)
         fprintf(lesson->out, "%*.3f", NUMBER, scaled - row->largest);
-    } else {
+    else
         fprintf(lesson->out, "%*s", NUMBER, "-inf");
-    }
     fprintf(lesson->out, "%*.4f%*.4f ", NUMBER, row->exponentials[i], NUMBER, row->weights[i]);
-    if (bar >= LEAST_BAR) {
+    if (bar >= LEAST_BAR)
         plot_bar(lesson->out, row->weights[i], bar < MOST_BAR ? bar : MOST_BAR, &bars);
-    }
     fputc('\n', lesson->out);
 }
 
@@ -226,13 +221,11 @@ static void tell_softmax(struct lesson *lesson) {
     int bar = lesson->view->style.width - INDENT - label - 5 * NUMBER - 1;
     fprintf(lesson->out, "\n%*s%*s%*s%*s%*s%*s\n", INDENT + label, "", NUMBER, "q.k", NUMBER,
             "scaled", NUMBER, "- max", NUMBER, "e^", NUMBER, "weight");
-    for (int i = 0; i < row->tokens; i++) {
+    for (int i = 0; i < row->tokens; i++)
         print_table_row(lesson, i, label, bar);
-    }
     double entropy = 0;
-    for (int i = 0; i < row->visible; i++) {
+    for (int i = 0; i < row->visible; i++)
         entropy -= row->weights[i] > 0 ? row->weights[i] * log(row->weights[i]) : 0;
-    }
     fputc('\n', lesson->out);
     say(lesson, "Their entropy, -sum of w ln w, is %.3f nats, of at most ln %d = %.3f.",
         fabs(entropy), row->visible, log(row->visible));
@@ -250,9 +243,8 @@ static void tell_sum(struct lesson *lesson) {
         const float *value = vector_of(lesson, row->values, i);
         print_label(lesson, i, "%.4f v of", row->weights[i]);
         print_scaled(lesson, value, row->dim, row->weights[i], 3);
-        for (int c = 0; c < row->dim; c++) {
+        for (int c = 0; c < row->dim; c++)
             lesson->rest[c] -= lesson->scaled[c];
-        }
         shown++;
     }
     if (row->visible > shown) {
@@ -292,14 +284,11 @@ static void tell_check(struct lesson *lesson) {
 /* The index of the token that is numbered or named, or -1. */
 static int find_word(const struct sample *sentence, const char *word) {
     int64_t number;
-    if (args_parse_int(word, &number)) {
+    if (args_parse_int(word, &number))
         return number >= 0 && number < sentence->token_count ? (int)number : -1;
-    }
-    for (int i = 0; i < sentence->token_count; i++) {
-        if (strcasecmp(sentence->tokens[i], word) == 0) {
+    for (int i = 0; i < sentence->token_count; i++)
+        if (strcasecmp(sentence->tokens[i], word) == 0)
             return i;
-        }
-    }
     return -1;
 }
 
@@ -313,27 +302,23 @@ static int choose_word(const struct heads_view *view, int threads, int *word) {
     float *weights;
     rapt_status status =
         attend_compute(view->samples, view->sentence, &view->range, view->isa, threads, &weights);
-    if (status != RAPT_OK) {
+    if (status != RAPT_OK)
         return fail(status);
-    }
     struct heads_view all = *view;
     int key;
     all.weights = weights;
-    if (!heads_view_strongest_pair(&all, word, &key)) {
+    if (!heads_view_strongest_pair(&all, word, &key))
         *word = 0;
-    }
     free(weights);
     return ARGS_GO_ON;
 }
 
 static int read_word(const struct heads_view *view, const char *text, int threads, int *word) {
-    if (!text) {
+    if (!text)
         return choose_word(view, threads, word);
-    }
     *word = find_word(view->sentence, text);
-    if (*word >= 0) {
+    if (*word >= 0)
         return ARGS_GO_ON;
-    }
     char expected[80];
     snprintf(expected, sizeof expected, "0 to %d or a token of the sentence",
              view->sentence->token_count - 1);
@@ -342,9 +327,8 @@ static int read_word(const struct heads_view *view, const char *text, int thread
 
 static void tell(struct lesson *lesson) {
     tell_title(lesson);
-    if (lesson->view->sentence->hidden) {
+    if (lesson->view->sentence->hidden)
         tell_input(lesson);
-    }
     tell_vectors(lesson);
     tell_scores(lesson);
     tell_mask(lesson);
@@ -363,9 +347,8 @@ static int tell_row(FILE *out, const struct heads_view *view, int word, bool cau
         explain_row_create(&lesson.row, samples, view->sentence, &view->range, word, causal)) {
         lesson.rest = lesson.scaled + widest;
         status = explain_row_check(&lesson.row, view->isa);
-        if (status == RAPT_OK) {
+        if (status == RAPT_OK)
             tell(&lesson);
-        }
         explain_row_destroy(&lesson.row);
     }
     free(lesson.scaled);
@@ -379,9 +362,8 @@ int explain(FILE *out, const struct heads_view *view, const struct explain_reque
                          view->range.layers > 1 ? "--layer" : "--head");
     }
     const rapt_isa *chosen = NULL;
-    if (rapt_isa_choose(isa, &chosen) != RAPT_OK) {
+    if (rapt_isa_choose(isa, &chosen) != RAPT_OK)
         return args_fail(command, "%s", rapt_last_error());
-    }
     struct heads_view shown = *view;
     shown.isa = chosen->name;
     int word, code = read_word(&shown, request->word, threads, &word);

@@ -47,9 +47,8 @@ static int word_room(int columns, double size) {
 static int count_lines(const char *text, int columns) {
     const char *line;
     int lines = 0;
-    for (size_t length; text_line(&text, columns, &line, &length);) {
+    for (size_t length; text_line(&text, columns, &line, &length);)
         lines++;
-    }
     return lines;
 }
 
@@ -70,9 +69,8 @@ static bool merge(struct figure *figure) {
     } while (cells > MOST_CELLS && per_cell++ < tokens);
     figure->groups = groups_of(tokens, per_cell);
     figure->weights = groups_merge(view->weights, figure->panels, &figure->groups, &figure->groups);
-    for (size_t i = 0; figure->weights && i < cells; i++) {
+    for (size_t i = 0; figure->weights && i < cells; i++)
         figure->brightest = fmaxf(figure->brightest, figure->weights[i]);
-    }
     return figure->weights != NULL;
 }
 
@@ -105,9 +103,8 @@ static bool write_caption(struct figure *figure) {
     int tokens = sentence->token_count, per_cell = figure->groups.start[1];
     size_t size = 0;
     FILE *out = open_memstream(&figure->caption, &size);
-    if (!out) {
+    if (!out)
         return false;
-    }
     fputs("Each row is a query, each column a key. ", out);
     if (figure->panels == 1) {
         fprintf(out, "Mean entropy of the rows: %.2f of at most ln %d = %.2f nats. ",
@@ -123,13 +120,11 @@ static bool write_caption(struct figure *figure) {
             "the queries. ",
             per_cell, per_cell);
     }
-    if (figure->label_step > 1) {
+    if (figure->label_step > 1)
         fprintf(out, "One in %d is named. ", figure->label_step);
-    }
     char *joined = figure->label_step ? NULL : text_join(sentence->tokens, tokens);
-    if (joined) {
+    if (joined)
         fprintf(out, "In this order: %s", joined);
-    }
     bool written = figure->label_step || joined;
     free(joined);
     return fclose(out) == 0 && written;
@@ -167,13 +162,11 @@ static void place(struct figure *figure) {
 bool figure_create(struct figure *figure, const struct heads_view *view) {
     *figure = (struct figure){.view = view};
     arrange(figure);
-    if (!merge(figure)) {
+    if (!merge(figure))
         return false;
-    }
     size_cells(figure);
-    if (!write_caption(figure)) {
+    if (!write_caption(figure))
         return false;
-    }
     place(figure);
     return true;
 }

@@ -114,18 +114,15 @@ static void draw_panels(const struct figure *figure, struct canvas *canvas, stru
         int x = figure->left + panel % figure->columns * figure->across;
         int y = figure->top + panel / figure->columns * figure->down;
         const float *weights = figure->weights + (size_t)panel * cells;
-        for (size_t i = 0; i < cells; i++) {
+        for (size_t i = 0; i < cells; i++)
             colors[i] = color_ramp((double)(weights[i] / figure->brightest));
-        }
         draw_headings(figure, canvas, panel, x, y);
         const struct canvas_cells map = {x, y, figure->side, count, count, colors};
         canvas->cells(canvas, &map);
-        if (figure->label_step && panel % figure->columns == 0) {
+        if (figure->label_step && panel % figure->columns == 0)
             draw_labels(figure, canvas, x, y, false);
-        }
-        if (figure->label_step && panel + figure->columns >= figure->panels) {
+        if (figure->label_step && panel + figure->columns >= figure->panels)
             draw_labels(figure, canvas, x, y + count * figure->side, true);
-        }
     }
 }
 
@@ -175,12 +172,10 @@ static bool draw_scale(const struct figure *figure, struct canvas *canvas) {
     int x = figure->left + (figure->columns - 1) * figure->across + length + FIGURE_BAR_GAP;
     const int columns = FIGURE_BAR / BAR_CELL, rows = figure->bar_height / BAR_CELL;
     struct color *colors = malloc((size_t)(columns * rows) * sizeof *colors);
-    if (!colors) {
+    if (!colors)
         return false;
-    }
-    for (int i = 0; i < columns * rows; i++) {
+    for (int i = 0; i < columns * rows; i++)
         colors[i] = color_ramp(1 - i / columns / (double)(rows - 1));
-    }
     const struct canvas_cells bar = {x, figure->top, BAR_CELL, rows, columns, colors};
     const struct canvas_text style = {
         .x = x, .y = figure->top - 8, .size = FIGURE_TEXT, .color = grey};
@@ -194,9 +189,8 @@ static bool draw_scale(const struct figure *figure, struct canvas *canvas) {
 bool figure_draw(const struct figure *figure, struct canvas *canvas) {
     size_t cells = (size_t)figure->groups.count * (size_t)figure->groups.count;
     struct color *colors = malloc(cells * sizeof *colors);
-    if (!colors) {
+    if (!colors)
         return false;
-    }
     draw_title(figure, canvas);
     draw_panels(figure, canvas, colors);
     free(colors);

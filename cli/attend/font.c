@@ -33,12 +33,10 @@ static bool find_fonts(struct faces *faces, FcConfig *config, int weight) {
         FcDefaultSubstitute(wanted);
         faces->set = FcFontSort(config, wanted, FcTrue, NULL, &result);
     }
-    if (wanted) {
+    if (wanted)
         FcPatternDestroy(wanted);
-    }
-    if (faces->set && faces->set->nfont > 0) {
+    if (faces->set && faces->set->nfont > 0)
         faces->opened = calloc((size_t)faces->set->nfont, sizeof *faces->opened);
-    }
     return faces->opened != NULL;
 }
 
@@ -50,9 +48,8 @@ static FT_Face open_face(const struct font *font, struct faces *faces, int at) {
     FT_Face *face = &faces->opened[at];
     if (!*face && FcPatternGetString(pattern, FC_FILE, 0, &file) == FcResultMatch) {
         FcPatternGetInteger(pattern, FC_INDEX, 0, &index);
-        if (FT_New_Face(font->library, (const char *)file, index, face) != 0) {
+        if (FT_New_Face(font->library, (const char *)file, index, face) != 0)
             *face = NULL;
-        }
     }
     return *face && FT_IS_SCALABLE(*face) ? *face : NULL;
 }
@@ -64,9 +61,8 @@ static bool load(const struct font *font, struct faces *faces, int32_t character
         for (int at = 0; at < faces->set->nfont; at++) {
             FcCharSet *has = NULL;
             FcPatternGetCharSet(faces->set->fonts[at], FC_CHARSET, 0, &has);
-            if (!missing && !(has && FcCharSetHasChar(has, (FcChar32)character))) {
+            if (!missing && !(has && FcCharSetHasChar(has, (FcChar32)character)))
                 continue;
-            }
             FT_Face face = open_face(font, faces, at);
             FT_UInt glyph = face ? FT_Get_Char_Index(face, (FT_ULong)character) : 0;
             if (face && (glyph || missing) &&
@@ -88,40 +84,35 @@ static double measure(const struct font *font, struct faces *faces, const char *
     double width = 0;
     for (int32_t character; (character = text_next(&text));) {
         FT_GlyphSlot slot;
-        if (load(font, faces, character, size, FT_LOAD_DEFAULT, &slot)) {
+        if (load(font, faces, character, size, FT_LOAD_DEFAULT, &slot))
             width += advance(slot);
-        }
     }
     return width;
 }
 
 static void blend(struct bitmap *bitmap, int x, int y, int coverage, struct color color) {
-    if (x < 0 || x >= bitmap->width || y < 0 || y >= bitmap->height) {
+    if (x < 0 || x >= bitmap->width || y < 0 || y >= bitmap->height)
         return;
-    }
     unsigned char *at = bitmap->rgb + 3 * ((size_t)y * (size_t)bitmap->width + (size_t)x);
     const int to[] = {color.red, color.green, color.blue};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         at[i] = (unsigned char)((at[i] * (255 - coverage) + to[i] * coverage + 127) / 255);
-    }
 }
 
 /* A glyph whose origin lies `along` the baseline, counted from the pixel at x, y. */
 static void draw_glyph(struct bitmap *bitmap, FT_GlyphSlot slot, int x, int y, int along,
                        const struct canvas_text *style) {
     const FT_Bitmap *glyph = &slot->bitmap;
-    if (glyph->pixel_mode != FT_PIXEL_MODE_GRAY) {
+    if (glyph->pixel_mode != FT_PIXEL_MODE_GRAY)
         return;
-    }
     for (int row = 0; row < (int)glyph->rows; row++) {
         for (int column = 0; column < (int)glyph->width; column++) {
             int right = along + slot->bitmap_left + column, down = row - slot->bitmap_top;
             int coverage = glyph->buffer[row * glyph->pitch + column];
-            if (style->upward) {
+            if (style->upward)
                 blend(bitmap, x + down, y - 1 - right, coverage, style->color);
-            } else {
+            else
                 blend(bitmap, x + right, y + down, coverage, style->color);
-            }
         }
     }
 }
@@ -169,22 +160,17 @@ struct font *font_open(char error[FONT_ERROR_SIZE]) {
 void font_close(struct font *font) {
     for (int i = 0; i < 2; i++) {
         struct faces *faces = &font->faces[i];
-        for (int at = 0; faces->opened && at < faces->set->nfont; at++) {
-            if (faces->opened[at]) {
+        for (int at = 0; faces->opened && at < faces->set->nfont; at++)
+            if (faces->opened[at])
                 FT_Done_Face(faces->opened[at]);
-            }
-        }
         free(faces->opened);
-        if (faces->set) {
+        if (faces->set)
             FcFontSetDestroy(faces->set);
-        }
     }
-    if (font->config) {
+    if (font->config)
         FcConfigDestroy(font->config);
-    }
     FcFini();
-    if (font->library) {
+    if (font->library)
         FT_Done_FreeType(font->library);
-    }
     free(font);
 }

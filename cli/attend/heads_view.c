@@ -11,9 +11,8 @@ const float *heads_view_weights(const struct heads_view *view, int index) {
 
 /* "layer 3 of 0-5", or "layers 0-5" */
 static int name_range(char *text, size_t size, const char *what, int first, int count, int all) {
-    if (count == 1) {
+    if (count == 1)
         return snprintf(text, size, "%s %d of 0-%d", what, first, all - 1);
-    }
     return snprintf(text, size, "%ss 0-%d", what, all - 1);
 }
 

@@ -68,17 +68,15 @@ bool pictures_save(const char *command, const struct pictures *pictures,
     static const enum output_kind kinds[] = {OUTPUT_BINARY, OUTPUT_TEXT};
     struct outputs outputs = {.command = command};
     bool good = figure_create(&figure, view);
-    if (!good) {
+    if (!good)
         args_fail(command, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
-    }
     for (int i = 0; good && i < 2; i++) {
         good = !drawing.paths[i] ||
                outputs_add(&outputs, drawing.options[i], drawing.paths[i], kinds[i]);
     }
     good = good && outputs_write(&outputs, draw, &drawing);
-    if (good) {
+    if (good)
         tell(drawing.paths, &figure);
-    }
     outputs_close(&outputs);
     figure_destroy(&figure);
     return good;

@@ -57,9 +57,8 @@ static bool save(FILE *out, const struct bitmap *bitmap, char error[PNG_FILE_ERR
                        .height = (png_uint_32)bitmap->height,
                        .format = PNG_FORMAT_RGB};
     bool saved = png_image_write_to_stdio(&image, out, 0, bitmap->rgb, 0, NULL);
-    if (!saved && !ferror(out)) {
+    if (!saved && !ferror(out))
         snprintf(error, PNG_FILE_ERROR_SIZE, "libpng: %s", image.message);
-    }
     return saved;
 }
 
@@ -77,9 +76,8 @@ bool png_file_write(FILE *out, const struct figure *figure, char error[PNG_FILE_
         return false;
     }
     pixels.font = font_open(error);
-    if (!pixels.font) {
+    if (!pixels.font)
         return false;
-    }
     bitmap->rgb = malloc(bytes);
     bool drawn = bitmap->rgb != NULL;
     if (drawn) {

@@ -12,9 +12,8 @@
 
 static float largest(const float *numbers, size_t count) {
     float most = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         most = fmaxf(most, numbers[i]);
-    }
     return most;
 }
 
@@ -43,9 +42,8 @@ __attribute__((format(printf, 3, 4))) static void say(FILE *out, int width, cons
 
 static bool print_tokens(FILE *out, const struct sample *sentence, int width) {
     char *text = text_join(sentence->tokens, sentence->token_count);
-    if (text) {
+    if (text)
         text_print_wrapped(out, text, 0, width);
-    }
     free(text);
     return text != NULL;
 }
@@ -133,9 +131,8 @@ static bool print_one(FILE *out, const struct heads_view *view) {
         bool notes = heatmap_fits_notes(&map, &labels, width);
         heatmap_print(out, &map, &labels, &view->style);
         print_one_legend(out, view, per_column, map.brightest);
-        if (!notes) {
+        if (!notes)
             say(out, width, "Each row's entropy and strongest key need a wider terminal.");
-        }
         print_strongest_pair(out, view);
     }
     bool allocated = names != NULL;
@@ -205,9 +202,8 @@ static void print_head_columns(FILE *out, const struct heads_view *view, const f
     const struct attend_range *range = &view->range;
     bool last = first + count == range->heads;
     fputs("    head", out);
-    for (int head = first; head < first + count; head++) {
+    for (int head = first; head < first + count; head++)
         fprintf(out, "%*d ", cell - 1, head);
-    }
     fputs(last ? "  mean\n" : "\n", out);
     for (int layer = 0; layer < range->layers; layer++) {
         const float *row = shares + layer * range->heads;
@@ -218,9 +214,8 @@ static void print_head_columns(FILE *out, const struct heads_view *view, const f
         }
         color_reset(out, view->style.colors);
         double total = 0;
-        for (int head = 0; head < range->heads; head++) {
+        for (int head = 0; head < range->heads; head++)
             total += (double)row[head];
-        }
         fprintf(out, last ? "%6.0f\n" : "\n", 100 * total / range->heads);
     }
     fputc('\n', out);
@@ -232,12 +227,10 @@ static bool print_table(FILE *out, const struct heads_view *view) {
     int count = view->range.layers * heads;
     double most = tokens > 1 ? log(tokens) : 1;
     float *shares = malloc((size_t)count * sizeof *shares);
-    if (!shares) {
+    if (!shares)
         return false;
-    }
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         shares[i] = (float)(attend_mean_entropy(heads_view_weights(view, i), tokens) / most);
-    }
     int room = view->style.width - NAMES - MEAN;
     int cell = heads * CELL <= room ? CELL : NARROW_CELL;
     int lines = ceil_div(heads, room / cell);
@@ -264,13 +257,12 @@ void print_heads_list(FILE *out, const struct samples *samples, int width) {
 bool print_heads(FILE *out, const struct heads_view *view) {
     bool shown;
     print_title(out, view);
-    if (view->range.layers * view->range.heads == 1) {
+    if (view->range.layers * view->range.heads == 1)
         shown = print_one(out, view);
-    } else if (view->range.layers > 1 && view->range.heads > 1) {
+    else if (view->range.layers > 1 && view->range.heads > 1)
         shown = print_table(out, view);
-    } else {
+    else
         shown = print_grid(out, view);
-    }
     print_facts(out, view);
     return shown;
 }

@@ -16,12 +16,10 @@ enum color_mode color_detect(FILE *out) {
     const char *terminal = getenv("TERM");
     const char *depth = getenv("COLORTERM");
     if ((no_color && *no_color) || !isatty(fileno(out)) || !terminal || !*terminal ||
-        strcmp(terminal, "dumb") == 0) {
+        strcmp(terminal, "dumb") == 0)
         return COLOR_NONE;
-    }
-    if (depth && (strcmp(depth, "truecolor") == 0 || strcmp(depth, "24bit") == 0)) {
+    if (depth && (strcmp(depth, "truecolor") == 0 || strcmp(depth, "24bit") == 0))
         return COLOR_TRUE;
-    }
     return strstr(terminal, "256") ? COLOR_256 : COLOR_NONE;
 }
 
@@ -96,13 +94,11 @@ void color_text_on(FILE *out, enum color_mode mode, double level) {
 }
 
 void color_bold(FILE *out, enum color_mode mode) {
-    if (mode != COLOR_NONE) {
+    if (mode != COLOR_NONE)
         fputs("\033[1m", out);
-    }
 }
 
 void color_reset(FILE *out, enum color_mode mode) {
-    if (mode != COLOR_NONE) {
+    if (mode != COLOR_NONE)
         fputs("\033[0m", out);
-    }
 }

@@ -77,11 +77,10 @@ static bool read_string(struct reader *r, struct text *text) {
 static bool read_integer(struct reader *r, int64_t *value) {
     const char *first = r->at;
     int64_t number = 0;
-    for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++) {
+    for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++)
         if (__builtin_mul_overflow(number, 10, &number) ||
             __builtin_add_overflow(number, *r->at - '0', &number))
             return npy_fail(r->message, "a dimension is above %" PRId64, INT64_MAX);
-    }
     if (r->at == first || (*first == '0' && r->at - first > 1))
         return fail_here(r, "the end of a number without leading zeros");
     *value = number;

@@ -111,9 +111,8 @@ struct diversity {
 /* Half the sum of differences, averaged over the rows. */
 static double distance_of(const float *a, const float *b, int tokens) {
     double total = 0;
-    for (int i = 0; i < tokens * tokens; i++) {
+    for (int i = 0; i < tokens * tokens; i++)
         total += fabs((double)a[i] - (double)b[i]);
-    }
     return total / 2 / tokens;
 }
 
@@ -125,9 +124,8 @@ static struct diversity compare_heads(const float *weights, int heads, int token
         double entropy = study_mean_entropy(head, (size_t)tokens, tokens);
         sum += entropy;
         squares += entropy * entropy;
-        for (int other = 0; other < h; other++) {
+        for (int other = 0; other < h; other++)
             distance += distance_of(head, weights + (size_t)other * size, tokens);
-        }
     }
     double mean = sum / heads, pairs = heads * (heads - 1) / 2.0;
     return (struct diversity){.entropy = mean,
@@ -158,9 +156,8 @@ static void task_fill(struct task *task, uint64_t *state) {
             while (!fresh) {
                 task->places[token][i] = (int)(random_bits(state) % TOKENS);
                 fresh = true;
-                for (int k = 0; k < i; k++) {
+                for (int k = 0; k < i; k++)
                     fresh = fresh && task->places[token][k] != task->places[token][i];
-                }
             }
         }
     }
@@ -169,11 +166,9 @@ static void task_fill(struct task *task, uint64_t *state) {
 static rapt_status task_run(struct task *task, const struct study_options *options, int heads) {
     const float certainty = 30; /* the score of what is asked for: others get e^-30 as much */
     memset(task->queries, 0, sizeof task->queries);
-    for (int token = 0; token < TOKENS; token++) {
-        for (int i = 0; i < PLACES; i++) {
+    for (int token = 0; token < TOKENS; token++)
+        for (int i = 0; i < PLACES; i++)
             task->queries[i % heads][token][task->places[token][i]] = certainty;
-        }
-    }
     rapt_attention_args args = rapt_attention_defaults();
     args.query = rapt_tensor_bhsd(task->queries, RAPT_F32, 1, heads, TOKENS, TOKENS);
     args.key = rapt_tensor_bhsd(task->names, RAPT_F32, 1, 1, TOKENS, TOKENS);
@@ -211,9 +206,8 @@ static rapt_status measure(struct trial *trial, struct task *task,
                            const struct study_options *options, int heads, double *row) {
     const int busy = heads < PLACES ? heads : PLACES;
     rapt_status status = attend_by_layer(options, trial, heads);
-    if (status == RAPT_OK) {
+    if (status == RAPT_OK)
         status = task_run(task, options, busy);
-    }
     if (status == RAPT_OK) {
         struct diversity found = compare_heads(trial->weights, heads, TOKENS);
         row[ENTROPY] = found.entropy;
@@ -236,9 +230,8 @@ static rapt_status add_real(const struct study_options *options, struct study_re
         real_columns, REAL_COLUMNS);
     struct samples samples;
     const struct sample *sentence;
-    if (!study_sentence(&samples, &sentence)) {
+    if (!study_sentence(&samples, &sentence))
         return RAPT_OUT_OF_MEMORY;
-    }
     const struct attend_range all = {.layers = samples.layers, .heads = samples.heads};
     size_t size = (size_t)samples.heads * (size_t)sentence->token_count;
     size *= (size_t)sentence->token_count;
@@ -260,9 +253,8 @@ static void conclude(struct study_result *result) {
     const struct study_table *table = &result->tables[0], *real = &result->tables[1];
     const double(*cells)[STUDY_MOST_ROWS] = table->cells;
     int last = table->rows - 1, enough = 0;
-    while (enough < last && cells[ERROR][enough] > 0.01) {
+    while (enough < last && cells[ERROR][enough] > 0.01)
         enough++;
-    }
     double least = INFINITY, most = 0;
     for (int row = 0; row < real->rows; row++) {
         least = fmin(least, real->cells[REAL_SPREAD][row]);
@@ -303,15 +295,12 @@ rapt_status study_heads(const struct study_options *options, struct study_result
     struct trial trial = {0};
     struct task *task = malloc(sizeof *task);
     rapt_status status = RAPT_OUT_OF_MEMORY;
-    if (trial_create(&trial) && task) {
+    if (trial_create(&trial) && task)
         status = fill(options, table, &trial, task);
-    }
-    if (status == RAPT_OK) {
+    if (status == RAPT_OK)
         status = add_real(options, result);
-    }
-    if (status == RAPT_OK) {
+    if (status == RAPT_OK)
         conclude(result);
-    }
     result->plot = (struct study_plot){.table = table,
                                        .x = HEADS,
                                        .y = {DISTANCE, ERROR},
