@@ -1,101 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is shown of heads: views that fit the terminal, and files whose cells have the colours of
- * the weights. */
+/* Figures of heads in SVG and PNG: their cells have the colours of the weights. */
 #include "tests/support/heads_views.h"
 
 #include "cli/attend/figure.h"
 #include "cli/attend/png_file.h"
 #include "cli/attend/svg.h"
-#include "cli/attend/words.h"
 
 #ifdef HAVE_PNG
 #    include <png.h>
 #endif
-
-static const struct {
-    int tokens, layers, heads;
-} sizes[] = {{1, 1, 1}, {2, 1, 1},  {24, 1, 1},  {64, 1, 1}, {130, 1, 1}, {9, 1, 12},
-             {9, 5, 1}, {65, 1, 2}, {100, 2, 1}, {5, 3, 24}, {300, 1, 1}, {170, 6, 13}};
-enum { SIZES = sizeof sizes / sizeof *sizes };
-
-static char *printed(const struct heads_view *view) {
-    char *text;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-    cr_assert(out && print_heads(out, view));
-    fclose(out);
-    return text;
-}
-
-/* The width of a line, in which escape sequences take none; it may hold no other control. */
-static int columns_of(const char *line, size_t length) {
-    char rest[4096];
-    size_t used = 0;
-    cr_assert_lt(length, sizeof rest);
-    for (size_t i = 0; i < length; i++) {
-        if (line[i] == '\033') {
-            i += 2 + strspn(line + i + 2, "0123456789;");
-            cr_assert(i < length && line[i] == 'm');
-        } else {
-            cr_assert((unsigned char)line[i] >= ' ', "a control character is printed");
-            rest[used++] = line[i];
-        }
-    }
-    rest[used] = 0;
-    cr_assert_null(strstr(rest, "\xe2\x80\xae"));
-    return text_width(rest);
-}
-
-Test(figure, fit_every_terminal) {
-    static const int widths[] = {40, 60, 80, 120};
-    static const enum color_mode modes[] = {COLOR_NONE, COLOR_256, COLOR_TRUE};
-    for (int i = 0; i < (SIZES - 1) * 4 * 2 * 3; i++) {
-        struct made_view *made = make_view(i / 4 % 2, sizes[i / 24].tokens, sizes[i / 24].layers,
-                                           sizes[i / 24].heads, widths[i % 4]);
-        made->view.style.colors = modes[i / 8 % 3];
-        char *text = printed(&made->view);
-        for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
-            const int columns = columns_of(line, strcspn(line, "\n"));
-            cr_assert_leq(columns, widths[i % 4], "%d columns, %d tokens: %.*s", columns,
-                          sizes[i / 24].tokens, (int)strcspn(line, "\n"), line);
-        }
-        free(text);
-        free_view(made);
-    }
-}
-
-Test(figure, say_what_shares_a_cell) {
-    struct made_view *made = make_view(false, 64, 1, 1, 80),
-                     *long_one = make_view(false, 200, 1, 1, 80),
-                     *two = make_view(false, 100, 1, 2, 60);
-    char *fits = printed(&made->view), *shares = printed(&long_one->view),
-         *grid = printed(&two->view);
-    cr_expect_null(strstr(fits, "summed"));
-    cr_expect_not_null(strstr(fits, "need a wider terminal"));
-    cr_expect_not_null(strstr(shares, "A column is 3 keys, named by the first"));
-    cr_expect_not_null(strstr(grid, "A cell is 2 queries by 2 keys"));
-    free(fits);
-    free(shares);
-    free(grid);
-    free_view(made);
-    free_view(long_one);
-    free_view(two);
-}
-
-Test(figure, of_words_have_rows_that_sum_to_1) {
-    struct made_view *made = make_view(false, 24, 2, 3, 80);
-    struct words words;
-    cr_assert(words_merge(&words, &made->view));
-    cr_expect_eq(made->view.sentence->token_count, 21); /* 3 pieces have joined */
-    cr_expect_str_eq(made->view.sentence->tokens[2], "attentions");
-    cr_expect_lt(attend_sum_deviation(made->view.weights, 2 * 3 * 21, 21), 1e-6);
-    /* The fourth head, "the" to "attention ##s", and back. */
-    const float *before = made->weights + 3 * 24 * 24, *after = words.weights + 3 * 21 * 21;
-    cr_expect_float_eq(after[21 + 2], before[24 + 2] + before[24 + 3], 1e-7);
-    cr_expect_float_eq(after[2 * 21 + 1], (before[2 * 24 + 1] + before[3 * 24 + 1]) / 2, 1e-7);
-    words_free(&words);
-    free_view(made);
-}
 
 static struct color color_of(const struct figure *figure, int panel, int row, int column) {
     const int count = figure->groups.count;

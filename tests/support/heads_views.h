@@ -6,8 +6,15 @@
 
 #include "tests/support/helpers.h"
 
-#include "cli/attend/print_heads.h"
+#include "cli/attend/heads_view.h"
 #include "cli/base/text.h"
+
+/* From one token in one head to more of both than fit a terminal. */
+static const struct {
+    int tokens, layers, heads;
+} sizes[] = {{1, 1, 1}, {2, 1, 1},  {24, 1, 1},  {64, 1, 1}, {130, 1, 1}, {9, 1, 12},
+             {9, 5, 1}, {65, 1, 2}, {100, 2, 1}, {5, 3, 24}, {300, 1, 1}, {170, 6, 13}};
+enum { SIZES = sizeof sizes / sizeof *sizes };
 
 struct made_view {
     struct heads_view view;
