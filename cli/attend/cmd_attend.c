@@ -88,14 +88,16 @@ static int terminal_width(FILE *out) {
 }
 
 static const char notes[] =
-    "[CLS] and [SEP] are the model's marks for a sentence's start and end; ## goes on\n"
-    "with the word before. Colours need a terminal with 256 of them, or one that sets\n"
-    "COLORTERM to truecolor; NO_COLOR turns them off.\n\n"
-    "Without a text, three sentences that the command carries are shown. Texts of your own\n"
-    "need a model: a folder with config.json, vocab.txt and model.safetensors of BERT's\n"
-    "layout. scripts/get-model fetches the one that the three sentences went through. A\n"
-    "text that is longer than the model takes is cut, and standard error says so. A text\n"
-    "that begins with -- comes after a -- alone.\n\n" OUTPUTS_NOTES;
+    "[CLS] and [SEP] are the model's marks for a sentence's start and end; ## goes on with "
+    "the word before. Colours need a terminal with 256 of them, or one that sets COLORTERM "
+    "to truecolor; NO_COLOR turns them off.\n"
+    "\n"
+    "Without a text, three sentences that the command carries are shown. Texts of your own "
+    "need a model: a folder with config.json, vocab.txt and model.safetensors of BERT's "
+    "layout. scripts/get-model fetches the one that the three sentences went through. A "
+    "text that is longer than the model takes is cut, and standard error says so. A text "
+    "that begins with -- comes after a -- alone.\n"
+    "\n" OUTPUTS_NOTES;
 
 static int read_request(struct request *request, int argc, char **argv) {
     const struct args_option options[] = {

@@ -20,10 +20,10 @@ enum { OUTPUTS_MOST = PLACE_MOST };
 
 /* What the --help of every command with outputs says of them. */
 #define OUTPUTS_NOTES                                                                              \
-    "An output of - is standard output, where nothing else is printed then; ./- is a\n"            \
-    "file. Files appear all together, complete, or not at all, and none may be an\n"               \
-    "input. A file that is replaced passes on its mode, access list and, where that\n"             \
-    "is allowed, its owner; its other hard links keep the old content.\n"
+    "An output of - is standard output, where nothing else is printed then; ./- is a file. "       \
+    "Files appear all together, complete, or not at all, and none may be an input. A file "        \
+    "that is replaced passes on its mode, access list and, where that is allowed, its "            \
+    "owner; its other hard links keep the old content.\n"
 
 struct output {
     const char *option, *path; /* as the user wrote them, for messages */

@@ -19,10 +19,11 @@
 static const char name[] = "embed";
 
 static const char notes[] =
-    "A line that is longer than the model takes is cut, and standard error says how many\n"
-    "are. The bits of an embedding depend on its line and prompt alone, not on the batch,\n"
-    "the threads or the instruction set. Its length is 1 if the model's folder says so, or\n"
-    "has no modules.json. scripts/get-model fetches a model.\n\n" OUTPUTS_NOTES;
+    "A line that is longer than the model takes is cut, and standard error says how many "
+    "are. The bits of an embedding depend on its line and prompt alone, not on the batch, "
+    "the threads or the instruction set. Its length is 1 if the model's folder says so, or "
+    "has no modules.json. scripts/get-model fetches a model.\n"
+    "\n" OUTPUTS_NOTES;
 
 enum { MOST_BYTES = 1 << 30, MOST_LINES = 1 << 24 };
 
