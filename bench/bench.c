@@ -169,7 +169,7 @@ static bool all_correct(const struct bench_result *results, size_t count) {
     return correct;
 }
 
-/* The reports that were asked for are the outputs, in the order in which they were added. */
+/* The outputs are the reports, in the order in which they were added. */
 enum report { JSON, CSV, HTML, REPORTS };
 
 struct reports {

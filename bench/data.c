@@ -71,9 +71,9 @@ static void *create_array(double bytes, size_t alignment) {
 }
 
 /*
- * Fills memory with normal numbers of bf16, the upper half of which, if two are taken as one
- * f32, is such a number again; as int8 they are bytes about 64 and any. They repeat after a prime
- * number of elements, so no two rows that a case reads are the same.
+ * Fills memory with normal numbers of bf16. Two of them read as one f32 are a normal number, too.
+ * Read as int8, every second byte is about 64. The numbers repeat after a prime number of elements,
+ * so no two rows that a case reads are the same.
  */
 static void fill(char *cache, size_t size, uint64_t state) {
     enum { PERIOD = 4194301 };

@@ -50,8 +50,8 @@ static struct bench_shape affordable(const struct bench_shape *shape, double pea
 }
 
 /*
- * Bytes per second of reading a job's keys and values. What lies in a cache may be too small for a
- * clock to tell how long that takes, so it is read until it takes long enough.
+ * Bytes per second of reading a job's keys and values. Keys in a cache are read many times over,
+ * since one pass may be too short for the clock.
  */
 static double measure_bandwidth(const struct bench_limits *limits, struct bench_job *job) {
     static const double least_bytes = 4e6; /* for each thread */
@@ -120,9 +120,9 @@ static bool measure_limits(const struct bench_limits *limits, struct run *runs, 
 }
 
 /*
- * The clock of a machine drifts with its temperature and, if it is a virtual one, its neighbours.
- * So the limit is measured before, between and after the repetitions, in spans as long as theirs,
- * and its median is held against theirs: both saw the same machine.
+ * The clock of a machine drifts with its temperature, and a virtual machine also slows with its
+ * neighbours. So the limit is measured before, between and after the repetitions, in spans as long
+ * as theirs. The medians of both then saw the same machine.
  */
 static bool measure_times(struct run *runs, int count, const struct bench_limits *limits,
                           const struct bench_effort *effort) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine's processors and the cores that they are threads of. Which ones this process may use
- * is asked once, since a thread that is bound to one of them later doesn't know the others.
+ * The machine's processors and the cores that they are threads of. The usable ones are read once,
+ * since a thread that is bound to one of them later doesn't know the others.
  */
 #include "bench/topology.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Heatmaps as a figure of a paper: one with its tokens along both axes, or a panel for each of many
- * heads, with a title, a scale and a caption.
+ * Heatmaps as a figure of a paper, with a title, a scale and a caption. One head has its tokens
+ * along both axes, and each of many heads has a panel.
  */
 #ifndef RAPT_CLI_ATTEND_FIGURE_H
 #define RAPT_CLI_ATTEND_FIGURE_H

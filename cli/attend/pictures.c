@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Draws a figure into each file that was asked for. */
+/* Draws a figure into each file of an option. */
 #include "cli/attend/pictures.h"
 
 #include <errno.h>

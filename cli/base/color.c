@@ -52,9 +52,9 @@ struct color color_ramp(double level) {
 }
 
 /*
- * The same path among a terminal's 256 colours, of which those from 16 are the same everywhere:
- * lightness in OKLab from 0.22 to 0.97, hue from blue to yellow. The nearest ones to the ramp
- * itself would be a third of its dark end in one colour.
+ * The same path among a terminal's 256 colours: lightness in OKLab from 0.22 to 0.97, hue from blue
+ * to yellow. Colours from 16 on are the same everywhere. The colours nearest to the ramp itself
+ * would make a third of its dark end one colour.
  */
 static int ramp_index(double level) {
     static const int path[] = {17, 18, 19, 24, 30, 36, 78, 185, 227};

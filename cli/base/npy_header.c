@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The header of a .npy file: magic, version, length, and the literal of a Python dict such as
- * {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }. It may come from anywhere, so it is
- * read strictly, and nothing in it is believed before it has been compared with the file's size.
+ * The header of a .npy file: magic, version, length, and the literal of a Python dict. An example
+ * is {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }. It may come from anywhere, so it
+ * is read strictly, and nothing in it is believed before it has been compared with the file's size.
  */
 #include "cli/base/npy.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Output files that appear all together, complete and on the disk, or not at all. Each is written
- * to a file without a name in its target's folder, or where the file system has none of these to a
- * temporary one; once all are complete they get their names (place.h).
+ * in its target's folder, without a name if the file system can, or else under a temporary one.
+ * Once all are complete they get their names (place.h).
  *
- * A file that is replaced leaves its mode, its access list and, as far as the system lets it, its
- * owner and group to the new one, but no setuid, setgid or sticky bit and no other attributes. A
- * symbolic link to it stays; another hard link keeps the old content.
+ * A file that is replaced leaves its mode, its access list and, as far as the system allows, its
+ * owner and group to the new one. It leaves no setuid, setgid or sticky bit and no other
+ * attributes. A symbolic link to it stays; another hard link keeps the old content.
  */
 #ifndef RAPT_CLI_BASE_OUTPUTS_H
 #define RAPT_CLI_BASE_OUTPUTS_H

@@ -98,8 +98,8 @@ static bool link_temporary(struct place *place) {
 }
 
 /*
- * Whether a name can be taken: not from a folder, nor from an output of ours, which two names mean
- * where upper and lower case are the same.
+ * Whether a name can be taken: not from a folder, nor from another output. Two names may mean the
+ * same file where upper and lower case are the same.
  */
 static bool may_replace(struct place *const *places, int count, const struct place *place,
                         const struct stat *there) {

@@ -2,9 +2,9 @@
 /*
  * Writes the page: its own text, one block of weights for every head, and what describes them.
  *
- * A view's block of sentence s, layer l, head h is the text of the element "raw-<s>-<l>-<h>" or
- * "causal-<s>-<l>-<h>", base64 of numbers of 16 bits (pack.h): the entropy of every row in
- * thousandths of a nat, then the rows' weights of the keys that the query sees.
+ * Sentence s, layer l and head h have the elements "raw-<s>-<l>-<h>" and "causal-<s>-<l>-<h>". The
+ * text of each is a block: base64 of numbers of 16 bits (pack.h). First comes the entropy of every
+ * row in thousandths of a nat, then each row's weights of the keys that the query sees.
  */
 #include "cli/page/page.h"
 

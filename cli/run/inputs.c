@@ -25,8 +25,8 @@ static const char *const option_names[INPUTS] = {
 };
 
 /*
- * The axis of a file's array that holds a tensor's dimension (batch, head, position, channel), or
- * less than 0 if the array has too few: without a batch, then without heads.
+ * The axis of a file's array that holds a tensor's dimension (batch, head, position, channel). Less
+ * than 0 if the array has too few axes: it then lacks the batch first, and then the heads.
  */
 static int axis_of(int dimension, int rank, enum layout layout) {
     static const int swapped[4] = {0, 2, 1, 3};

@@ -28,7 +28,7 @@ enum input_name {
     INPUTS,
 };
 
-/* What the user asked for. Texts are NULL where an option wasn't given. */
+/* The options of inputs. Texts are NULL where an option wasn't given. */
 struct input_options {
     int layout; /* enum layout */
     bool bf16;  /* uint16 arrays are bf16 */

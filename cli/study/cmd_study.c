@@ -77,7 +77,7 @@ static void fail_unknown(const char *found) {
         args_fail(name, "unknown lesson \"%s\" (rapt study --list lists them)", found);
 }
 
-/* The lessons asked for, and how many; 0 after an error. */
+/* Finds the lessons by their names, and returns how many there are; 0 after an error. */
 static int choose(const struct args_texts *asked, const struct study_lesson **first) {
     *first = lessons;
     if (asked->count > 1) {

@@ -134,9 +134,9 @@ static struct diversity compare_heads(const float *weights, int heads, int token
 }
 
 /*
- * The task: each token names 4 others and wants the content of each, apart from the rest. A token's
- * key is a one-hot name; a head's query asks for the names of its share of the places, and so its
- * one softmax mixes their contents. Heads beyond 4 have nothing to do.
+ * The task: each token names 4 others and needs the content of each, apart from the rest. A token's
+ * key is a one-hot name. A head's query is the sum of the names in its share, so its one softmax
+ * mixes their contents. Heads beyond 4 have nothing to do.
  */
 struct task {
     int places[TOKENS][PLACES];
@@ -164,7 +164,8 @@ static void task_fill(struct task *task, uint64_t *state) {
 }
 
 static rapt_status task_run(struct task *task, const struct study_options *options, int heads) {
-    const float certainty = 30; /* the score of what is asked for: others get e^-30 as much */
+    /* The score of a key that the query names: any other gets e^-30 of its weight. */
+    const float certainty = 30;
     memset(task->queries, 0, sizeof task->queries);
     for (int token = 0; token < TOKENS; token++)
         for (int i = 0; i < PLACES; i++)
@@ -181,8 +182,8 @@ static rapt_status task_run(struct task *task, const struct study_options *optio
 }
 
 /*
- * The share of the contents' variance that the best factor of a head's output leaves: what any
- * output projection has to live with that takes a place's content from the head that sees it.
+ * The share of the contents' variance that is left when a head's output is scaled by the best
+ * factor. No output projection that takes a place's content from its head can leave less.
  */
 static double task_error(const struct task *task, int heads) {
     double left = 0;

@@ -43,8 +43,8 @@ static const struct study_column shift_columns[SHIFT_COLUMNS] = {
 };
 
 /*
- * The softmax of numbers as attention: a query of one channel that holds 1 meets keys that hold the
- * numbers, so its scores are scale times those.
+ * The softmax of numbers as attention. The query is a single channel that holds 1, and the keys
+ * hold the numbers, so the scores are scale times the numbers.
  */
 static rapt_status softmax(const struct study_options *options, const float *numbers, float scale,
                            float *weights, float *lse) {

@@ -34,8 +34,8 @@ static const struct bench_case cases[] = {
     {.name = "f16-bshd", DECODE(RAPT_F16, BENCH_DENSE), .shape.bshd = true, .base = "f32"},
     {.name = "paged-f32", DECODE(RAPT_F32, BENCH_PAGED), .base = "f32"},
     {.name = "paged-int8", DECODE(RAPT_I8, BENCH_PAGED), .base = "f32"},
-    {.name = "packed", RAGGED(RAPT_F32, BENCH_PACKED), .base = "f32"},
-    {.name = "packed-int8", RAGGED(RAPT_I8, BENCH_PACKED), .base = "f32"},
+    {.name = "ragged", RAGGED(RAPT_F32, BENCH_RAGGED), .base = "f32"},
+    {.name = "ragged-int8", RAGGED(RAPT_I8, BENCH_RAGGED), .base = "f32"},
     {.name = "cache-bf16", RAGGED(RAPT_BF16, BENCH_CACHE), .base = "f32"},
 };
 enum { CASES = sizeof cases / sizeof *cases };

@@ -68,9 +68,9 @@ Test(shapes, flags_are_read) {
     cr_expect_eq(d.shape.softcap, 2.5f);
     cr_expect(d.shape.sinks && !d.shape.alibi && !d.shape.causal);
     cr_expect_eq(d.shape.kv_type, RAPT_BF16);
-    cr_expect_eq(s->watch, BENCH_NOTHING);
-    cr_expect_eq(f.shape.watch, BENCH_TOP);
-    cr_expect_eq(g.shape.watch, BENCH_RECEIVED);
+    cr_expect_eq(s->observed, BENCH_NOTHING);
+    cr_expect_eq(f.shape.observed, BENCH_TOP);
+    cr_expect_eq(g.shape.observed, BENCH_RECEIVED);
     cr_expect(e.shape.alibi && !e.shape.sinks && e.shape.causal);
     cr_expect_eq(e.shape.kv_type, RAPT_I8);
     cr_expect_str_eq(d.name, "1,2,1,3,5,4,softcap=2.5,bf16,sinks");
@@ -143,10 +143,10 @@ Test(shapes, the_usual_cases_are_the_documented_ones) {
     const size_t count = bench_case_list(&list);
     size_t usual = 0;
     for (size_t i = 0; i < count; i++)
-        usual += list[i].use != BENCH_ASKED;
+        usual += list[i].use != BENCH_NAMED;
     cr_expect_eq(usual, sizeof names / sizeof *names);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        cr_expect_neq(find_case(names[i])->use, BENCH_ASKED, "%s", names[i]);
+        cr_expect_neq(find_case(names[i])->use, BENCH_NAMED, "%s", names[i]);
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
         const struct bench_shape *s = &find_case(names[i])->shape;
         const double length = 2048, pairs = s->causal ? length * (length + 1) / 2 : length * length;
