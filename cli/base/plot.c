@@ -18,7 +18,7 @@ enum {
 
 static const char marks[PLOT_MOST_SERIES] = {'*', 'o', '+', 'x'};
 
-struct canvas {
+struct dot_grid {
     bool braille;
     int columns;
     int dots_x, dots_y;                        /* of a character */
@@ -89,7 +89,7 @@ static int dot_of(const struct span *span, double value, int count) {
     return (int)lround(share * (count - 1));
 }
 
-static void set_dot(struct canvas *canvas, int x, int y, int series) {
+static void set_dot(struct dot_grid *canvas, int x, int y, int series) {
     static const unsigned char bits[DOTS_Y][DOTS_X] = {{1, 8}, {2, 16}, {4, 32}, {64, 128}};
     int line = LINES - 1 - y / canvas->dots_y, column = x / canvas->dots_x;
     int row = canvas->dots_y - 1 - y % canvas->dots_y;
@@ -98,7 +98,7 @@ static void set_dot(struct canvas *canvas, int x, int y, int series) {
 }
 
 /* Straight lines from point to point. */
-static void draw_series(struct canvas *canvas, const struct plot *plot, int series,
+static void draw_series(struct dot_grid *canvas, const struct plot *plot, int series,
                         const struct span *across, const struct span *up) {
     int before_x = -1, before_y = -1;
     for (int i = 0; i < plot->points; i++) {
@@ -125,7 +125,7 @@ static void color_series(FILE *out, int series, int count, enum color_mode color
     color_foreground(out, colors, count > 1 ? 0.45 + 0.4 * series / (count - 1) : 0.6);
 }
 
-static void print_cell(FILE *out, const struct canvas *canvas, int line, int column, int count,
+static void print_cell(FILE *out, const struct dot_grid *canvas, int line, int column, int count,
                        enum color_mode colors) {
     unsigned dots = canvas->dots[line][column];
     int series = canvas->on_top[line][column];
@@ -141,7 +141,7 @@ static void print_cell(FILE *out, const struct canvas *canvas, int line, int col
     color_reset(out, colors);
 }
 
-static void print_lines(FILE *out, const struct canvas *canvas, const struct span *up, int count,
+static void print_lines(FILE *out, const struct dot_grid *canvas, const struct span *up, int count,
                         enum color_mode colors) {
     for (int line = 0; line < LINES; line++) {
         bool labelled = line == 0 || line == LINES / 2 || line == LINES - 1;
@@ -159,7 +159,7 @@ static void print_lines(FILE *out, const struct canvas *canvas, const struct spa
     }
 }
 
-static void print_foot(FILE *out, const struct canvas *canvas, const struct span *across) {
+static void print_foot(FILE *out, const struct dot_grid *canvas, const struct span *across) {
     fprintf(out, "%*s", MARGIN - 1, "");
     fputs(canvas->braille ? "\xe2\x94\x94" : "+", out); /* U+2514, then U+2500 */
     for (int i = 0; i < canvas->columns; i++)
@@ -173,7 +173,7 @@ static void print_foot(FILE *out, const struct canvas *canvas, const struct span
     fprintf(out, "%*s%s\n", MARGIN + canvas->columns - end - at - half, "", right);
 }
 
-static void print_names(FILE *out, const struct plot *plot, const struct canvas *canvas,
+static void print_names(FILE *out, const struct plot *plot, const struct dot_grid *canvas,
                         enum color_mode colors) {
     fprintf(out, "%*s", MARGIN, "");
     for (int s = 0; s < plot->count; s++) {
@@ -193,10 +193,10 @@ static void print_names(FILE *out, const struct plot *plot, const struct canvas 
 void plot_print(FILE *out, const struct plot *plot, const struct plot_style *style) {
     bool braille = uses_unicode(style);
     int columns = style->width - MARGIN;
-    struct canvas canvas = {.braille = braille,
-                            .columns = columns < MOST_COLUMNS ? columns : MOST_COLUMNS,
-                            .dots_x = braille ? DOTS_X : 1,
-                            .dots_y = braille ? DOTS_Y : 1};
+    struct dot_grid canvas = {.braille = braille,
+                              .columns = columns < MOST_COLUMNS ? columns : MOST_COLUMNS,
+                              .dots_x = braille ? DOTS_X : 1,
+                              .dots_y = braille ? DOTS_Y : 1};
     struct span across = horizontal_span(plot), up = vertical_span(plot);
     for (int s = 0; s < plot->count; s++)
         draw_series(&canvas, plot, s, &across, &up);
