@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command `rapt bench`: measures cases by instruction set and threads. */
-#include "bench/bench.h"
+#include "cli/base/commands.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,18 +10,24 @@
 
 #include <rapt/rapt.h>
 
-#include "cli/base/args.h"
-#include "cli/base/commands.h"
 #include "bench/changes.h"
-#include "simd/dispatch.h"
+#include "bench/csv.h"
 #include "bench/html.h"
-#include "cli/base/outputs.h"
+#include "bench/json.h"
+#include "bench/machine.h"
+#include "bench/measure.h"
 #include "bench/options.h"
 #include "bench/pin.h"
 #include "bench/roofline.h"
 #include "bench/select.h"
 #include "bench/summary.h"
+#include "bench/table.h"
+#include "bench/topology.h"
+#include "bench/warn.h"
+#include "cli/base/args.h"
+#include "cli/base/outputs.h"
 #include "cli/base/system.h"
+#include "simd/dispatch.h"
 
 /* As much of a name as leaves a line of progress on one line. */
 enum { NAME_SHOWN = 30 };
@@ -44,7 +50,7 @@ static void progress(const struct selection *s, size_t done, const char *isa, in
 /* How many of the cases from the first on are timed in turns. */
 static size_t turns(const struct bench_case *cases, size_t count) {
     size_t n = 1;
-    while (n < count && n < BENCH_MOST_TURNS && cases[n].base &&
+    while (n < count && n < MEASURE_MOST_TURNS && cases[n].base &&
            strcmp(cases[n].base, cases[0].name) == 0)
         n++;
     return n;
@@ -70,7 +76,7 @@ static bool run_group(const struct selection *s, const struct bench_data *data,
     struct bench_result *group = results + done;
     const bool tables = s->view == VIEW_TABLES;
     if (tables)
-        bench_table_title(isa->name, threads);
+        table_title(isa->name, threads);
     for (size_t i = 0, n; i < s->case_count; i += n) {
         const struct bench_case *cases = &all[i];
         n = turns(cases, s->case_count - i);
@@ -82,9 +88,9 @@ static bool run_group(const struct selection *s, const struct bench_data *data,
         if (!measured)
             return false;
         if (tables && (i == 0 || cases->memory != cases[-1].memory))
-            bench_table_head(cases->memory, name_width);
+            table_head(cases->memory, name_width);
         for (size_t k = 0; tables && k < n; k++)
-            bench_table_row(&group[i + k], name_width);
+            table_row(&group[i + k], name_width);
     }
     return true;
 }
@@ -105,8 +111,8 @@ static bool run_groups(const struct selection *s, const struct bench_data *data,
     const int name_width = longest_name(s);
     size_t done = 0;
     system_cpu_model(cpu, sizeof cpu);
-    printf("rapt %s on %s, %d CPUs of %d cores", rapt_version(), cpu, bench_cpus_usable(),
-           bench_cores_usable());
+    printf("rapt %s on %s, %d CPUs of %d cores", rapt_version(), cpu, topology_cpus_usable(),
+           topology_cores_usable());
     const int *pinned = pin_list(&pinned_count);
     for (int i = 0; i < pinned_count; i++)
         printf("%s%d", i ? ", " : "; threads on CPUs ", pinned[i]);
@@ -163,7 +169,7 @@ static bool all_correct(const struct bench_result *results, size_t count) {
     return correct;
 }
 
-/* The reports that were asked for are the outputs, in the order in which they were added. */
+/* The outputs are the reports, in the order in which they were added. */
 enum report { JSON, CSV, HTML, REPORTS };
 
 struct reports {
@@ -177,9 +183,9 @@ static bool write_report(FILE *file, int i, const void *context) {
     const struct reports *r = context;
     switch (r->list[i]) {
     case JSON:
-        return bench_json_write(file, r->summary->results, r->count, r->others);
+        return json_write(file, r->summary->results, r->count, r->others);
     case CSV:
-        return bench_csv_write(file, r->summary->results, r->count);
+        return csv_write(file, r->summary->results, r->count);
     case HTML:
     case REPORTS:
         break;
@@ -220,7 +226,7 @@ static int conclude(const struct request *request, const struct selection *s,
     if (request->compare && changes_print(old, results, count) > 0)
         code = ARGS_FAILED;
     fflush(stdout);
-    bench_warn_after(results, count, s->case_count, others);
+    warn_after(results, count, s->case_count, others);
     return write_reports(request, outputs, &summary, count, others) ? code : ARGS_ERROR;
 }
 
@@ -235,16 +241,16 @@ static int run(const struct request *request, const struct selection *s, struct 
         return args_fail("bench", "no memory for the results");
     const double cache = s->view == VIEW_ROOFLINE ? bench_cold_bytes() : 0;
     const double bytes = bench_data_size(s->cases, case_total, cache);
-    if (bytes >= bench_memory_available() ||
+    if (bytes >= machine_memory_available() ||
         !bench_data_create(&data, s->cases, case_total, cache)) {
         free(results);
         return args_fail("bench", "no memory for tensors of %.0f bytes", bytes);
     }
     int code = ARGS_ERROR;
-    bench_warn_before();
-    const struct bench_load before = bench_load_now();
+    warn_before();
+    const struct machine_load before = machine_load_now();
     if (run_groups(s, &data, results)) {
-        const double others = bench_load_others(before, bench_load_now());
+        const double others = machine_load_others(before, machine_load_now());
         code = conclude(request, s, outputs, old, results, count, others);
     }
     bench_data_destroy(&data);

@@ -35,8 +35,10 @@
         SHAPE(1, q_heads, kv_heads, 1, keys, dim, type), __VA_ARGS__                               \
     }
 
-/* As many queries for ever more keys: few enough that one run is short, and several panels of each
- * head, so that reading keys from memory isn't what takes the time. */
+/*
+ * The same few queries for ever more keys. A run is short, and each head has several panels, so
+ * that reading keys from memory does not take most of the time.
+ */
 #define GROWTH(id, keys, ...)                                                                      \
     {                                                                                              \
         .name = "growth-" id, .suite = BENCH_GROWTH, SHAPE(1, 4, 4, 192, keys, 64, RAPT_F32),      \
@@ -93,7 +95,7 @@ static const struct bench_case cases[] = {
      .shape = {HEADS, .batch = PREFILLS, .q_len = 427, .kv_len = 427, .causal = true,
                .kv_type = RAPT_F32}},
     {.name = "prefill-ragged",
-     RAGGED(PREFILLS, 1024, 1024, BENCH_PACKED, prefill_ragged),
+     RAGGED(PREFILLS, 1024, 1024, BENCH_RAGGED, prefill_ragged),
      .base = "prefill-equal"},
     {.name = "mixed-equal", RAGGED(MIXED, 320, 2500, BENCH_CACHE, mixed_equal)},
     {.name = "mixed-ragged",
@@ -105,9 +107,9 @@ static const struct bench_case cases[] = {
      .shape.form = BENCH_PAGED,
      .base = "decode-4k-f32"},
     DECODE_TYPES("decode-4k-warm", 1, 4096, .warm = true),
-    DECODE_TYPES("decode-32k", 1, 32768, .use = BENCH_ASKED),
-    DECODE_TYPES("decode-4k-b8", 8, 4096, .use = BENCH_ASKED),
-    DECODE_TYPES("decode-32k-b8", 8, 32768, .use = BENCH_ASKED),
+    DECODE_TYPES("decode-32k", 1, 32768, .use = BENCH_NAMED),
+    DECODE_TYPES("decode-4k-b8", 8, 4096, .use = BENCH_NAMED),
+    DECODE_TYPES("decode-32k-b8", 8, 32768, .use = BENCH_NAMED),
     GROWTH("1k", 1024, .base = NULL),
     GROWTH("2k", 2048, .base = "growth-1k"),
     GROWTH("4k", 4096, .base = "growth-1k"),
@@ -124,9 +126,9 @@ static const struct bench_case cases[] = {
     D128("-mask-documents", RAPT_F32, .shape.mask = BENCH_MASK_DOCUMENTS),
     D128("-alibi", RAPT_F32, .shape.alibi = true),
     D128("-softcap", RAPT_F32, .shape.softcap = 50),
-    D128("-bf16", RAPT_BF16, .use = BENCH_ASKED),
-    D128("-qkv-bf16", RAPT_BF16, .use = BENCH_ASKED, .shape.qkv = true),
-    D128("-f16", RAPT_F16, .use = BENCH_ASKED),
+    D128("-bf16", RAPT_BF16, .use = BENCH_NAMED),
+    D128("-qkv-bf16", RAPT_BF16, .use = BENCH_NAMED, .shape.qkv = true),
+    D128("-f16", RAPT_F16, .use = BENCH_NAMED),
     DIM(160, 128),
     DIM(256, 128),
     FEATURE("d32", 4, 2048, 2048, 32, RAPT_F32, .base = NULL),
@@ -142,11 +144,11 @@ static const struct bench_case cases[] = {
     FEATURE("16k-window", 2, 512, 16384, 128, RAPT_F32, .base = "plain-16k", .shape.causal = true,
             .shape.q_offset = 16384 - 512, .shape.window = 4096),
 
-    PROMPT("watch-32k-plain", 4, 4, 32768, 64, .use = BENCH_ASKED),
-    PROMPT("watch-32k-top", 4, 4, 32768, 64, .use = BENCH_ASKED, .shape.watch = BENCH_TOP,
+    PROMPT("watch-32k-plain", 4, 4, 32768, 64, .use = BENCH_NAMED),
+    PROMPT("watch-32k-top", 4, 4, 32768, 64, .use = BENCH_NAMED, .shape.observed = BENCH_TOP,
            .base = "watch-32k-plain"),
-    PROMPT("watch-32k-received", 4, 4, 32768, 64, .use = BENCH_ASKED, .shape.watch = BENCH_RECEIVED,
-           .base = "watch-32k-plain"),
+    PROMPT("watch-32k-received", 4, 4, 32768, 64, .use = BENCH_NAMED,
+           .shape.observed = BENCH_RECEIVED, .base = "watch-32k-plain"),
 
     /* Models that people know. */
     ENCODER("minilm-32", 1, 12, 32, 32),
@@ -168,7 +170,7 @@ static const struct bench_case cases[] = {
     ENCODER("sdxl-4096", 2, 10, 4096, 64),
     ENCODER("whisper-1500", 1, 20, 1500, 64),
     TOKEN("whisper-cross", 20, 20, 1500, 64, RAPT_F32),
-    TOKEN("whisper-cross-top", 20, 20, 1500, 64, RAPT_F32, .shape.watch = BENCH_TOP,
+    TOKEN("whisper-cross-top", 20, 20, 1500, 64, RAPT_F32, .shape.observed = BENCH_TOP,
           .base = "whisper-cross"),
     PROMPT("gpt2-xl-1024", 25, 25, 1024, 64),
     PROMPT("llama3-8b-512", 32, 8, 512, 128),

@@ -3,7 +3,7 @@
 #ifndef RAPT_BENCH_CHANGES_H
 #define RAPT_BENCH_CHANGES_H
 
-#include "bench/bench.h"
+#include "bench/result.h"
 
 struct old_report {
     struct cJSON *report;
@@ -25,9 +25,9 @@ struct changes_figures {
 };
 
 /*
- * A run is slower, or faster, if both its rate and its share of what the machine could do moved
- * that way by more than the noise: so a machine that is faster today isn't taken for progress. The
- * noise is half the spreads of both runs, and 3 % at least.
+ * A run is slower, or faster, if both its rate and its share of the limit moved that way by more
+ * than the noise. So a machine that is faster today is not taken for progress. The noise is half
+ * the spreads of both runs, and 3 % at least.
  */
 enum changes_verdict changes_judge(const struct changes_figures *before,
                                    const struct changes_figures *now, double *noise);

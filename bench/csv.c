@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The results as comma-separated values (RFC 4180): a line of names, then one for each run. */
-#include "bench/bench.h"
+#include "bench/csv.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static bool write_run(FILE *file, const struct bench_result *r) {
     return !ferror(file);
 }
 
-bool bench_csv_write(FILE *file, const struct bench_result *results, size_t count) {
+bool csv_write(FILE *file, const struct bench_result *results, size_t count) {
     bool written = fputs("case,isa,threads,threads_used,dtype,batch,q_heads,kv_heads,q_len,kv_len,"
                          "head_dim,causal,window,softcap,sinks,alibi,mask,bshd,qkv,correct,ms,min_"
                          "ms,spread,rate,"

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "bench/bench.h"
+#include "bench/machine.h"
 #include "cli/base/random.h"
 
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
@@ -23,7 +23,7 @@ static float next_normal(uint64_t *state) {
 }
 
 double bench_cold_bytes(void) {
-    return fmax(cold_bytes, 4 * bench_cache_size());
+    return fmax(cold_bytes, 4 * machine_cache_size());
 }
 
 struct bench_copies bench_copies_of(const struct bench_case *bench_case) {
@@ -71,9 +71,9 @@ static void *create_array(double bytes, size_t alignment) {
 }
 
 /*
- * Fills memory with normal numbers of bf16, the upper half of which, if two are taken as one
- * f32, is such a number again; as int8 they are bytes about 64 and any. They repeat after a prime
- * number of elements, so no two rows that a case reads are the same.
+ * Fills memory with normal numbers of bf16. Two of them read as one f32 are a normal number, too.
+ * Read as int8, every second byte is about 64. The numbers repeat after a prime number of elements,
+ * so no two rows that a case reads are the same.
  */
 static void fill(char *cache, size_t size, uint64_t state) {
     enum { PERIOD = 4194301 };

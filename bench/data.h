@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/probes.h"
 #include "bench/shapes.h"
-#include "bench/timing.h"
 
 /* Large enough for each of the cases, 64-byte aligned. */
 struct bench_data {

@@ -4,61 +4,30 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "bench/charts.h"
+#include "bench/machine.h"
 #include "bench/roofline.h"
+#include "bench/topology.h"
+
+/* bench/page.css, by scripts/embed.py */
+extern const uint32_t page_css[];
+extern const size_t page_css_size;
 
 static const char head[] =
     "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-    "<title>rapt bench</title>\n<style>\n"
-    ":root{color-scheme:light dark;--page:#fafaf8;--card:#fff;--ink:#1d1d1b;--soft:#666660;"
-    "--line:#e4e4de;--track:#e9e9e4;--c0:#2a6fd0;--c1:#c9570f;--c2:#12866f;--c3:#7d4fc4}\n"
-    "@media(prefers-color-scheme:dark){:root{--page:#161615;--card:#20201f;--ink:#f0f0ec;"
-    "--soft:#a3a39c;--line:#363633;--track:#373734;--c0:#5c9bf0;--c1:#ee8648;--c2:#36b99c;"
-    "--c3:#a983e8}}\n"
-    "*{box-sizing:border-box}\n"
-    "body{margin:0 auto;padding:24px 16px 48px;max-width:1160px;background:var(--page);"
-    "color:var(--ink);font:15px/1.5 system-ui,sans-serif}\n"
-    "h1{font-size:26px;margin:0}h2{font-size:19px;margin:36px 0 4px}\n"
-    "h3{font-size:15px;margin:22px 0 0}\n"
-    "p{margin:4px "
-    "0;max-width:76ch}.fact{display:inline-block}.soft{color:var(--soft);font-weight:400}\n"
-    ".grid-of{display:grid;gap:14px;margin-top:14px;"
-    "grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr))}\n"
-    "figure{margin:0;padding:14px;background:var(--card);border:1px solid var(--line);"
-    "border-radius:10px}figcaption{font-weight:600;font-size:14px;margin-bottom:6px;"
-    "overflow-wrap:anywhere}\n"
-    "svg{display:block;width:100%;height:auto}\n"
-    "text{font:12px system-ui,sans-serif;fill:var(--ink);font-variant-numeric:tabular-nums}\n"
-    "text.soft,tspan.soft{fill:var(--soft)}.end{text-anchor:end}.middle{text-anchor:middle}\n"
-    ".track{fill:var(--track)}.grid{stroke:var(--line)}\n"
-    ".ideal{stroke:var(--soft);stroke-dasharray:5 4;fill:none}\n"
-    ".i0{--c:var(--c0)}.i1{--c:var(--c1)}.i2{--c:var(--c2)}.i3{--c:var(--c3)}\n"
-    "rect,circle,.key{fill:var(--c)}rect.track{fill:var(--track)}\n"
-    "circle{stroke:var(--card);stroke-width:1.5}\n"
-    "path.curve{stroke:var(--c);stroke-width:2;fill:none}\n"
-    "path.limit{stroke:var(--c);stroke-width:1.5;stroke-dasharray:1 4;stroke-linecap:round;"
-    "fill:none}\n"
-    ".key{display:inline-block;width:11px;height:11px;border-radius:3px;background:var(--c);"
-    "margin:0 5px 0 12px}.key:first-child{margin-left:0}\n"
-    "path.stem{stroke:var(--c);stroke-width:1;opacity:.55;fill:none}\n"
-    "path.lead{stroke:var(--soft);stroke-width:.6}\n"
-    "text.number{font-size:11px;font-weight:600;paint-order:stroke;stroke:var(--card);"
-    "stroke-width:3px}\n"
-    ".rooflines{display:grid;gap:14px;margin-top:14px;"
-    "grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr))}\n"
-    ".roofline{display:flex;flex-wrap:wrap;column-gap:28px}.roofline figcaption{flex:0 0 100%}\n"
-    ".roofline svg{flex:1 1 300px;max-width:560px;align-self:flex-start}\n"
-    ".roofline ol{flex:1 1 300px;columns:2 210px;column-gap:18px;font-size:13px;margin:10px 0 0;"
-    "padding-left:26px;overflow-wrap:anywhere}\n"
-    ".wide{overflow-x:auto;margin-top:14px}\n"
-    "table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;"
-    "white-space:nowrap}th,td{padding:4px 12px 4px 0;text-align:right;"
-    "border-bottom:1px solid var(--line)}th{color:var(--soft);font-weight:500}\n"
-    "th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}\n"
-    "</style></head><body>\n<h1>rapt bench</h1>\n";
+    "<title>rapt bench</title>\n";
+
+static void write_style(FILE *file) {
+    const char *style = (const char *)page_css;
+    size_t size = page_css_size;
+    while (style[size - 1] == '\n') /* embed.py adds some */
+        size--;
+    fprintf(file, "<style>\n%.*s\n</style>", (int)size, style);
+}
 
 static void write_text(FILE *file, const char *text) {
     for (; *text; text++)
@@ -71,7 +40,7 @@ static void write_text(FILE *file, const char *text) {
 /* What was measured, on what and when. False if there is no memory. */
 static bool write_machine(FILE *file, double others) {
     static const char *const keys[] = {"cpu", "os", "compiler", "rapt", "date"};
-    cJSON *machine = bench_machine(others);
+    cJSON *machine = machine_json(others);
     if (!machine)
         return false;
     fprintf(file, "<p class=\"soft\">");
@@ -85,7 +54,7 @@ static bool write_machine(FILE *file, double others) {
     fprintf(file,
             "</p>\n<p class=\"soft\">%d CPUs of %d cores%s; others took %.0f%% of the CPU "
             "time</p>\n",
-            bench_cpus_usable(), bench_cores_usable(),
+            topology_cpus_usable(), topology_cores_usable(),
             cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(machine, "pinned")) ? ", threads pinned"
                                                                                : "",
             100 * others);
@@ -195,6 +164,8 @@ static void write_table(FILE *file, const struct summary *s) {
 
 bool html_write(FILE *file, const struct summary *s, double others) {
     fputs(head, file);
+    write_style(file);
+    fputs("</head><body>\n<h1>rapt bench</h1>\n", file);
     if (!write_machine(file, others)) {
         errno = ENOMEM;
         return false;

@@ -3,6 +3,8 @@
 #ifndef RAPT_BENCH_HTML_H
 #define RAPT_BENCH_HTML_H
 
+#include <stdio.h>
+
 #include "bench/summary.h"
 
 /* Writes the page. False if that fails, with errno set. */

@@ -24,14 +24,14 @@ static rapt_tensor dense_view(const struct bench_shape *s, const void *data, rap
 }
 
 /* The dimensions that keys and values have in memory, but for the channels. */
-static rapt_tensor key_view(const struct bench_shape *s, int64_t packed_keys, const void *data,
+static rapt_tensor key_view(const struct bench_shape *s, int64_t all_keys, const void *data,
                             rapt_dtype dtype, int64_t channels) {
     switch (s->form) {
     case BENCH_PAGED:
         return rapt_tensor_bhsd(data, dtype, s->batch * pages_of(s), s->kv_heads, BENCH_PAGE_SIZE,
                                 channels);
-    case BENCH_PACKED:
-        return rapt_tensor_bhsd(data, dtype, 1, s->kv_heads, packed_keys, channels);
+    case BENCH_RAGGED:
+        return rapt_tensor_bhsd(data, dtype, 1, s->kv_heads, all_keys, channels);
     default:
         return dense_view(s, data, dtype, s->kv_heads, s->kv_len, channels);
     }
@@ -41,7 +41,7 @@ static rapt_tensor key_view(const struct bench_shape *s, int64_t packed_keys, co
 static bool set_numbers(struct bench_job *job) {
     const struct bench_shape *s = &job->shape;
     rapt_attention_args *a = &job->args;
-    const bool packed = s->form == BENCH_PACKED, cache = s->form == BENCH_CACHE;
+    const bool ragged = s->form == BENCH_RAGGED, cache = s->form == BENCH_CACHE;
     int64_t *offset = calloc(4 * (size_t)s->batch + 2, sizeof *offset);
     job->numbers = offset;
     if (!offset)
@@ -57,8 +57,8 @@ static bool set_numbers(struct bench_job *job) {
     a->sequences = s->batch;
     a->q_offset = offset;
     a->kv_len = cache || s->form == BENCH_PAGED ? kv_len : NULL;
-    a->cu_q = packed || cache ? cu_q : NULL;
-    a->cu_k = packed ? cu_k : NULL;
+    a->cu_q = ragged || cache ? cu_q : NULL;
+    a->cu_k = ragged ? cu_k : NULL;
     return true;
 }
 
@@ -102,17 +102,17 @@ static bool set_heads(struct bench_job *job) {
     return true;
 }
 
-/* Room and views for what is watched: maximum, entropy, top weights and keys, or columns. */
-static bool set_watched(struct bench_job *job) {
+/* Room and views for observed outputs: maximum, entropy, top weights and keys, or received. */
+static bool set_observed(struct bench_job *job) {
     enum { TOP = 8 };
     const struct bench_shape *s = &job->shape;
     rapt_attention_args *a = &job->args;
     const int64_t b = s->batch, h = s->q_heads, q = s->q_len;
-    if (s->watch == BENCH_NOTHING)
+    if (s->observed == BENCH_NOTHING)
         return true;
-    const int64_t rows = b * h * q, each = s->watch == BENCH_TOP ? 2 + 2 * TOP : 0;
-    float *at = job->watched = calloc((size_t)(rows * each + b * h * s->kv_len), sizeof *at);
-    if (s->watch == BENCH_TOP) {
+    const int64_t rows = b * h * q, each = s->observed == BENCH_TOP ? 2 + 2 * TOP : 0;
+    float *at = job->observed = calloc((size_t)(rows * each + b * h * s->kv_len), sizeof *at);
+    if (s->observed == BENCH_TOP) {
         a->max = rapt_tensor_bhsd(at, RAPT_F32, b, h, q, 1);
         a->entropy = rapt_tensor_bhsd(at + rows, RAPT_F32, b, h, q, 1);
         a->top_weight = rapt_tensor_bhsd(at + 2 * rows, RAPT_F32, b, h, q, TOP);
@@ -139,14 +139,14 @@ static bool set_mask(struct bench_job *job) {
 static void set_tensors(struct bench_job *job, const struct bench_data *data) {
     const struct bench_shape *s = &job->shape;
     rapt_attention_args *a = &job->args;
-    const int64_t packed = a->cu_q ? a->cu_q[s->batch] : 0;
+    const int64_t all_queries = a->cu_q ? a->cu_q[s->batch] : 0;
     const int64_t keys = a->cu_k ? a->cu_k[s->batch] : 0;
     const rapt_dtype query = s->qkv ? s->kv_type : RAPT_F32;
     a->query = dense_view(s, data->query, query, s->q_heads, s->q_len, s->head_dim);
     a->out = dense_view(s, data->out, RAPT_F32, s->q_heads, s->q_len, s->head_dim);
-    if (packed) {
-        a->query = rapt_tensor_bhsd(data->query, query, 1, s->q_heads, packed, s->head_dim);
-        a->out = rapt_tensor_bhsd(data->out, RAPT_F32, 1, s->q_heads, packed, s->head_dim);
+    if (all_queries) {
+        a->query = rapt_tensor_bhsd(data->query, query, 1, s->q_heads, all_queries, s->head_dim);
+        a->out = rapt_tensor_bhsd(data->out, RAPT_F32, 1, s->q_heads, all_queries, s->head_dim);
     }
     if (s->mask)
         a->mask = rapt_tensor_bhsd(job->mask ? job->mask : data->mask, RAPT_F32, 1, 1, s->q_len,
@@ -173,7 +173,7 @@ bool bench_job_create(struct bench_job *job, const struct bench_case *bench_case
     job->args.softcap = shape->softcap;
     job->args.threads = threads;
     job->args.isa = isa;
-    if (!set_numbers(job) || !set_pages(job) || !set_heads(job) || !set_watched(job) ||
+    if (!set_numbers(job) || !set_pages(job) || !set_heads(job) || !set_observed(job) ||
         !set_mask(job)) {
         args_fail("bench", "no memory for %" PRId64 " lengths and %" PRId64 " heads", shape->batch,
                   shape->q_heads);
@@ -196,7 +196,7 @@ void bench_job_destroy(struct bench_job *job) {
     free(job->numbers);
     free(job->block_table);
     free(job->heads);
-    free(job->watched);
+    free(job->observed);
     free(job->mask);
     free(job->workspace);
     rapt_plan_destroy(job->plan);

@@ -13,7 +13,7 @@ struct bench_job {
     rapt_attention_args args; /* on the first copy of the keys */
     int64_t *numbers;         /* what args points to */
     int32_t *block_table;     /* NULL unless paged */
-    float *watched;           /* what the watch of the shape gives */
+    float *observed;          /* the outputs of shape.observed */
     float *mask;              /* that hides keys, or NULL */
     float *heads;             /* a slope of ALiBi and a sink for each query head */
     rapt_plan *plan;

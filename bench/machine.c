@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Facts about the machine, without which a benchmark's figures mean little. */
-#include "bench/bench.h"
+#include "bench/machine.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -11,13 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <rapt/isa.h>
 #include <rapt/version.h>
 
 #include "bench/pin.h"
+#include "bench/topology.h"
 #include "cli/base/system.h"
 
-struct bench_load bench_load_now(void) {
-    struct bench_load load = {0};
+struct machine_load machine_load_now(void) {
+    struct machine_load load = {0};
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     load.own = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
@@ -39,20 +41,20 @@ struct bench_load bench_load_now(void) {
     return load;
 }
 
-double bench_load_others(struct bench_load before, struct bench_load after) {
+double machine_load_others(struct machine_load before, struct machine_load after) {
     const double total = after.total - before.total;
     const double others = (after.busy - before.busy) - (after.own - before.own);
     return total > 0 && others > 0 ? others / total : 0;
 }
 
-double bench_memory_available(void) {
+double machine_memory_available(void) {
     char text[64];
     system_field("/proc/meminfo", "MemAvailable", text, sizeof text);
     const double kib = strtod(text, NULL);
     return kib > 0 ? 1024 * kib : (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 }
 
-double bench_cache_size(void) {
+double machine_cache_size(void) {
 #ifdef _SC_LEVEL3_CACHE_SIZE
     const long size = sysconf(_SC_LEVEL3_CACHE_SIZE);
     return size > 0 ? (double)size : 0;
@@ -78,7 +80,7 @@ static const char *compiler(void) {
 #endif
 }
 
-struct cJSON *bench_machine(double others) {
+struct cJSON *machine_json(double others) {
     char cpu[256], os[256], date[32] = "";
     const time_t now = time(NULL);
     struct tm utc;
@@ -93,9 +95,9 @@ struct cJSON *bench_machine(double others) {
     cJSON *pinned = cpus ? cJSON_CreateIntArray(cpus, count) : cJSON_CreateFalse();
     bool complete = cJSON_AddStringToObject(json, "cpu", cpu) &&
                     cJSON_AddStringToObject(json, "features", rapt_cpu_features()) &&
-                    cJSON_AddNumberToObject(json, "cpus", bench_cpus_online()) &&
-                    cJSON_AddNumberToObject(json, "threads", bench_cpus_usable()) &&
-                    cJSON_AddNumberToObject(json, "cores", bench_cores_usable()) &&
+                    cJSON_AddNumberToObject(json, "cpus", topology_cpus_online()) &&
+                    cJSON_AddNumberToObject(json, "threads", topology_cpus_usable()) &&
+                    cJSON_AddNumberToObject(json, "cores", topology_cores_usable()) &&
                     cJSON_AddStringToObject(json, "compiler", compiler()) &&
                     cJSON_AddStringToObject(json, "os", os) &&
                     cJSON_AddStringToObject(json, "rapt", rapt_version()) &&

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Measurements: the check of the results, then repetitions in turns with limits in between. */
-#include "bench/bench.h"
+#include "bench/measure.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,10 +9,10 @@
 
 #include <rapt/rapt.h>
 
-#include "cli/base/args.h"
 #include "bench/job.h"
 #include "bench/pin.h"
 #include "bench/verify.h"
+#include "cli/base/args.h"
 #include "cli/base/clock.h"
 #include "cli/base/statistics.h"
 
@@ -50,8 +50,8 @@ static struct bench_shape affordable(const struct bench_shape *shape, double pea
 }
 
 /*
- * Bytes per second of reading a job's keys and values. What lies in a cache may be too small for a
- * clock to tell how long that takes, so it is read until it takes long enough.
+ * Bytes per second of reading a job's keys and values. Keys in a cache are read many times over,
+ * since one pass may be too short for the clock.
  */
 static double measure_bandwidth(const struct bench_limits *limits, struct bench_job *job) {
     static const double least_bytes = 4e6; /* for each thread */
@@ -88,7 +88,7 @@ static bool measure_limit(const struct bench_limits *limits, enum limit which, s
 
 /* Runs in turns until each run has spent `until` seconds and has `least` samples. */
 static bool repeat(struct run *runs, int count, double until, int least) {
-    int most[BENCH_MOST_TURNS];
+    int most[MEASURE_MOST_TURNS];
     for (int i = 0; i < count; i++)
         most[i] = runs[i].count + MOST_REPETITIONS;
     for (bool done = false; !done;) {
@@ -120,9 +120,9 @@ static bool measure_limits(const struct bench_limits *limits, struct run *runs, 
 }
 
 /*
- * The clock of a machine drifts with its temperature and, if it is a virtual one, its neighbours.
- * So the limit is measured before, between and after the repetitions, in spans as long as theirs,
- * and its median is held against theirs: both saw the same machine.
+ * The clock of a machine drifts with its temperature, and a virtual machine also slows with its
+ * neighbours. So the limit is measured before, between and after the repetitions, in spans as long
+ * as theirs. The medians of both then saw the same machine.
  */
 static bool measure_times(struct run *runs, int count, const struct bench_limits *limits,
                           const struct bench_effort *effort) {
@@ -213,7 +213,7 @@ static void run_destroy(struct run *run) {
 bool bench_measure(const struct bench_case *cases, int count, const struct rapt_isa *isa,
                    const struct bench_limits *limits, const struct bench_effort *effort,
                    const struct bench_data *data, struct bench_result *results) {
-    struct run runs[BENCH_MOST_TURNS] = {0};
+    struct run runs[MEASURE_MOST_TURNS] = {0};
     const double peak = bench_probe_peak(&limits->probe, 0);
     bool measured = true;
     for (int i = 0; measured && i < count; i++) {

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/topology.h"
 #include "cli/base/args.h"
-#include "bench/bench.h"
+#include "cli/base/clock.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"
-#include "cli/base/clock.h"
 
 /* What is bound: there is one benchmark in a process. */
 static struct {
@@ -112,7 +112,7 @@ static bool try_all(void) {
 
 bool pin_start(const char *list) {
     int count;
-    int *usable = bench_cpus_ordered(&count);
+    int *usable = topology_cpus_ordered(&count);
     state.cpus = malloc((size_t)(count > 0 ? count : 1) * sizeof *state.cpus);
     bool started = usable && state.cpus && remember();
     if (!started)
@@ -193,9 +193,9 @@ void pin_stop(void) {
 }
 
 int pin_cpus(void) {
-    return state.count ? state.count : bench_cpus_usable();
+    return state.count ? state.count : topology_cpus_usable();
 }
 
 int pin_cores(void) {
-    return state.count ? bench_cores_of(state.cpus, state.count) : bench_cores_usable();
+    return state.count ? topology_cores_of(state.cpus, state.count) : topology_cores_usable();
 }

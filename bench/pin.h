@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads on processors of their own, for as long as a benchmark runs: the i-th thread of the
- * probes and of the library's team on the i-th processor of a list.
+ * Binds threads to processors for as long as a benchmark runs. Thread i of the probes, and of the
+ * library's team, runs on processor i of a list.
  */
 #ifndef RAPT_BENCH_PIN_H
 #define RAPT_BENCH_PIN_H
@@ -9,9 +9,9 @@
 #include <stdbool.h>
 
 /*
- * Starts with "auto", all processors that this process may use in the order of
- * bench_cpus_ordered(), or with "CPU,...", and binds the calling thread as the first. False, with
- * the reason on stderr, if it is no such list or the system doesn't allow it.
+ * Starts with a list "CPU,...", or with "auto": all usable processors in the order of
+ * topology_cpus_ordered(). Binds the calling thread as the first. False, with the reason on stderr,
+ * if it is no such list or the system doesn't allow it.
  */
 bool pin_start(const char *list);
 

@@ -3,6 +3,8 @@
 #ifndef RAPT_BENCH_ROOFLINE_H
 #define RAPT_BENCH_ROOFLINE_H
 
+#include <stdio.h>
+
 #include "bench/summary.h"
 
 /* A case in the plane of intensity and rate. */

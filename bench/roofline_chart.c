@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The roofline as inline SVG: logarithmic axes, the two roofs, and a numbered point for each case
- * with a stem up to its own roof, which for what a cache holds is higher than the memory's. Points
- * may lie on each other, so each number is put at the nearest place that is free, and a line leads
- * to it.
+ * The roofline as inline SVG: logarithmic axes, the two roofs, and a numbered point for each case.
+ * A stem leads up to the case's own roof, which is above that of memory where a cache holds the
+ * keys. Points may lie on each other. So each number stands at the nearest free place, and a line
+ * leads to it.
  */
 #include "bench/roofline.h"
 

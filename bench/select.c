@@ -7,6 +7,8 @@
 
 #include <rapt/rapt.h>
 
+#include "bench/machine.h"
+#include "bench/measure.h"
 #include "bench/pin.h"
 
 /* Appends a case unless it is there already. */
@@ -191,7 +193,7 @@ static bool drop_ragged(struct selection *s) {
 
 /* Leaves out what the memory is too short for, but not all. */
 static void drop_large(struct selection *s) {
-    const double available = bench_memory_available();
+    const double available = machine_memory_available();
     const int64_t times = s->weak ? s->threads.value[s->threads.count - 1] : 1;
     size_t kept = 0;
     for (size_t i = 0; i < s->case_count; i++) {

@@ -3,9 +3,10 @@
 #ifndef RAPT_BENCH_SELECT_H
 #define RAPT_BENCH_SELECT_H
 
-#include "cli/base/args.h"
-#include "bench/bench.h"
+#include "bench/measure.h"
 #include "bench/options.h"
+#include "bench/result.h"
+#include "cli/base/args.h"
 
 struct selection {
     enum view view;

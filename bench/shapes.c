@@ -77,10 +77,10 @@ static bool parse_flag(const char **text, struct bench_case *c) {
         s->bshd = true;
     else if (skip(text, "qkv"))
         s->qkv = true;
-    else if (s->watch == BENCH_NOTHING && skip(text, "top"))
-        s->watch = BENCH_TOP;
-    else if (s->watch == BENCH_NOTHING && skip(text, "received"))
-        s->watch = BENCH_RECEIVED;
+    else if (s->observed == BENCH_NOTHING && skip(text, "top"))
+        s->observed = BENCH_TOP;
+    else if (s->observed == BENCH_NOTHING && skip(text, "received"))
+        s->observed = BENCH_RECEIVED;
     else
         return false;
     return true;

@@ -13,7 +13,7 @@
 enum bench_form {
     BENCH_DENSE,  /* one behind the other, all of one length */
     BENCH_PAGED,  /* the same queries, keys in pages that are in no order */
-    BENCH_PACKED, /* queries and keys end to end: cu_q and cu_k */
+    BENCH_RAGGED, /* queries and keys end to end: cu_q and cu_k */
     BENCH_CACHE,  /* queries end to end, keys in a cache with room for the longest: cu_q, kv_len */
 };
 
@@ -23,8 +23,8 @@ struct bench_length {
     int64_t q_len, kv_len;
 };
 
-/* What is asked for besides the output. */
-enum bench_watch {
+/* What a case observes besides the output. */
+enum bench_observed {
     BENCH_NOTHING,
     BENCH_TOP,      /* entropy, maximum and the 8 largest weights */
     BENCH_RECEIVED, /* what keys receive, in a second pass */
@@ -48,7 +48,7 @@ struct bench_shape {
     bool sinks, alibi;
     enum bench_mask mask; /* for dense shapes */
     bool bshd;            /* the heads of a position lie together in memory; for dense shapes */
-    enum bench_watch watch;
+    enum bench_observed observed;
     rapt_dtype kv_type; /* of keys and values; all else is f32 */
     bool qkv;           /* but queries, which are of it, too; f16 or bf16 */
     enum bench_form form;
@@ -58,9 +58,9 @@ struct bench_shape {
 
 /* When a case is run. */
 enum bench_use {
-    BENCH_ASKED, /* when it's asked for */
-    BENCH_USUAL, /* also if nothing is asked for */
-    BENCH_QUICK, /* even if it has to be quick */
+    BENCH_NAMED, /* only by its name or suite */
+    BENCH_USUAL, /* also without --case, --suite and --shape */
+    BENCH_QUICK, /* also with --quick */
 };
 
 /* What a case is an example of. */
@@ -87,9 +87,9 @@ size_t bench_case_list(const struct bench_case **list);
 bool bench_case_parse(const char *text, struct bench_case *out, char *expected, size_t size);
 
 /*
- * The shape with only its middle q_len queries. Causal queries in the middle see as many keys as
- * all of them on average, so the work per query stays what it was; it's at most as much more as
- * the first queries of a window lack. For dense shapes.
+ * The shape with only its middle q_len queries; for dense shapes. On average these see as many
+ * causal keys as all queries do, so the work per query stays. With a window it grows at most by
+ * what the first queries lack.
  */
 struct bench_shape bench_shape_cut(struct bench_shape shape, int64_t q_len);
 

@@ -3,8 +3,8 @@
 #ifndef RAPT_BENCH_SUMMARY_H
 #define RAPT_BENCH_SUMMARY_H
 
+#include "bench/result.h"
 #include "cli/base/args.h"
-#include "bench/bench.h"
 
 /* Results in the order instruction set, threads, case. */
 struct summary {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine's processors and the cores that they are threads of. Which ones this process may use
- * is asked once, since a thread that is bound to one of them later doesn't know the others.
+ * The machine's processors and the cores that they are threads of. The usable ones are read once,
+ * since a thread that is bound to one of them later doesn't know the others.
  */
-#include "bench/bench.h"
+#include "bench/topology.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 #include "src/run/cpus.h"
 
-int bench_cpus_online(void) {
+int topology_cpus_online(void) {
     const long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (int)n : 1;
 }
@@ -53,8 +53,8 @@ static const struct topology *known(void) {
     return &t;
 }
 
-int bench_cpus_usable(void) {
-    return known()->count ? known()->count : bench_cpus_online();
+int topology_cpus_usable(void) {
+    return known()->count ? known()->count : topology_cpus_online();
 }
 
 /* The core of a processor. */
@@ -66,7 +66,7 @@ static int core_of(int cpu) {
     return cpu;
 }
 
-int bench_cores_of(const int *cpus, int count) {
+int topology_cores_of(const int *cpus, int count) {
     int own = 0;
     for (; own < count; own++)
         for (int i = 0; i < own; i++)
@@ -75,7 +75,7 @@ int bench_cores_of(const int *cpus, int count) {
     return own;
 }
 
-void bench_order_cpus(int *cpus, const int *cores, int count) {
+void topology_order(int *cpus, const int *cores, int count) {
     int *round = malloc((size_t)count * sizeof *round + 1); /* how many of its core come before */
     int *ordered = malloc((size_t)count * sizeof *ordered + 1);
     int done = 0;
@@ -94,21 +94,21 @@ void bench_order_cpus(int *cpus, const int *cores, int count) {
     free(ordered);
 }
 
-int *bench_cpus_ordered(int *count) {
+int *topology_cpus_ordered(int *count) {
     const struct topology *t = known();
     int *cpus = t->count ? malloc((size_t)t->count * sizeof *cpus) : NULL;
     *count = cpus ? t->count : 0;
     if (!cpus)
         return NULL;
     memcpy(cpus, t->cpus, (size_t)t->count * sizeof *cpus);
-    bench_order_cpus(cpus, t->cores, t->count);
+    topology_order(cpus, t->cores, t->count);
     return cpus;
 }
 
-int bench_cores_usable(void) {
+int topology_cores_usable(void) {
     int count;
-    int *cpus = bench_cpus_ordered(&count);
-    const int cores = cpus ? bench_cores_of(cpus, count) : bench_cpus_usable();
+    int *cpus = topology_cpus_ordered(&count);
+    const int cores = cpus ? topology_cores_of(cpus, count) : topology_cpus_usable();
     free(cpus);
     return cores;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The oracle gets each row as a problem of its own: one query and its keys, in f32 and dense, read
- * from where the job's form has them. Widening is exact, and int8 is by definition what the product
- * with its scale rounds to.
+ * The oracle gets each row as a problem of its own: one query and its keys, dense and in f32.
+ * Widening is exact, and int8 is by definition what the product with its scale rounds to.
  */
 #include "bench/verify.h"
 
@@ -13,9 +12,9 @@
 #include <string.h>
 
 #include "cli/base/args.h"
+#include "cli/base/random.h"
 #include "oracle/oracle.h"
 #include "oracle/storage.h"
-#include "cli/base/random.h"
 
 enum { ROWS_MOST = 24, ROWS_LEAST = 4, KEYS_CHECKED = 24 * 2048 };
 

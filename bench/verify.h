@@ -3,8 +3,8 @@
 #ifndef RAPT_BENCH_VERIFY_H
 #define RAPT_BENCH_VERIFY_H
 
-#include "bench/bench.h"
 #include "bench/job.h"
+#include "bench/result.h"
 
 /*
  * Holds rows of a job's output against the oracle's: the first, the last and random ones, fewer

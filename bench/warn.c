@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Warnings: a machine that was busy, or whose clock changed. */
-#include "bench/bench.h"
+#include "bench/warn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+
+#include "bench/machine.h"
+#include "bench/topology.h"
 
 /* How far the limits of one kind lie apart, on one instruction set with one number of threads. */
 struct drift {
@@ -39,16 +42,16 @@ static struct drift worst_drift(const struct bench_result *results, size_t count
 /* Below these nobody needs to know. */
 static const double loaded = 0.25, drifted = 0.1, disturbed = 0.05;
 
-void bench_warn_before(void) {
-    const double cpus = bench_cpus_online();
+void warn_before(void) {
+    const double cpus = topology_cpus_online();
     double load;
     if (getloadavg(&load, 1) != 1 || load <= loaded * cpus)
         return;
     /* What was busy may have been a benchmark that has ended. */
-    const struct bench_load before = bench_load_now();
+    const struct machine_load before = machine_load_now();
     nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL);
-    const struct bench_load after = bench_load_now();
-    if (after.total > 0 && bench_load_others(before, after) <= disturbed)
+    const struct machine_load after = machine_load_now();
+    if (after.total > 0 && machine_load_others(before, after) <= disturbed)
         return;
     fprintf(stderr,
             "rapt bench: warning: the machine is busy, with a load of %.1f on %.0f CPUs; expect "
@@ -56,8 +59,8 @@ void bench_warn_before(void) {
             load, cpus);
 }
 
-void bench_warn_after(const struct bench_result *results, size_t count, size_t group_size,
-                      double others) {
+void warn_after(const struct bench_result *results, size_t count, size_t group_size,
+                double others) {
     const struct drift drift = worst_drift(results, count, group_size);
     const bool memory = drift.run->of->memory;
     if (drift.low < (1 - drifted) * drift.high)

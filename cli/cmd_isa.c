@@ -71,11 +71,10 @@ int cmd_isa(int argc, char **argv) {
         .about = "Shows the features of the CPU, the instruction sets that the library is built "
                  "for, which of them this machine has, and which one is chosen.",
         .notes =
-            "Panel: queries that are worked on side by side, at most. Tile: keys x queries of a\n"
-            "register tile. The environment variable RAPT_ISA chooses a variant. amx is taken "
-            "only\n"
-            "where it is asked for: it is avx512, and faster than that in attention of bf16\n"
-            "queries, keys and values, where its results have bits of their own.\n",
+            "Panel: the most queries that a kernel works on side by side. Tile: keys x queries "
+            "of a register tile. The environment variable RAPT_ISA chooses a variant.\n"
+            "amx is taken only by name. Its attention of bf16 queries, keys and values is "
+            "faster than that of avx512, with bits of its own. All else is avx512.\n",
         .examples = "rapt isa\nRAPT_ISA=scalar rapt isa\n",
     };
     const int code = args_parse(&command, argc, argv);

@@ -3,7 +3,7 @@
 """Turns a file into a C array of 32-bit words: embed.py INPUT OUTPUT.c NAME.
 
 Words, because a compiler takes them in several times faster than bytes, and because the array is
-then aligned for numbers. The file's size must be a multiple of 4.
+then aligned for numbers. The file's size must be a multiple of 4; a style sheet gets line ends.
 """
 
 import pathlib
@@ -16,6 +16,8 @@ def main():
         sys.exit(__doc__)
     source, target, name = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
     content = source.read_bytes()
+    if source.suffix == ".css":
+        content += b"\n" * (-len(content) % 4)
     if not content or len(content) % 4:
         sys.exit(f"embed.py: {source}: found {len(content)} bytes, expected a multiple of 4")
     words = [f"0x{word:x}," for (word,) in struct.iter_unpack("=I", content)]

@@ -2,36 +2,11 @@
 """The page with charts: one file that needs nothing else, in light and dark."""
 
 import html as escapes
+import pathlib
 
 import report as reports
 
-STYLE = """
-:root{color-scheme:light dark;--page:#fafaf8;--card:#fff;--ink:#1d1d1b;--soft:#666660;--line:#e4e4de;
---ours:#2a6fd0;--other:#b9b9b1;--loss:#c9570f}
-@media(prefers-color-scheme:dark){:root{--page:#161615;--card:#20201f;--ink:#f0f0ec;--soft:#a3a39c;
---line:#363633;--ours:#5c9bf0;--other:#5d5d57;--loss:#ee8648}}
-*{box-sizing:border-box}
-body{margin:0 auto;padding:24px 16px 48px;max-width:1160px;background:var(--page);color:var(--ink);
-font:15px/1.5 system-ui,sans-serif}
-h1{font-size:26px;margin:0}h2{font-size:19px;margin:36px 0 4px}
-p{margin:4px 0;max-width:76ch}.soft{color:var(--soft);font-weight:400}
-.grid{display:grid;gap:14px;margin-top:14px;
-grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr))}
-figure{margin:0;padding:14px;background:var(--card);border:1px solid var(--line);border-radius:10px}
-figcaption{font-weight:600;font-size:14px;margin-bottom:6px;overflow-wrap:anywhere}
-svg{display:block;width:100%;height:auto}
-text{font:12px system-ui,sans-serif;fill:var(--ink);font-variant-numeric:tabular-nums}
-text.soft,tspan.soft{fill:var(--soft)}text.loss{fill:var(--loss)}
-.ours{fill:var(--ours)}.other{fill:var(--other)}rect.loss{fill:var(--loss)}
-.one{stroke:var(--ours);stroke-dasharray:3 3}
-.key{display:inline-block;width:11px;height:11px;border-radius:3px;margin:0 5px 0 12px}
-.key:first-child{margin-left:0}
-.wide{overflow-x:auto;margin-top:14px}
-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;white-space:nowrap}
-th,td{padding:4px 14px 4px 0;text-align:right;border-bottom:1px solid var(--line)}
-th{color:var(--soft);font-weight:500}th:first-child,td:first-child{text-align:left}
-td b{color:var(--loss)}
-"""
+STYLE = "\n" + (pathlib.Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 LEFT, BAR, ROW, HEIGHT, WIDTH = 104, 130, 26, 14, 340
 

@@ -7,18 +7,18 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "cli/base/args.h"
-#include "cli/page/attend_page.h"
 #include "cli/attend/explain.h"
-#include "cli/attend/print_heads.h"
-#include "cli/embed/model.h"
-#include "cli/base/outputs.h"
 #include "cli/attend/pictures.h"
+#include "cli/attend/print_heads.h"
 #include "cli/attend/words.h"
+#include "cli/base/args.h"
+#include "cli/base/outputs.h"
+#include "cli/embed/model.h"
+#include "cli/page/attend_page.h"
 
 static const char name[] = "attend";
 
-enum { default_width = 80, widest_terminal = 1000, most_threads = 1024 };
+enum { DEFAULT_WIDTH = 80, WIDEST_TERMINAL = 1000, MOST_THREADS = 1024 };
 
 struct request {
     int64_t sentence, width, threads;
@@ -31,35 +31,33 @@ struct request {
 };
 
 /* Prints what was computed, or saves it. */
-static int show(struct look *look, const struct request *request) {
+static int show(struct heads_view *view, const struct request *request) {
     const struct pictures *pictures = &request->pictures;
     struct words words = {0};
     int code = ARGS_OK;
-    bool merged = !request->merge_words || words_merge(&words, look);
-    if (merged && pictures_wanted(pictures)) {
-        code = pictures_save(name, pictures, look) ? ARGS_OK : ARGS_ERROR;
-    } else if (!merged || !look_print(stdout, look)) {
+    bool merged = !request->merge_words || words_merge(&words, view);
+    if (merged && pictures_wanted(pictures))
+        code = pictures_save(name, pictures, view) ? ARGS_OK : ARGS_ERROR;
+    else if (!merged || !print_heads(stdout, view))
         code = args_fail(name, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
-    }
     words_free(&words);
     return code;
 }
 
-static int look_at(struct look *look, const struct request *request) {
+static int compute_and_show(struct heads_view *view, const struct request *request) {
     const rapt_isa *chosen = NULL;
-    if (rapt_isa_choose(request->isa, &chosen) != RAPT_OK) {
+    if (rapt_isa_choose(request->isa, &chosen) != RAPT_OK)
         return args_fail(name, "%s", rapt_last_error());
-    }
-    look->isa = chosen->name;
+    view->isa = chosen->name;
     float *weights = NULL;
-    rapt_status status = attend_compute(look->samples, look->sentence, &look->range, chosen->name,
+    rapt_status status = attend_compute(view->samples, view->sentence, &view->range, chosen->name,
                                         (int)request->threads, &weights);
     if (status != RAPT_OK) {
         bool memory = status == RAPT_OUT_OF_MEMORY;
         return args_fail(name, "%s", memory ? rapt_status_text(status) : rapt_last_error());
     }
-    look->weights = weights;
-    int code = show(look, request);
+    view->weights = weights;
+    int code = show(view, request);
     free(weights);
     return code;
 }
@@ -70,9 +68,8 @@ static bool read_range(const char *option, const char *text, int usual, int all,
     int64_t number = usual < all ? usual : all - 1;
     *first = 0;
     *count = all;
-    if (text && strcmp(text, "all") == 0) {
+    if (text && strcmp(text, "all") == 0)
         return true;
-    }
     if (text && (!args_parse_int(text, &number) || number < 0 || number >= all)) {
         char expected[64];
         snprintf(expected, sizeof expected, "0 to %d or \"all\"", all - 1);
@@ -87,18 +84,20 @@ static bool read_range(const char *option, const char *text, int usual, int all,
 static int terminal_width(FILE *out) {
     struct winsize size;
     bool known = ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-    return known ? size.ws_col : default_width;
+    return known ? size.ws_col : DEFAULT_WIDTH;
 }
 
 static const char notes[] =
-    "[CLS] and [SEP] are the model's marks for a sentence's start and end; ## goes on\n"
-    "with the word before. Colours need a terminal with 256 of them, or one that sets\n"
-    "COLORTERM to truecolor; NO_COLOR turns them off.\n\n"
-    "Without a text, three sentences that the command carries are shown. Texts of your own\n"
-    "need a model: a folder with config.json, vocab.txt and model.safetensors of BERT's\n"
-    "layout. scripts/get-model fetches the one that the three sentences went through. A\n"
-    "text that is longer than the model takes is cut, and standard error says so. A text\n"
-    "that begins with -- comes after a -- alone.\n\n" OUTPUTS_NOTES;
+    "[CLS] and [SEP] are the model's marks for a sentence's start and end; ## goes on with "
+    "the word before. Colours need a terminal with 256 of them, or one that sets COLORTERM "
+    "to truecolor; NO_COLOR turns them off.\n"
+    "\n"
+    "Without a text, three sentences that the command carries are shown. Texts of your own "
+    "need a model: a folder with config.json, vocab.txt and model.safetensors of BERT's "
+    "layout. scripts/get-model fetches the one that the three sentences went through. A "
+    "text that is longer than the model takes is cut, and standard error says so. A text "
+    "that begins with -- comes after a -- alone.\n"
+    "\n" OUTPUTS_NOTES;
 
 static int read_request(struct request *request, int argc, char **argv) {
     const struct args_option options[] = {
@@ -137,11 +136,11 @@ static int read_request(struct request *request, int argc, char **argv) {
          .excludes = "sentence layer head explain html merge-words png svg no-color isa threads",
          .help = "Lists the sentences and their tokens."},
         {"no-color", ARGS_OFF, &request->color, .help = "Draws with characters alone."},
-        {"width", ARGS_INT, &request->width, "N", .least = 40, .most = widest_terminal,
+        {"width", ARGS_INT, &request->width, "N", .least = 40, .most = WIDEST_TERMINAL,
          .help = "Characters in a line (default: what the terminal has, or else 80)."},
         {"isa", ARGS_STRING, &request->isa, "NAME",
          .help = "Instruction set, one of those that rapt isa lists (default: the best)."},
-        {"threads", ARGS_INT, &request->threads, "N", .least = 1, .most = most_threads,
+        {"threads", ARGS_INT, &request->threads, "N", .least = 1, .most = MOST_THREADS,
          .help = "At most so many threads (default: one for every core that may be used)."},
     };
     const struct args_command command = {
@@ -172,33 +171,30 @@ static int attend(const struct samples *samples, const struct request *request) 
         snprintf(expected, sizeof expected, "N, an integer of 1 to %d", samples->count);
         return args_fail_value(name, "sentence", found, expected);
     }
-    struct look look = {
+    struct heads_view view = {
         .samples = samples,
         .sentence = &samples->sentences[request->sentence - 1],
         .style = {.colors = request->color ? color_detect(stdout) : COLOR_NONE,
                   .width = request->width ? (int)request->width : terminal_width(stdout)},
     };
-    struct attend_range *range = &look.range;
+    struct attend_range *range = &view.range;
     /* Layer 3, head 1 ties a pronoun to its noun. */
     if (!read_range("layer", request->layer, 3, samples->layers, &range->layer, &range->layers) ||
-        !read_range("head", request->head, 1, samples->heads, &range->head, &range->heads)) {
+        !read_range("head", request->head, 1, samples->heads, &range->head, &range->heads))
         return ARGS_ERROR;
-    }
     if (request->list) {
-        look_print_list(stdout, samples, look.style.width);
+        print_heads_list(stdout, samples, view.style.width);
         return ARGS_OK;
     }
-    if (!pictures_check(name, &request->pictures)) {
+    if (!pictures_check(name, &request->pictures))
         return ARGS_ERROR;
-    }
-    if (request->explain.wanted) {
-        return explain(stdout, &look, &request->explain, request->isa, (int)request->threads);
-    }
+    if (request->explain.wanted)
+        return explain(stdout, &view, &request->explain, request->isa, (int)request->threads);
     if (request->page.path) {
-        return attend_page(&request->page, samples, look.sentence, request->isa,
+        return attend_page(&request->page, samples, view.sentence, request->isa,
                            (int)request->threads);
     }
-    return look_at(&look, request);
+    return compute_and_show(&view, request);
 }
 
 /* Chooses the sentences that nobody has chosen. A text that isn't shown may have been meant to be.
@@ -215,9 +211,8 @@ static int choose_sentences(struct request *request) {
     }
     if (!chosen) {
         request->sentence = texts ? 1 : 2;
-        if (texts > 1 && page && !request->page.beside) {
+        if (texts > 1 && page && !request->page.beside)
             request->page.beside = 2;
-        }
     }
     return ARGS_GO_ON;
 }
@@ -247,20 +242,16 @@ int cmd_attend(int argc, char **argv) {
     struct samples samples;
     char error[SAMPLES_ERROR_SIZE];
     int code = read_request(&request, argc, argv);
-    if (code == ARGS_GO_ON) {
+    if (code == ARGS_GO_ON)
         code = choose_sentences(&request);
-    }
-    if (code != ARGS_GO_ON) {
+    if (code != ARGS_GO_ON)
         return code;
-    }
-    if (!samples_parse(&samples, samples_data, samples_data_size, error)) {
+    if (!samples_parse(&samples, samples_data, samples_data_size, error))
         return args_fail(name, "%s", error);
-    }
     const bool own = request.texts.count || request.model;
     code = own && !run_model(&request, &samples) ? ARGS_ERROR : attend(&samples, &request);
-    if (code == ARGS_OK && argc == 1) {
+    if (code == ARGS_OK && argc == 1)
         puts("\nMore: --head all, --layer all --head all, --sentence 3, --list, --help");
-    }
     samples_free(&samples);
     return code;
 }

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "cli/base/args.h"
 #include "cli/attend/explain_row.h"
+#include "cli/base/args.h"
 #include "cli/base/plot.h"
 #include "cli/base/text.h"
 
@@ -20,14 +20,14 @@ enum { INDENT = 3, LABEL = 26, MOST_TERMS = 3, NUMBER = 9, LEAST_BAR = 4, MOST_B
 /* What is told, and how. */
 struct lesson {
     FILE *out;
-    const struct look *look;
+    const struct heads_view *view;
     struct explain_row row;
     int step;
     double *scaled, *rest; /* room for any of the vectors */
 };
 
 static const char *token(const struct lesson *lesson, int i) {
-    return lesson->look->sentence->tokens[i];
+    return lesson->view->sentence->tokens[i];
 }
 
 static const float *vector_of(const struct lesson *lesson, const float *vectors, int i) {
@@ -38,7 +38,7 @@ static const float *vector_of(const struct lesson *lesson, const float *vectors,
 static void say_list(const struct lesson *lesson, const char *format, va_list arguments) {
     char text[512];
     vsnprintf(text, sizeof text, format, arguments);
-    text_print_wrapped(lesson->out, text, INDENT, lesson->look->style.width);
+    text_print_wrapped(lesson->out, text, INDENT, lesson->view->style.width);
 }
 
 __attribute__((format(printf, 2, 3))) static void say(const struct lesson *lesson,
@@ -52,7 +52,7 @@ __attribute__((format(printf, 2, 3))) static void say(const struct lesson *lesso
 /* The next step: its name, and a paragraph. */
 __attribute__((format(printf, 3, 4))) static void
 begin_step(struct lesson *lesson, const char *name, const char *format, ...) {
-    const enum color_mode colors = lesson->look->style.colors;
+    const enum color_mode colors = lesson->view->style.colors;
     fputc('\n', lesson->out);
     color_bold(lesson->out, colors);
     fprintf(lesson->out, "%d. %s", ++lesson->step, name);
@@ -93,35 +93,32 @@ __attribute__((format(printf, 3, 4))) static void print_label(const struct lesso
 static void print_vector(const struct lesson *lesson, const double *values, int count,
                          int decimals) {
     enum { AROUND = 5, END = 18 }; /* sign, digits, point and gap; the norm */
-    int fit = (lesson->look->style.width - INDENT - LABEL - END) / (decimals + AROUND);
+    int fit = (lesson->view->style.width - INDENT - LABEL - END) / (decimals + AROUND);
     int shown = fit < 1 ? 1 : fit < count ? fit : count;
     double squares = 0;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         squares += values[i] * values[i];
-    }
-    for (int i = 0; i < shown; i++) {
+    for (int i = 0; i < shown; i++)
         fprintf(lesson->out, "%*.*f", decimals + AROUND, decimals, values[i]);
-    }
     fprintf(lesson->out, "%s  norm %.3f\n", shown < count ? " ..." : "", sqrt(squares));
 }
 
 /* A vector of the sample, times a factor. */
 static void print_scaled(const struct lesson *lesson, const float *values, int count, double factor,
                          int decimals) {
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         lesson->scaled[i] = factor * (double)values[i];
-    }
     print_vector(lesson, lesson->scaled, count, decimals);
 }
 
 static void tell_title(const struct lesson *lesson) {
-    const struct look *look = lesson->look;
-    char name[LOOK_NAME_SIZE];
-    look_name(look, name);
-    color_bold(lesson->out, look->style.colors);
-    text_print_wrapped(lesson->out, name, 0, look->style.width);
-    color_reset(lesson->out, look->style.colors);
-    text_print_wrapped(lesson->out, look->sentence->text, 0, look->style.width);
+    const struct heads_view *view = lesson->view;
+    char name[HEADS_VIEW_NAME_SIZE];
+    heads_view_name(view, name);
+    color_bold(lesson->out, view->style.colors);
+    text_print_wrapped(lesson->out, name, 0, view->style.width);
+    color_reset(lesson->out, view->style.colors);
+    text_print_wrapped(lesson->out, view->sentence->text, 0, view->style.width);
     fputs("What ", lesson->out);
     print_quoted(lesson, lesson->row.word);
     fprintf(lesson->out, ", token %d of 0-%d, takes from all of them:\n", lesson->row.word,
@@ -130,16 +127,16 @@ static void tell_title(const struct lesson *lesson) {
 
 /* What enters the layer, where a model has been run and it is known. */
 static void tell_input(struct lesson *lesson) {
-    const struct look *look = lesson->look;
+    const struct heads_view *view = lesson->view;
     const struct explain_row *row = &lesson->row;
-    size_t dim = (size_t)look->samples->model_dim;
-    size_t token_row = (size_t)(look->range.layer * row->tokens + row->word);
+    size_t dim = (size_t)view->samples->model_dim;
+    size_t token_row = (size_t)(view->range.layer * row->tokens + row->word);
     begin_step(lesson, "Input", "Layer %d is given %d numbers for every token: %s.",
-               look->range.layer, look->samples->model_dim,
-               look->range.layer == 0 ? "rows of the model's tables, of its word and of its place"
+               view->range.layer, view->samples->model_dim,
+               view->range.layer == 0 ? "rows of the model's tables, of its word and of its place"
                                       : "what the layers before have made of it");
     print_label(lesson, row->word, "input of");
-    print_scaled(lesson, look->sentence->hidden + token_row * dim, (int)dim, 1, 3);
+    print_scaled(lesson, view->sentence->hidden + token_row * dim, (int)dim, 1, 3);
 }
 
 static void tell_vectors(struct lesson *lesson) {
@@ -149,7 +146,7 @@ static void tell_vectors(struct lesson *lesson) {
         "Every token has three vectors of %d numbers, products of what enters the layer with "
         "the head's three matrices: what it looks for, what it is found by, what it gives.%s",
         row->dim,
-        lesson->look->sentence->hidden ? ""
+        lesson->view->sentence->hidden ? ""
                                        : " (The step before, from words to these, needs a "
                                          "model: --model.)");
     print_label(lesson, row->word, "query of");
@@ -197,21 +194,19 @@ static void tell_mask(struct lesson *lesson) {
 
 static void print_table_row(const struct lesson *lesson, int i, int label, int bar) {
     const struct explain_row *row = &lesson->row;
-    const struct heatmap_style *style = &lesson->look->style;
+    const struct heatmap_style *style = &lesson->view->style;
     const struct plot_style bars = {style->colors, plot_unicode(), style->width};
     double scaled = row->scores[i] / row->root;
     fprintf(lesson->out, "%*s", INDENT, "");
     heatmap_print_label(lesson->out, token(lesson, i), label);
     fprintf(lesson->out, "%*.3f%*.3f", NUMBER, row->scores[i], NUMBER, scaled);
-    if (i < row->visible) {
+    if (i < row->visible)
         fprintf(lesson->out, "%*.3f", NUMBER, scaled - row->largest);
-    } else {
+    else
         fprintf(lesson->out, "%*s", NUMBER, "-inf");
-    }
     fprintf(lesson->out, "%*.4f%*.4f ", NUMBER, row->exponentials[i], NUMBER, row->weights[i]);
-    if (bar >= LEAST_BAR) {
+    if (bar >= LEAST_BAR)
         plot_bar(lesson->out, row->weights[i], bar < MOST_BAR ? bar : MOST_BAR, &bars);
-    }
     fputc('\n', lesson->out);
 }
 
@@ -222,17 +217,15 @@ static void tell_softmax(struct lesson *lesson) {
         "Less the largest score, %.3f, so that no exponential is too large; then e^ of each; "
         "then divided by their sum, %.4f: positive weights that sum to 1.",
         row->largest, row->sum);
-    int label = heatmap_widest(lesson->look->sentence->tokens, row->tokens);
-    int bar = lesson->look->style.width - INDENT - label - 5 * NUMBER - 1;
+    int label = heatmap_widest(lesson->view->sentence->tokens, row->tokens);
+    int bar = lesson->view->style.width - INDENT - label - 5 * NUMBER - 1;
     fprintf(lesson->out, "\n%*s%*s%*s%*s%*s%*s\n", INDENT + label, "", NUMBER, "q.k", NUMBER,
             "scaled", NUMBER, "- max", NUMBER, "e^", NUMBER, "weight");
-    for (int i = 0; i < row->tokens; i++) {
+    for (int i = 0; i < row->tokens; i++)
         print_table_row(lesson, i, label, bar);
-    }
     double entropy = 0;
-    for (int i = 0; i < row->visible; i++) {
+    for (int i = 0; i < row->visible; i++)
         entropy -= row->weights[i] > 0 ? row->weights[i] * log(row->weights[i]) : 0;
-    }
     fputc('\n', lesson->out);
     say(lesson, "Their entropy, -sum of w ln w, is %.3f nats, of at most ln %d = %.3f.",
         fabs(entropy), row->visible, log(row->visible));
@@ -250,9 +243,8 @@ static void tell_sum(struct lesson *lesson) {
         const float *value = vector_of(lesson, row->values, i);
         print_label(lesson, i, "%.4f v of", row->weights[i]);
         print_scaled(lesson, value, row->dim, row->weights[i], 3);
-        for (int c = 0; c < row->dim; c++) {
+        for (int c = 0; c < row->dim; c++)
             lesson->rest[c] -= lesson->scaled[c];
-        }
         shown++;
     }
     if (row->visible > shown) {
@@ -280,7 +272,7 @@ static void tell_check(struct lesson *lesson) {
         lesson, "Check",
         "The library computes the row in one pass in f32, here on %s; the steps above are in "
         "double precision.",
-        lesson->look->isa);
+        lesson->view->isa);
     print_label(lesson, -1, "library");
     print_scaled(lesson, row->found, row->dim, 1, 6);
     print_label(lesson, -1, "by hand");
@@ -292,14 +284,11 @@ static void tell_check(struct lesson *lesson) {
 /* The index of the token that is numbered or named, or -1. */
 static int find_word(const struct sample *sentence, const char *word) {
     int64_t number;
-    if (args_parse_int(word, &number)) {
+    if (args_parse_int(word, &number))
         return number >= 0 && number < sentence->token_count ? (int)number : -1;
-    }
-    for (int i = 0; i < sentence->token_count; i++) {
-        if (strcasecmp(sentence->tokens[i], word) == 0) {
+    for (int i = 0; i < sentence->token_count; i++)
+        if (strcasecmp(sentence->tokens[i], word) == 0)
             return i;
-        }
-    }
     return -1;
 }
 
@@ -309,42 +298,37 @@ static int fail(rapt_status status) {
 }
 
 /* The token with the strongest tie, or the first one. Returns an exit code or ARGS_GO_ON. */
-static int choose_word(const struct look *look, int threads, int *word) {
+static int choose_word(const struct heads_view *view, int threads, int *word) {
     float *weights;
     rapt_status status =
-        attend_compute(look->samples, look->sentence, &look->range, look->isa, threads, &weights);
-    if (status != RAPT_OK) {
+        attend_compute(view->samples, view->sentence, &view->range, view->isa, threads, &weights);
+    if (status != RAPT_OK)
         return fail(status);
-    }
-    struct look all = *look;
+    struct heads_view all = *view;
     int key;
     all.weights = weights;
-    if (!look_strongest_pair(&all, word, &key)) {
+    if (!heads_view_strongest_pair(&all, word, &key))
         *word = 0;
-    }
     free(weights);
     return ARGS_GO_ON;
 }
 
-static int read_word(const struct look *look, const char *text, int threads, int *word) {
-    if (!text) {
-        return choose_word(look, threads, word);
-    }
-    *word = find_word(look->sentence, text);
-    if (*word >= 0) {
+static int read_word(const struct heads_view *view, const char *text, int threads, int *word) {
+    if (!text)
+        return choose_word(view, threads, word);
+    *word = find_word(view->sentence, text);
+    if (*word >= 0)
         return ARGS_GO_ON;
-    }
     char expected[80];
     snprintf(expected, sizeof expected, "0 to %d or a token of the sentence",
-             look->sentence->token_count - 1);
+             view->sentence->token_count - 1);
     return args_fail_value(command, "word", text, expected);
 }
 
 static void tell(struct lesson *lesson) {
     tell_title(lesson);
-    if (lesson->look->sentence->hidden) {
+    if (lesson->view->sentence->hidden)
         tell_input(lesson);
-    }
     tell_vectors(lesson);
     tell_scores(lesson);
     tell_mask(lesson);
@@ -353,36 +337,34 @@ static void tell(struct lesson *lesson) {
     tell_check(lesson);
 }
 
-static int tell_row(FILE *out, const struct look *look, int word, bool causal) {
-    struct lesson lesson = {.out = out, .look = look};
-    const struct samples *samples = look->samples;
+static int tell_row(FILE *out, const struct heads_view *view, int word, bool causal) {
+    struct lesson lesson = {.out = out, .view = view};
+    const struct samples *samples = view->samples;
     int widest = samples->head_dim > samples->model_dim ? samples->head_dim : samples->model_dim;
     lesson.scaled = calloc(2 * (size_t)widest, sizeof *lesson.scaled);
     rapt_status status = RAPT_OUT_OF_MEMORY;
     if (lesson.scaled &&
-        explain_row_create(&lesson.row, samples, look->sentence, &look->range, word, causal)) {
+        explain_row_create(&lesson.row, samples, view->sentence, &view->range, word, causal)) {
         lesson.rest = lesson.scaled + widest;
-        status = explain_row_check(&lesson.row, look->isa);
-        if (status == RAPT_OK) {
+        status = explain_row_check(&lesson.row, view->isa);
+        if (status == RAPT_OK)
             tell(&lesson);
-        }
         explain_row_destroy(&lesson.row);
     }
     free(lesson.scaled);
     return status == RAPT_OK ? ARGS_OK : fail(status);
 }
 
-int explain(FILE *out, const struct look *look, const struct explain_request *request,
+int explain(FILE *out, const struct heads_view *view, const struct explain_request *request,
             const char *isa, int threads) {
-    if (look->range.layers > 1 || look->range.heads > 1) {
+    if (view->range.layers > 1 || view->range.heads > 1) {
         return args_fail(command, "--explain: found %s \"all\", expected one layer and one head",
-                         look->range.layers > 1 ? "--layer" : "--head");
+                         view->range.layers > 1 ? "--layer" : "--head");
     }
     const rapt_isa *chosen = NULL;
-    if (rapt_isa_choose(isa, &chosen) != RAPT_OK) {
+    if (rapt_isa_choose(isa, &chosen) != RAPT_OK)
         return args_fail(command, "%s", rapt_last_error());
-    }
-    struct look shown = *look;
+    struct heads_view shown = *view;
     shown.isa = chosen->name;
     int word, code = read_word(&shown, request->word, threads, &word);
     return code == ARGS_GO_ON ? tell_row(out, &shown, word, request->causal) : code;

@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_ATTEND_EXPLAIN_H
 #define RAPT_CLI_ATTEND_EXPLAIN_H
 
-#include "cli/attend/print_heads.h"
+#include "cli/attend/heads_view.h"
 
 struct explain_request {
     bool wanted;
@@ -13,12 +13,11 @@ struct explain_request {
 };
 
 /*
- * Walks through what a word of the sentence takes from the others in the one head that `look` is
- * about: computed by hand in double precision, and held against the library's row at the end. isa
- * and threads as in rapt_attention_args. Returns the exit code; what is wrong, such as options
- * without --explain, is told on stderr.
+ * Walks through what a word of the sentence takes from the others in the one head of `view`. All is
+ * computed by hand in double precision, and compared with the library's row at the end. isa and
+ * threads are as in rapt_attention_args. Returns the exit code; an error is told on stderr.
  */
-int explain(FILE *out, const struct look *look, const struct explain_request *request,
+int explain(FILE *out, const struct heads_view *view, const struct explain_request *request,
             const char *isa, int threads);
 
 #endif

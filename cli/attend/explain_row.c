@@ -6,9 +6,8 @@
 
 static double dot(const float *a, const float *b, int count) {
     double sum = 0;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         sum += (double)a[i] * (double)b[i];
-    }
     return sum;
 }
 
@@ -31,9 +30,8 @@ static void compute(struct explain_row *row) {
     }
     for (int i = 0; i < row->visible; i++) {
         row->weights[i] = row->exponentials[i] / row->sum;
-        for (int c = 0; c < row->dim; c++) {
+        for (int c = 0; c < row->dim; c++)
             row->out[c] += row->weights[i] * (double)of_token(row, row->values, i)[c];
-        }
     }
 }
 
@@ -85,9 +83,8 @@ int explain_row_next(const struct explain_row *row, int than) {
         double weight = row->weights[i];
         bool after =
             than < 0 || weight < row->weights[than] || (weight <= row->weights[than] && i > than);
-        if (after && (best < 0 || weight > row->weights[best])) {
+        if (after && (best < 0 || weight > row->weights[best]))
             best = i;
-        }
     }
     return best;
 }

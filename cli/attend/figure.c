@@ -9,13 +9,13 @@
 #include "cli/base/text.h"
 
 enum {
-    most_cells = 1 << 21, /* of all panels: the file stays one that a viewer opens */
-    least_named = 8,      /* the smallest cell that has room for its label */
-    axis_title = 18,
-    layer_room = 52,
-    scale_room = 34,
-    heading = 20,
-    narrowest = 440,
+    MOST_CELLS = 1 << 21, /* of all panels: the file stays one that a viewer opens */
+    LEAST_NAMED = 8,      /* the smallest cell that has room for its label */
+    AXIS_TITLE = 18,
+    LAYER_ROOM = 52,
+    SCALE_ROOM = 34,
+    HEADING = 20,
+    NARROWEST = 440,
 };
 
 /*
@@ -47,38 +47,36 @@ static int word_room(int columns, double size) {
 static int count_lines(const char *text, int columns) {
     const char *line;
     int lines = 0;
-    for (size_t length; text_line(&text, columns, &line, &length);) {
+    for (size_t length; text_line(&text, columns, &line, &length);)
         lines++;
-    }
     return lines;
 }
 
 static void arrange(struct figure *figure) {
-    const struct attend_range *range = &figure->look->range;
+    const struct attend_range *range = &figure->view->range;
     figure->panels = range->layers * range->heads;
     figure->matrix = range->layers > 1 && range->heads > 1;
     figure->columns = figure->matrix ? range->heads : (int)ceil(sqrt(figure->panels));
 }
 
 static bool merge(struct figure *figure) {
-    const struct look *look = figure->look;
-    int tokens = look->sentence->token_count, per_cell = 1;
+    const struct heads_view *view = figure->view;
+    int tokens = view->sentence->token_count, per_cell = 1;
     size_t cells;
     do {
         cells = (size_t)ceil_div(tokens, per_cell);
         cells *= cells * (size_t)figure->panels;
-    } while (cells > most_cells && per_cell++ < tokens);
+    } while (cells > MOST_CELLS && per_cell++ < tokens);
     figure->groups = groups_of(tokens, per_cell);
-    figure->weights = groups_merge(look->weights, figure->panels, &figure->groups, &figure->groups);
-    for (size_t i = 0; figure->weights && i < cells; i++) {
+    figure->weights = groups_merge(view->weights, figure->panels, &figure->groups, &figure->groups);
+    for (size_t i = 0; figure->weights && i < cells; i++)
         figure->brightest = fmaxf(figure->brightest, figure->weights[i]);
-    }
     return figure->weights != NULL;
 }
 
 /* The longest label decides how much room all have, within limits. */
 static void size_cells(struct figure *figure) {
-    static const struct panel_size large = {600, 1440, 9, 28}, middle = {220, 400, least_named, 14},
+    static const struct panel_size large = {600, 1440, 9, 28}, middle = {220, 400, LEAST_NAMED, 14},
                                    small = {90, 1440, 1, 10};
     const struct panel_size *size = figure->panels == 1 ? &large
                                     : figure->matrix    ? &small
@@ -87,12 +85,12 @@ static void size_cells(struct figure *figure) {
     bool crowded = count * size->least > size->limit;
     figure->side = crowded ? clamp(size->limit / count, 1, size->least)
                            : clamp(size->target / count, size->least, size->most);
-    bool named = figure->panels == 1 || figure->side >= least_named;
-    figure->label_step = named ? ceil_div(least_named, figure->side) : 0;
+    bool named = figure->panels == 1 || figure->side >= LEAST_NAMED;
+    figure->label_step = named ? ceil_div(LEAST_NAMED, figure->side) : 0;
     figure->label_size = fmin(FIGURE_TEXT, 0.9 * figure->side * figure->label_step);
     int widest = 0;
     for (int i = 0; named && i < figure->groups.count; i += figure->label_step) {
-        int width = text_width(figure->look->sentence->tokens[figure->groups.start[i]]);
+        int width = text_width(figure->view->sentence->tokens[figure->groups.start[i]]);
         widest = width > widest ? width : widest;
     }
     widest = clamp(widest, 0, FIGURE_LONGEST_LABEL);
@@ -100,18 +98,17 @@ static void size_cells(struct figure *figure) {
 }
 
 static bool write_caption(struct figure *figure) {
-    const struct look *look = figure->look;
-    const struct sample *sentence = look->sentence;
+    const struct heads_view *view = figure->view;
+    const struct sample *sentence = view->sentence;
     int tokens = sentence->token_count, per_cell = figure->groups.start[1];
     size_t size = 0;
     FILE *out = open_memstream(&figure->caption, &size);
-    if (!out) {
+    if (!out)
         return false;
-    }
     fputs("Each row is a query, each column a key. ", out);
     if (figure->panels == 1) {
         fprintf(out, "Mean entropy of the rows: %.2f of at most ln %d = %.2f nats. ",
-                attend_mean_entropy(look->weights, tokens), tokens, log(tokens));
+                attend_mean_entropy(view->weights, tokens), tokens, log(tokens));
     } else if (!figure->matrix) {
         fprintf(out, "Above each: the mean entropy of its rows, at most ln %d = %.2f nats. ",
                 tokens, log(tokens));
@@ -123,57 +120,53 @@ static bool write_caption(struct figure *figure) {
             "the queries. ",
             per_cell, per_cell);
     }
-    if (figure->label_step > 1) {
+    if (figure->label_step > 1)
         fprintf(out, "One in %d is named. ", figure->label_step);
-    }
     char *joined = figure->label_step ? NULL : text_join(sentence->tokens, tokens);
-    if (joined) {
+    if (joined)
         fprintf(out, "In this order: %s", joined);
-    }
     bool written = figure->label_step || joined;
     free(joined);
     return fclose(out) == 0 && written;
 }
 
 static void place(struct figure *figure) {
-    const struct look *look = figure->look;
+    const struct heads_view *view = figure->view;
     int panel = figure->groups.count * figure->side;
     int rows = ceil_div(figure->panels, figure->columns);
     int gap = figure->matrix ? 8 : 20;
     figure->across = panel + gap;
-    figure->down = panel + gap + (figure->panels > 1 && !figure->matrix ? heading : 0);
+    figure->down = panel + gap + (figure->panels > 1 && !figure->matrix ? HEADING : 0);
     if (!figure->matrix && figure->panels > 1) { /* a heading is as wide as 18 letters */
         int least = word_room(18, FIGURE_TEXT) + 8;
         figure->across = figure->across > least ? figure->across : least;
     }
-    figure->left = FIGURE_MARGIN + axis_title + (figure->matrix ? layer_room : 0) +
+    figure->left = FIGURE_MARGIN + AXIS_TITLE + (figure->matrix ? LAYER_ROOM : 0) +
                    (figure->label_step ? figure->label_room : 0);
     int right = figure->left + (figure->columns - 1) * figure->across + panel;
-    figure->width = right + FIGURE_BAR_GAP + FIGURE_BAR + scale_room + FIGURE_MARGIN;
-    figure->width = figure->width > narrowest ? figure->width : narrowest;
+    figure->width = right + FIGURE_BAR_GAP + FIGURE_BAR + SCALE_ROOM + FIGURE_MARGIN;
+    figure->width = figure->width > NARROWEST ? figure->width : NARROWEST;
 
     int room = figure->width - 2 * FIGURE_MARGIN;
-    int titles = count_lines(look->sentence->text, figure_text_columns(room, FIGURE_TITLE, true));
+    int titles = count_lines(view->sentence->text, figure_text_columns(room, FIGURE_TITLE, true));
     figure->top = FIGURE_MARGIN + clamp(titles, 0, FIGURE_TITLE_LINES) * FIGURE_TITLE_LINE +
-                  FIGURE_TEXT_LINE + heading + (figure->panels > 1 ? heading : 8);
+                  FIGURE_TEXT_LINE + HEADING + (figure->panels > 1 ? HEADING : 8);
     int bottom = figure->top + (rows - 1) * figure->down + panel;
     figure->bar_height = clamp(bottom - figure->top, 60, 200);
-    figure->caption_top = bottom + (figure->label_step ? figure->label_room : 0) + axis_title + 12;
+    figure->caption_top = bottom + (figure->label_step ? figure->label_room : 0) + AXIS_TITLE + 12;
     int lines = count_lines(figure->caption, figure_text_columns(room, FIGURE_TEXT, false));
     figure->height = figure->caption_top +
                      clamp(lines, 0, FIGURE_CAPTION_LINES) * FIGURE_TEXT_LINE + FIGURE_MARGIN - 4;
 }
 
-bool figure_create(struct figure *figure, const struct look *look) {
-    *figure = (struct figure){.look = look};
+bool figure_create(struct figure *figure, const struct heads_view *view) {
+    *figure = (struct figure){.view = view};
     arrange(figure);
-    if (!merge(figure)) {
+    if (!merge(figure))
         return false;
-    }
     size_cells(figure);
-    if (!write_caption(figure)) {
+    if (!write_caption(figure))
         return false;
-    }
     place(figure);
     return true;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Heatmaps as a figure of a paper: one with its tokens along both axes, or a panel for each of many
- * heads, with a title, a scale and a caption.
+ * Heatmaps as a figure of a paper, with a title, a scale and a caption. One head has its tokens
+ * along both axes, and each of many heads has a panel.
  */
 #ifndef RAPT_CLI_ATTEND_FIGURE_H
 #define RAPT_CLI_ATTEND_FIGURE_H
 
 #include "cli/attend/canvas.h"
 #include "cli/attend/groups.h"
-#include "cli/attend/print_heads.h"
+#include "cli/attend/heads_view.h"
 
 /* Sizes of letters, and of lines of them. */
 enum { FIGURE_TITLE = 15, FIGURE_TITLE_LINE = 21, FIGURE_TEXT = 11, FIGURE_TEXT_LINE = 16 };
@@ -20,7 +20,7 @@ enum { FIGURE_LONGEST_LABEL = 20, FIGURE_TITLE_LINES = 3, FIGURE_CAPTION_LINES =
 
 /* What is drawn, and where, in units of the canvas. */
 struct figure {
-    const struct look *look;
+    const struct heads_view *view;
     struct groups groups; /* the tokens that share a cell */
     float *weights;       /* [panel][row][column] of cells */
     float brightest;
@@ -39,10 +39,10 @@ struct figure {
 };
 
 /*
- * Lays out the heads that are shown in `look`, which the figure goes on to read; false if memory
+ * Lays out the heads that are shown in `view`, which the figure goes on to read; false if memory
  * ran out. Always destroy it.
  */
-bool figure_create(struct figure *figure, const struct look *look);
+bool figure_create(struct figure *figure, const struct heads_view *view);
 void figure_destroy(struct figure *figure);
 
 /* How many columns of text fit into that much room. */

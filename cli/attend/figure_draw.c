@@ -10,7 +10,7 @@
 
 static const struct color black = {0x1a, 0x1a, 0x1a}, grey = {0x55, 0x55, 0x55};
 
-enum { bar_cell = 2, tick_length = 4, most_ticks = 6 };
+enum { BAR_CELL = 2, TICK_LENGTH = 4, MOST_TICKS = 6 };
 
 /* From the middle of small letters to the line that they stand on. */
 static double below_middle(double size) {
@@ -47,20 +47,20 @@ static double draw_lines(struct canvas *canvas, const char *text, int columns, i
 }
 
 static void draw_title(const struct figure *figure, struct canvas *canvas) {
-    char name[LOOK_NAME_SIZE];
+    char name[HEADS_VIEW_NAME_SIZE];
     int room = figure->width - 2 * FIGURE_MARGIN;
     struct canvas_text style = {.x = FIGURE_MARGIN,
                                 .y = FIGURE_MARGIN + FIGURE_TITLE,
                                 .size = FIGURE_TITLE,
                                 .bold = true,
                                 .color = black};
-    style.y = draw_lines(canvas, figure->look->sentence->text,
+    style.y = draw_lines(canvas, figure->view->sentence->text,
                          figure_text_columns(room, FIGURE_TITLE, true), FIGURE_TITLE_LINES,
                          FIGURE_TITLE_LINE, style);
     style.size = FIGURE_TEXT;
     style.bold = false;
     style.color = grey;
-    look_name(figure->look, name);
+    heads_view_name(figure->view, name);
     canvas->text(canvas, name, &style);
 }
 
@@ -79,14 +79,14 @@ static void draw_labels(const struct figure *figure, struct canvas *canvas, int 
         double middle = (i + 0.5) * figure->side + below_middle(style.size);
         style.x = keys ? x + middle : x - FIGURE_LABEL_GAP;
         style.y = keys ? y + FIGURE_LABEL_GAP : y + middle;
-        draw_label(canvas, figure->look->sentence->tokens[figure->groups.start[i]], &style);
+        draw_label(canvas, figure->view->sentence->tokens[figure->groups.start[i]], &style);
     }
 }
 
 /* What stands above a panel, and in a matrix beside it. */
 static void draw_headings(const struct figure *figure, struct canvas *canvas, int panel, int x,
                           int y) {
-    char name[LOOK_NAME_SIZE];
+    char name[HEADS_VIEW_NAME_SIZE];
     int length = figure->groups.count * figure->side;
     int row = panel / figure->columns, column = panel % figure->columns;
     struct canvas_text style = {.x = x, .y = y - 6, .size = FIGURE_TEXT, .color = black};
@@ -102,7 +102,7 @@ static void draw_headings(const struct figure *figure, struct canvas *canvas, in
         draw_format(canvas, &style, "layer %d", row);
     }
     if (!figure->matrix && figure->panels > 1) {
-        look_name_panel(figure->look, panel, name);
+        heads_view_panel_name(figure->view, panel, name);
         canvas->text(canvas, name, &style);
     }
 }
@@ -114,18 +114,15 @@ static void draw_panels(const struct figure *figure, struct canvas *canvas, stru
         int x = figure->left + panel % figure->columns * figure->across;
         int y = figure->top + panel / figure->columns * figure->down;
         const float *weights = figure->weights + (size_t)panel * cells;
-        for (size_t i = 0; i < cells; i++) {
+        for (size_t i = 0; i < cells; i++)
             colors[i] = color_ramp((double)(weights[i] / figure->brightest));
-        }
         draw_headings(figure, canvas, panel, x, y);
         const struct canvas_cells map = {x, y, figure->side, count, count, colors};
         canvas->cells(canvas, &map);
-        if (figure->label_step && panel % figure->columns == 0) {
+        if (figure->label_step && panel % figure->columns == 0)
             draw_labels(figure, canvas, x, y, false);
-        }
-        if (figure->label_step && panel + figure->columns >= figure->panels) {
+        if (figure->label_step && panel + figure->columns >= figure->panels)
             draw_labels(figure, canvas, x, y + count * figure->side, true);
-        }
     }
 }
 
@@ -149,19 +146,19 @@ static void draw_axes(const struct figure *figure, struct canvas *canvas) {
 
 /* A step of 1, 2 or 5 times a power of ten, of which some fit. */
 static double tick_step(double most) {
-    double least = most / (most_ticks - 1);
+    double least = most / (MOST_TICKS - 1);
     double power = pow(10, floor(log10(least)));
     double digit = least / power;
     return power * (digit <= 1 ? 1 : digit <= 2 ? 2 : digit <= 5 ? 5 : 10);
 }
 
 static void draw_ticks(const struct figure *figure, struct canvas *canvas, int x, int bottom) {
-    const struct color marks[tick_length] = {black, black, black, black};
+    const struct color marks[TICK_LENGTH] = {black, black, black, black};
     double most = (double)figure->brightest, step = most > 0 ? tick_step(most) : 1;
     for (int i = 0; i * step <= most * (1 + 1e-6); i++) {
         double y = bottom - (most > 0 ? i * step / most * figure->bar_height : 0);
-        const struct canvas_cells mark = {x, (int)lround(y - 0.5), 1, 1, tick_length, marks};
-        const struct canvas_text style = {.x = x + tick_length + 3,
+        const struct canvas_cells mark = {x, (int)lround(y - 0.5), 1, 1, TICK_LENGTH, marks};
+        const struct canvas_text style = {.x = x + TICK_LENGTH + 3,
                                           .y = y + below_middle(FIGURE_TEXT - 1),
                                           .size = FIGURE_TEXT - 1,
                                           .color = black};
@@ -173,30 +170,27 @@ static void draw_ticks(const struct figure *figure, struct canvas *canvas, int x
 static bool draw_scale(const struct figure *figure, struct canvas *canvas) {
     int length = figure->groups.count * figure->side;
     int x = figure->left + (figure->columns - 1) * figure->across + length + FIGURE_BAR_GAP;
-    const int columns = FIGURE_BAR / bar_cell, rows = figure->bar_height / bar_cell;
+    const int columns = FIGURE_BAR / BAR_CELL, rows = figure->bar_height / BAR_CELL;
     struct color *colors = malloc((size_t)(columns * rows) * sizeof *colors);
-    if (!colors) {
+    if (!colors)
         return false;
-    }
-    for (int i = 0; i < columns * rows; i++) {
+    for (int i = 0; i < columns * rows; i++)
         colors[i] = color_ramp(1 - i / columns / (double)(rows - 1));
-    }
-    const struct canvas_cells bar = {x, figure->top, bar_cell, rows, columns, colors};
+    const struct canvas_cells bar = {x, figure->top, BAR_CELL, rows, columns, colors};
     const struct canvas_text style = {
         .x = x, .y = figure->top - 8, .size = FIGURE_TEXT, .color = grey};
     canvas->cells(canvas, &bar);
     free(colors);
     canvas->text(canvas, "weight", &style);
-    draw_ticks(figure, canvas, x + FIGURE_BAR, figure->top + rows * bar_cell);
+    draw_ticks(figure, canvas, x + FIGURE_BAR, figure->top + rows * BAR_CELL);
     return true;
 }
 
 bool figure_draw(const struct figure *figure, struct canvas *canvas) {
     size_t cells = (size_t)figure->groups.count * (size_t)figure->groups.count;
     struct color *colors = malloc(cells * sizeof *colors);
-    if (!colors) {
+    if (!colors)
         return false;
-    }
     draw_title(figure, canvas);
     draw_panels(figure, canvas, colors);
     free(colors);

@@ -10,19 +10,19 @@ struct bitmap {
     unsigned char *rgb; /* three bytes a pixel, rows dense from the top */
 };
 
-struct glyphs;
+struct font;
 
-enum { GLYPHS_ERROR_SIZE = 160 };
+enum { FONT_ERROR_SIZE = 160 };
 
 /* Finds the fonts; NULL, and why, if there are none. */
-struct glyphs *glyphs_open(char error[GLYPHS_ERROR_SIZE]);
-void glyphs_close(struct glyphs *glyphs);
+struct font *font_open(char error[FONT_ERROR_SIZE]);
+void font_close(struct font *font);
 
 /*
- * Draws a line of text, in pixels: each character in the first font that has it, left to right and
- * unshaped. What lies beyond the bitmap is cut off.
+ * Draws a line of text at a place and size in pixels. Each character is taken from the first font
+ * that has it, left to right and unshaped. The bitmap's edges cut the text off.
  */
-void glyphs_draw(struct glyphs *glyphs, struct bitmap *bitmap, const char *text,
-                 const struct canvas_text *style);
+void font_draw(struct font *font, struct bitmap *bitmap, const char *text,
+               const struct canvas_text *style);
 
 #endif

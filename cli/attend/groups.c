@@ -8,9 +8,8 @@
 struct groups groups_of(int tokens, int size) {
     struct groups groups = {.count = (tokens + size - 1) / size};
     groups.start = malloc(((size_t)groups.count + 1) * sizeof *groups.start);
-    for (int i = 0; groups.start && i <= groups.count; i++) {
+    for (int i = 0; groups.start && i <= groups.count; i++)
         groups.start[i] = i < groups.count ? i * size : tokens;
-    }
     return groups;
 }
 
@@ -25,14 +24,11 @@ static bool is_mark(const char *token) {
 
 struct groups groups_of_words(const char *const *tokens, int count) {
     struct groups groups = {.start = malloc(((size_t)count + 1) * sizeof *groups.start)};
-    for (int i = 0; groups.start && i < count; i++) {
-        if (i == 0 || !is_piece(tokens[i]) || is_mark(tokens[i - 1])) {
+    for (int i = 0; groups.start && i < count; i++)
+        if (i == 0 || !is_piece(tokens[i]) || is_mark(tokens[i - 1]))
             groups.start[groups.count++] = i;
-        }
-    }
-    if (groups.start) {
+    if (groups.start)
         groups.start[groups.count] = count;
-    }
     return groups;
 }
 
@@ -43,9 +39,8 @@ void groups_free(struct groups *groups) {
 
 const char **groups_labels(const struct groups *groups, const char *const *tokens) {
     size_t size = (size_t)groups->count * sizeof(char *); /* and then the text */
-    for (int i = 0; i < groups->start[groups->count]; i++) {
+    for (int i = 0; i < groups->start[groups->count]; i++)
         size += strlen(tokens[i]) + 1;
-    }
     const char **labels = malloc(size);
     char *end = (char *)(labels + groups->count);
     for (int i = 0; labels && i < groups->count; i++) {
@@ -61,9 +56,8 @@ const char **groups_labels(const struct groups *groups, const char *const *token
 
 const char **groups_firsts(const struct groups *groups, const char *const *tokens) {
     const char **labels = malloc((size_t)groups->count * sizeof *labels);
-    for (int i = 0; labels && i < groups->count; i++) {
+    for (int i = 0; labels && i < groups->count; i++)
         labels[i] = tokens[groups->start[i]];
-    }
     return labels;
 }
 
@@ -74,11 +68,9 @@ static void merge_head(const float *weights, const struct groups *rows,
         int first = rows->start[i], end = rows->start[i + 1];
         for (int j = 0; j < columns->count; j++) {
             double sum = 0;
-            for (int row = first; row < end; row++) {
-                for (int column = columns->start[j]; column < columns->start[j + 1]; column++) {
+            for (int row = first; row < end; row++)
+                for (int column = columns->start[j]; column < columns->start[j + 1]; column++)
                     sum += (double)weights[(size_t)row * width + (size_t)column];
-                }
-            }
             *out++ = (float)(sum / (end - first));
         }
     }

@@ -29,10 +29,10 @@ const char **groups_labels(const struct groups *groups, const char *const *token
 const char **groups_firsts(const struct groups *groups, const char *const *tokens);
 
 /*
- * Weights between groups, of so many heads: attention to a group is the sum over its tokens'
- * columns, attention of a group the mean of its tokens' rows, so a row that sums to 1 goes on doing
- * so. `weights` is [head][token][token], what comes is [head][row][column], for the caller to free;
- * NULL if memory ran out, also before, for the groups.
+ * Weights between the groups, of so many heads. Attention to a group is the sum over its tokens'
+ * columns, and attention of a group is the mean of its tokens' rows. So a row that sums to 1 still
+ * does. `weights` is [head][token][token]; the result is [head][row][column], for the caller to
+ * free. NULL if memory ran out, here or when the groups were made.
  */
 float *groups_merge(const float *weights, int heads, const struct groups *rows,
                     const struct groups *columns);

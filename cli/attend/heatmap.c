@@ -5,9 +5,9 @@
 #include "cli/base/text.h"
 
 enum {
-    longest_label = 12,
-    panel_gap = 2,
-    legend_cells = 30,
+    LONGEST_LABEL = 12,
+    PANEL_GAP = 2,
+    LEGEND_CELLS = 30,
 };
 
 /* A character with those that join it. */
@@ -23,9 +23,8 @@ static bool next_cluster(const char **text, struct cluster *cluster) {
     cluster->width = text_char_width(character);
     for (const char *next = *text; *next; *text = next) {
         int32_t joining = text_next(&next);
-        if (!joining || text_char_width(joining) > 0) {
+        if (!joining || text_char_width(joining) > 0)
             break;
-        }
     }
     cluster->size = (size_t)(*text - cluster->text);
     return character != 0;
@@ -33,7 +32,7 @@ static bool next_cluster(const char **text, struct cluster *cluster) {
 
 int heatmap_label_width(const char *label) {
     int width = text_width(label);
-    return width < longest_label ? width : longest_label;
+    return width < LONGEST_LABEL ? width : LONGEST_LABEL;
 }
 
 int heatmap_widest(const char *const *labels, int count) {
@@ -48,7 +47,7 @@ int heatmap_widest(const char *const *labels, int count) {
 void heatmap_print_label(FILE *out, const char *label, int width) {
     struct cluster cluster;
     int own = heatmap_label_width(label);
-    bool cut = text_width(label) > longest_label;
+    bool cut = text_width(label) > LONGEST_LABEL;
     int room = own - cut;
     fprintf(out, "%*s", width > own ? width - own : 0, "");
     while (next_cluster(&label, &cluster) && cluster.width <= room) {
@@ -64,9 +63,8 @@ void heatmap_print_label(FILE *out, const char *label, int width) {
 static int label_height(const char *label) {
     struct cluster cluster;
     int height = 0;
-    while (next_cluster(&label, &cluster)) {
+    while (next_cluster(&label, &cluster))
         height++;
-    }
     return height;
 }
 
@@ -74,11 +72,9 @@ static int label_height(const char *label) {
 static int narrowest_cell(const struct heatmap *map, const struct heatmap_labels *labels) {
     struct cluster cluster;
     int most = 1;
-    for (int column = 0; column < map->columns; column++) {
-        for (const char *label = labels->columns[column]; next_cluster(&label, &cluster);) {
+    for (int column = 0; column < map->columns; column++)
+        for (const char *label = labels->columns[column]; next_cluster(&label, &cluster);)
             most = cluster.width > most ? cluster.width : most;
-        }
-    }
     return most;
 }
 
@@ -96,9 +92,8 @@ static struct layout fit(const struct heatmap *map, const struct heatmap_labels 
         layout.notes = notes;
         for (layout.cell = 2; layout.cell >= narrowest; layout.cell--) {
             int taken = layout.label + 1 + layout.cell * map->columns;
-            if (taken + (notes ? 1 + labels->note_width : 0) <= width) {
+            if (taken + (notes ? 1 + labels->note_width : 0) <= width)
                 return layout;
-            }
         }
     }
     layout.cell = narrowest;
@@ -121,16 +116,14 @@ static double level_at(const struct heatmap *map, int row, int column) {
 
 static void print_cell(FILE *out, enum color_mode colors, double level, int width) {
     color_background(out, colors, level);
-    for (int i = 0; i < width; i++) {
+    for (int i = 0; i < width; i++)
         fputc(colors == COLOR_NONE ? color_character(level) : ' ', out);
-    }
 }
 
 static void print_row(FILE *out, const struct heatmap *map, int row, int cell,
                       enum color_mode colors) {
-    for (int column = 0; column < map->columns; column++) {
+    for (int column = 0; column < map->columns; column++)
         print_cell(out, colors, level_at(map, row, column), cell);
-    }
     color_reset(out, colors);
 }
 
@@ -139,12 +132,11 @@ static void print_downwards(FILE *out, const char *label, int line, int cell) {
     struct cluster cluster = {.width = 1};
     if (line < 0) {
         fputc(' ', out);
-    } else if (line == longest_label - 1 && label_height(label) > longest_label) {
+    } else if (line == LONGEST_LABEL - 1 && label_height(label) > LONGEST_LABEL) {
         fputc('~', out);
     } else {
-        for (int i = 0; i <= line; i++) {
+        for (int i = 0; i <= line; i++)
             next_cluster(&label, &cluster);
-        }
         text_print(out, cluster.text, cluster.size);
     }
     fprintf(out, "%*s", cell - cluster.width, "");
@@ -158,19 +150,18 @@ static void print_heading(FILE *out, const struct heatmap *map, const struct hea
         int own = label_height(labels->columns[column]);
         height = own > height ? own : height;
     }
-    height = height < longest_label ? height : longest_label;
+    height = height < LONGEST_LABEL ? height : LONGEST_LABEL;
     for (int line = 0; line < height; line++) {
         fprintf(out, "%*s", layout->label + 1, "");
         for (int column = 0; column < map->columns; column++) {
             const char *label = labels->columns[column];
             int own = label_height(label);
-            own = own < longest_label ? own : longest_label;
+            own = own < LONGEST_LABEL ? own : LONGEST_LABEL;
             print_downwards(out, label, line - (height - own), layout->cell);
         }
         int from_end = height - line;
-        if (layout->notes) {
+        if (layout->notes)
             fprintf(out, " %s", from_end <= 2 ? labels->heading[2 - from_end] : "");
-        }
         fputc('\n', out);
     }
 }
@@ -196,9 +187,8 @@ void heatmap_print(FILE *out, const struct heatmap *map, const struct heatmap_la
 static void print_half_rows(FILE *out, const struct heatmap *map, int row, enum color_mode colors) {
     for (int column = 0; column < map->columns; column++) {
         color_foreground(out, colors, level_at(map, row, column));
-        if (row + 1 < map->rows) {
+        if (row + 1 < map->rows)
             color_background(out, colors, level_at(map, row + 1, column));
-        }
         fputs("\xe2\x96\x80", out); /* U+2580, upper half block */
     }
     color_reset(out, colors);
@@ -218,7 +208,7 @@ static int panel_width(const struct heatmap *maps, const char *const *titles, in
 static void print_titles(FILE *out, const char *const *titles, int count, int width) {
     for (int i = 0; i < count; i++) {
         bool last = i + 1 == count;
-        int blank = last ? 0 : width - text_width(titles[i]) + panel_gap;
+        int blank = last ? 0 : width - text_width(titles[i]) + PANEL_GAP;
         fprintf(out, "%s%*s", titles[i], blank, "");
     }
     fputc('\n', out);
@@ -229,13 +219,12 @@ static void print_panel_lines(FILE *out, const struct heatmap *maps, int count, 
     int step = colors == COLOR_NONE ? 1 : 2;
     for (int row = 0; row < maps[0].rows; row += step) {
         for (int i = 0; i < count; i++) {
-            if (step == 2) {
+            if (step == 2)
                 print_half_rows(out, &maps[i], row, colors);
-            } else {
+            else
                 print_row(out, &maps[i], row, 1, colors);
-            }
             bool last = i + 1 == count;
-            fprintf(out, "%*s", last ? 0 : width - maps[i].columns + panel_gap, "");
+            fprintf(out, "%*s", last ? 0 : width - maps[i].columns + PANEL_GAP, "");
         }
         fputc('\n', out);
     }
@@ -244,7 +233,7 @@ static void print_panel_lines(FILE *out, const struct heatmap *maps, int count, 
 void heatmap_print_grid(FILE *out, const struct heatmap *maps, const char *const *titles, int count,
                         const struct heatmap_style *style) {
     int width = panel_width(maps, titles, count);
-    int fit = (style->width + panel_gap) / (width + panel_gap);
+    int fit = (style->width + PANEL_GAP) / (width + PANEL_GAP);
     fit = fit > 1 ? fit : 1;
     int lines = (count + fit - 1) / fit;
     int per_line = (count + lines - 1) / lines;
@@ -252,19 +241,17 @@ void heatmap_print_grid(FILE *out, const struct heatmap *maps, const char *const
         int panels = count - first < per_line ? count - first : per_line;
         print_titles(out, titles + first, panels, width);
         print_panel_lines(out, maps + first, panels, width, style->colors);
-        if (first + per_line < count) {
+        if (first + per_line < count)
             fputc('\n', out);
-        }
     }
 }
 
 void heatmap_print_legend(FILE *out, double brightest, const struct heatmap_style *style) {
     int room = style->width - 18;
-    int cells = room < legend_cells ? room : legend_cells;
+    int cells = room < LEGEND_CELLS ? room : LEGEND_CELLS;
     fputs("0 ", out);
-    for (int i = 0; i < cells; i++) {
+    for (int i = 0; i < cells; i++)
         print_cell(out, style->colors, i / (double)(cells - 1), 1);
-    }
     color_reset(out, style->colors);
     fprintf(out, " %.2g weight\n", brightest);
 }

@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_ATTEND_PICTURES_H
 #define RAPT_CLI_ATTEND_PICTURES_H
 
-#include "cli/attend/print_heads.h"
+#include "cli/attend/heads_view.h"
 
 /* Where pictures go: paths, "-" for stdout, or NULL for none. */
 struct pictures {
@@ -16,6 +16,7 @@ bool pictures_wanted(const struct pictures *pictures);
 bool pictures_check(const char *command, const struct pictures *pictures);
 
 /* Writes all of them, complete, or else none; false if it has printed why. */
-bool pictures_save(const char *command, const struct pictures *pictures, const struct look *look);
+bool pictures_save(const char *command, const struct pictures *pictures,
+                   const struct heads_view *view);
 
 #endif

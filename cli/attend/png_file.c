@@ -9,14 +9,14 @@
 
 #include "cli/attend/font.h"
 
-const bool png_available = true;
+const bool png_file_available = true;
 
 static const size_t most_bytes = (size_t)1 << 30;
 
 struct pixels {
     struct canvas canvas; /* the first member, by which a canvas is known as this */
     struct bitmap bitmap;
-    struct glyphs *glyphs;
+    struct font *font;
 };
 
 static void fill(struct bitmap *bitmap, int x, int y, int side, struct color color) {
@@ -32,11 +32,12 @@ static void fill(struct bitmap *bitmap, int x, int y, int side, struct color col
 
 static void draw_cells(struct canvas *canvas, const struct canvas_cells *cells) {
     struct bitmap *bitmap = &((struct pixels *)canvas)->bitmap;
-    int side = cells->side * PNG_SCALE;
+    int side = cells->side * PNG_FILE_SCALE;
     for (int row = 0; row < cells->rows; row++) {
         for (int column = 0; column < cells->columns; column++) {
-            fill(bitmap, cells->x * PNG_SCALE + column * side, cells->y * PNG_SCALE + row * side,
-                 side, cells->colors[(size_t)row * (size_t)cells->columns + (size_t)column]);
+            fill(bitmap, cells->x * PNG_FILE_SCALE + column * side,
+                 cells->y * PNG_FILE_SCALE + row * side, side,
+                 cells->colors[(size_t)row * (size_t)cells->columns + (size_t)column]);
         }
     }
 }
@@ -44,40 +45,39 @@ static void draw_cells(struct canvas *canvas, const struct canvas_cells *cells) 
 static void draw_text(struct canvas *canvas, const char *text, const struct canvas_text *style) {
     struct pixels *pixels = (struct pixels *)canvas;
     struct canvas_text scaled = *style;
-    scaled.x *= PNG_SCALE;
-    scaled.y *= PNG_SCALE;
-    scaled.size *= PNG_SCALE;
-    glyphs_draw(pixels->glyphs, &pixels->bitmap, text, &scaled);
+    scaled.x *= PNG_FILE_SCALE;
+    scaled.y *= PNG_FILE_SCALE;
+    scaled.size *= PNG_FILE_SCALE;
+    font_draw(pixels->font, &pixels->bitmap, text, &scaled);
 }
 
-static bool save(FILE *out, const struct bitmap *bitmap, char error[PNG_ERROR_SIZE]) {
+static bool save(FILE *out, const struct bitmap *bitmap, char error[PNG_FILE_ERROR_SIZE]) {
     png_image image = {.version = PNG_IMAGE_VERSION,
                        .width = (png_uint_32)bitmap->width,
                        .height = (png_uint_32)bitmap->height,
                        .format = PNG_FORMAT_RGB};
     bool saved = png_image_write_to_stdio(&image, out, 0, bitmap->rgb, 0, NULL);
-    if (!saved && !ferror(out)) {
-        snprintf(error, PNG_ERROR_SIZE, "libpng: %s", image.message);
-    }
+    if (!saved && !ferror(out))
+        snprintf(error, PNG_FILE_ERROR_SIZE, "libpng: %s", image.message);
     return saved;
 }
 
-bool png_write(FILE *out, const struct figure *figure, char error[PNG_ERROR_SIZE]) {
+bool png_file_write(FILE *out, const struct figure *figure, char error[PNG_FILE_ERROR_SIZE]) {
     struct pixels pixels = {
         .canvas = {draw_cells, draw_text},
-        .bitmap = {.width = figure->width * PNG_SCALE, .height = figure->height * PNG_SCALE},
+        .bitmap = {.width = figure->width * PNG_FILE_SCALE,
+                   .height = figure->height * PNG_FILE_SCALE},
     };
     struct bitmap *bitmap = &pixels.bitmap;
     size_t bytes = 3 * (size_t)bitmap->width * (size_t)bitmap->height;
     if (bytes > most_bytes) {
-        snprintf(error, PNG_ERROR_SIZE, "a picture of %d x %d pixels would be too large",
+        snprintf(error, PNG_FILE_ERROR_SIZE, "a picture of %d x %d pixels would be too large",
                  bitmap->width, bitmap->height);
         return false;
     }
-    pixels.glyphs = glyphs_open(error);
-    if (!pixels.glyphs) {
+    pixels.font = font_open(error);
+    if (!pixels.font)
         return false;
-    }
     bitmap->rgb = malloc(bytes);
     bool drawn = bitmap->rgb != NULL;
     if (drawn) {
@@ -85,6 +85,6 @@ bool png_write(FILE *out, const struct figure *figure, char error[PNG_ERROR_SIZE
         drawn = figure_draw(figure, &pixels.canvas) && save(out, bitmap, error);
     }
     free(bitmap->rgb);
-    glyphs_close(pixels.glyphs);
+    font_close(pixels.font);
     return drawn;
 }

@@ -5,15 +5,15 @@
 
 #include "cli/attend/figure.h"
 
-enum { PNG_SCALE = 2, PNG_ERROR_SIZE = 160 };
+enum { PNG_FILE_SCALE = 2, PNG_FILE_ERROR_SIZE = 160 };
 
 /* Whether this build has what it takes. */
-extern const bool png_available;
+extern const bool png_file_available;
 
 /*
  * Writes the figure. On failure `error` says why, or is empty: then errno has the reason, or memory
  * ran out if that is 0.
  */
-bool png_write(FILE *out, const struct figure *figure, char error[PNG_ERROR_SIZE]);
+bool png_file_write(FILE *out, const struct figure *figure, char error[PNG_FILE_ERROR_SIZE]);
 
 #endif

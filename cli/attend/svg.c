@@ -23,12 +23,10 @@ static int pack(struct color color) {
 
 static int compare_runs(const void *a, const void *b) {
     const struct run *first = a, *second = b;
-    if (first->color != second->color) {
+    if (first->color != second->color)
         return first->color < second->color ? -1 : 1;
-    }
-    if (first->row != second->row) {
+    if (first->row != second->row)
         return first->row < second->row ? -1 : 1;
-    }
     return (first->column > second->column) - (first->column < second->column);
 }
 
@@ -38,11 +36,10 @@ static size_t find_runs(const struct canvas_cells *cells, struct run *runs) {
         const struct color *colors = cells->colors + (size_t)row * (size_t)cells->columns;
         for (int column = 0; column < cells->columns; column++) {
             int color = pack(colors[column]);
-            if (column > 0 && runs[count - 1].color == color) {
+            if (column > 0 && runs[count - 1].color == color)
                 runs[count - 1].length++;
-            } else {
+            else
                 runs[count++] = (struct run){color, row, column, 1};
-            }
         }
     }
     qsort(runs, count, sizeof *runs, compare_runs);
@@ -52,9 +49,8 @@ static size_t find_runs(const struct canvas_cells *cells, struct run *runs) {
 /* Where the runs of the next colour begin. */
 static size_t next_color(const struct run *runs, size_t count, size_t at) {
     int color = runs[at].color;
-    while (at < count && runs[at].color == color) {
+    while (at < count && runs[at].color == color)
         at++;
-    }
     return at;
 }
 
@@ -104,17 +100,15 @@ static void draw_cells(struct canvas *canvas, const struct canvas_cells *cells) 
 /* text_next leaves nothing that XML forbids. */
 static void write_text(FILE *out, const char *text) {
     const char *at = text;
-    for (int32_t character; (character = text_next(&at)); text = at) {
-        if (character == '&') {
+    for (int32_t character; (character = text_next(&at)); text = at)
+        if (character == '&')
             fputs("&amp;", out);
-        } else if (character == '<') {
+        else if (character == '<')
             fputs("&lt;", out);
-        } else if (character == '>') {
+        else if (character == '>')
             fputs("&gt;", out);
-        } else {
+        else
             text_print(out, text, (size_t)(at - text));
-        }
-    }
 }
 
 static void draw_text(struct canvas *canvas, const char *text, const struct canvas_text *style) {
@@ -123,9 +117,8 @@ static void draw_text(struct canvas *canvas, const char *text, const struct canv
     fprintf(out, "<text x=\"%.6g\" y=\"%.6g\" font-size=\"%.6g\" fill=\"#%06x\"%s%s", style->x,
             style->y, style->size, (unsigned)pack(style->color), anchors[style->anchor],
             style->bold ? " font-weight=\"bold\"" : "");
-    if (style->upward) {
+    if (style->upward)
         fprintf(out, " transform=\"rotate(-90 %.6g %.6g)\"", style->x, style->y);
-    }
     fputs(">", out);
     write_text(out, text);
     fputs("</text>\n", out);
@@ -133,16 +126,16 @@ static void draw_text(struct canvas *canvas, const char *text, const struct canv
 
 bool svg_write(FILE *out, const struct figure *figure) {
     struct svg svg = {.canvas = {draw_cells, draw_text}, .out = out};
-    char name[LOOK_NAME_SIZE];
+    char name[HEADS_VIEW_NAME_SIZE];
     fprintf(out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
             "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"%d\" height=\"%d\" "
             "viewBox=\"0 0 %d %d\" font-family=\"Helvetica, Arial, sans-serif\">\n<title>",
             figure->width, figure->height, figure->width, figure->height);
-    look_name(figure->look, name);
+    heads_view_name(figure->view, name);
     write_text(out, name);
     fputs(": ", out);
-    write_text(out, figure->look->sentence->text);
+    write_text(out, figure->view->sentence->text);
     fputs("</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n", out);
     bool drawn = figure_draw(figure, &svg.canvas);
     fputs("</svg>\n", out);

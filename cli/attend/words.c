@@ -6,12 +6,12 @@
 
 #include "cli/attend/groups.h"
 
-bool words_merge(struct words *words, struct look *look) {
-    const struct sample *sentence = look->sentence;
+bool words_merge(struct words *words, struct heads_view *view) {
+    const struct sample *sentence = view->sentence;
     struct groups groups = groups_of_words(sentence->tokens, sentence->token_count);
     *words = (struct words){
         .weights =
-            groups_merge(look->weights, look->range.layers * look->range.heads, &groups, &groups),
+            groups_merge(view->weights, view->range.layers * view->range.heads, &groups, &groups),
     };
     if (words->weights) {
         words->sentence.text = sentence->text;
@@ -23,8 +23,8 @@ bool words_merge(struct words *words, struct look *look) {
         words_free(words);
         return false;
     }
-    look->sentence = &words->sentence;
-    look->weights = words->weights;
+    view->sentence = &words->sentence;
+    view->weights = words->weights;
     return true;
 }
 

@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_ATTEND_WORDS_H
 #define RAPT_CLI_ATTEND_WORDS_H
 
-#include "cli/attend/print_heads.h"
+#include "cli/attend/heads_view.h"
 
 struct words {
     struct sample sentence; /* its tokens are words; without queries, keys and values */
@@ -11,10 +11,10 @@ struct words {
 };
 
 /*
- * Makes `look` show words, with their weights as groups_merge has them. It then views `words`,
+ * Makes `view` show words, with their weights as groups_merge has them. It then views `words`,
  * which is to be freed after it; false if memory ran out.
  */
-bool words_merge(struct words *words, struct look *look);
+bool words_merge(struct words *words, struct heads_view *view);
 
 void words_free(struct words *words);
 

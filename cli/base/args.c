@@ -349,7 +349,7 @@ int args_parse(const struct args_command *command, int argc, char **argv) {
             continue;
         }
         if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
-            args_print_help(command);
+            help_print(command);
             return ARGS_OK;
         }
         const int i = find_option(command, argv[at]);

@@ -74,7 +74,7 @@ struct args_command {
     size_t option_count;      /* at most ARGS_MAX_OPTIONS; --help is added to them */
     const char *metavar;      /* of the texts, such as "[TEXT]..."; NULL if there are none */
     struct args_texts *texts; /* where they go; NULL refuses them */
-    const char *notes;        /* printed as it is after the options; may be NULL */
+    const char *notes;        /* after the options, wrapped but for lines that begin with a space */
     const char *examples;     /* printed as it is, each line indented; may be NULL */
     const char *failure;      /* what exit code 1 means; NULL if the command never returns it */
 };

@@ -16,12 +16,10 @@ enum color_mode color_detect(FILE *out) {
     const char *terminal = getenv("TERM");
     const char *depth = getenv("COLORTERM");
     if ((no_color && *no_color) || !isatty(fileno(out)) || !terminal || !*terminal ||
-        strcmp(terminal, "dumb") == 0) {
+        strcmp(terminal, "dumb") == 0)
         return COLOR_NONE;
-    }
-    if (depth && (strcmp(depth, "truecolor") == 0 || strcmp(depth, "24bit") == 0)) {
+    if (depth && (strcmp(depth, "truecolor") == 0 || strcmp(depth, "24bit") == 0))
         return COLOR_TRUE;
-    }
     return strstr(terminal, "256") ? COLOR_256 : COLOR_NONE;
 }
 
@@ -54,9 +52,9 @@ struct color color_ramp(double level) {
 }
 
 /*
- * The same path among a terminal's 256 colours, of which those from 16 are the same everywhere:
- * lightness in OKLab from 0.22 to 0.97, hue from blue to yellow. The nearest ones to the ramp
- * itself would be a third of its dark end in one colour.
+ * The same path among a terminal's 256 colours: lightness in OKLab from 0.22 to 0.97, hue from blue
+ * to yellow. Colours from 16 on are the same everywhere. The colours nearest to the ramp itself
+ * would make a third of its dark end one colour.
  */
 static int ramp_index(double level) {
     static const int path[] = {17, 18, 19, 24, 30, 36, 78, 185, 227};
@@ -96,13 +94,11 @@ void color_text_on(FILE *out, enum color_mode mode, double level) {
 }
 
 void color_bold(FILE *out, enum color_mode mode) {
-    if (mode != COLOR_NONE) {
+    if (mode != COLOR_NONE)
         fputs("\033[1m", out);
-    }
 }
 
 void color_reset(FILE *out, enum color_mode mode) {
-    if (mode != COLOR_NONE) {
+    if (mode != COLOR_NONE)
         fputs("\033[0m", out);
-    }
 }

@@ -13,8 +13,8 @@ enum color_mode {
 };
 
 /*
- * What `out` can show: nothing if it is no terminal, if the environment has NO_COLOR, or if the
- * terminal is dumb; else 24 bits if COLORTERM says so, else 256 colours.
+ * The colours that `out` can show. Only a terminal that is not dumb, without NO_COLOR in the
+ * environment, has any: 24 bits if COLORTERM says so, else 256 colours.
  */
 enum color_mode color_detect(FILE *out);
 

@@ -26,8 +26,8 @@ void files_close(FILE *file);
 bool files_add_model(const char *command, const char *folder);
 
 /*
- * Adds an output: the file that is there, or else (NULL) a name in a folder; for "-" standard
- * output, and then the rest is NULL.
+ * Adds an output: the file that exists, or else (NULL) a name in a folder. For "-", standard
+ * output, all three are NULL.
  */
 bool files_add_output(const char *command, const char *option, const char *path,
                       const struct stat *existing, const struct stat *folder, const char *name);

@@ -5,6 +5,6 @@
 
 #include "cli/base/args.h"
 
-void args_print_help(const struct args_command *command);
+void help_print(const struct args_command *command);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Arrays in .npy files, the format of numpy.save: versions 1.0 to 3.0, little-endian float32,
- * float16, uint16, int8, uint8, bool, int64 and int32, C and Fortran order. The bf16 of ml_dtypes,
- * which NumPy writes as two bytes of no type, is read as uint16. Whatever else a file holds is an
- * error that says what was found.
+ * Arrays in .npy files, the format of numpy.save: versions 1.0 to 3.0, little-endian, C and Fortran
+ * order. The types are those of enum npy_dtype. The bf16 of ml_dtypes, which NumPy writes as two
+ * bytes of no type, is read as uint16. Whatever else a file holds is an error that says what was
+ * found.
  */
 #ifndef RAPT_CLI_BASE_NPY_H
 #define RAPT_CLI_BASE_NPY_H
@@ -42,17 +42,17 @@ struct npy_array {
 };
 
 /*
- * Reads an array whose dtype is one of `dtypes` (enum npy_dtype, or-ed) from where the file is up
- * to its end; it may be a pipe. On success the caller owns array->data: free() it. Otherwise data
- * is NULL and the message says what is wrong with the file, without its name. array->dtype is what
- * was found even if `dtypes` lacks it, or 0 if it is none of the enum.
+ * Reads an array whose dtype is one of `dtypes` (enum npy_dtype, or-ed), up to the end of the file,
+ * which may be a pipe. On success the caller owns array->data: free() it. Otherwise data is NULL
+ * and the message says what is wrong with the file, without its name. array->dtype is what was
+ * found even if `dtypes` lacks it, or 0 if it is none of the enum.
  */
 bool npy_read(FILE *file, unsigned dtypes, struct npy_array *array, char message[NPY_MESSAGE_SIZE]);
 
 /*
- * The part of npy_read that trusts nobody: reads the header from the first `size` bytes of a file
- * of `file_size` bytes, fills in all of the array but its data, and finds where that begins. The
- * data is known to reach exactly to the end of the file, unless that is NPY_SIZE_UNKNOWN.
+ * Reads the header from the first `size` bytes of a file of `file_size` bytes, which may be
+ * hostile. Fills in all of the array but its data, and finds where the data begins. The data is
+ * known to reach exactly to the end of the file, unless file_size is NPY_SIZE_UNKNOWN.
  */
 bool npy_read_header(const unsigned char *bytes, size_t size, uint64_t file_size, unsigned dtypes,
                      struct npy_array *array, size_t *data_offset, char message[NPY_MESSAGE_SIZE]);

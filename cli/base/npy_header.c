@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The header of a .npy file: magic, version, length, and the literal of a Python dict such as
- * {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }. It may come from anywhere, so it is
- * read strictly, and nothing in it is believed before it has been compared with the file's size.
+ * The header of a .npy file: magic, version, length, and the literal of a Python dict. An example
+ * is {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }. It may come from anywhere, so it
+ * is read strictly, and nothing in it is believed before it has been compared with the file's size.
  */
 #include "cli/base/npy.h"
 
@@ -77,11 +77,10 @@ static bool read_string(struct reader *r, struct text *text) {
 static bool read_integer(struct reader *r, int64_t *value) {
     const char *first = r->at;
     int64_t number = 0;
-    for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++) {
+    for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++)
         if (__builtin_mul_overflow(number, 10, &number) ||
             __builtin_add_overflow(number, *r->at - '0', &number))
             return npy_fail(r->message, "a dimension is above %" PRId64, INT64_MAX);
-    }
     if (r->at == first || (*first == '0' && r->at - first > 1))
         return fail_here(r, "the end of a number without leading zeros");
     *value = number;

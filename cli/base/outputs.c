@@ -3,7 +3,6 @@
 
 #include "cli/base/args.h"
 #include "cli/base/files.h"
-#include "cli/base/place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +21,8 @@ static bool fail(const struct outputs *outputs, const struct output *output, con
     return false;
 }
 
-bool outputs_fail(const struct outputs *outputs, const struct output *output) {
+/* The same with the reason in errno. */
+static bool fail_errno(const struct outputs *outputs, const struct output *output) {
     return fail(outputs, output, strerror(errno ? errno : EIO));
 }
 
@@ -30,18 +30,18 @@ bool outputs_fail(const struct outputs *outputs, const struct output *output) {
 static bool open_folder(struct output *output, const char *path) {
     const char *slash = strrchr(path, '/');
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    output->name = strdup(slash ? slash + 1 : path);
-    if (folder && output->name)
-        output->folder = open(folder, O_DIRECTORY | O_CLOEXEC |
+    output->place.name = strdup(slash ? slash + 1 : path);
+    if (folder && output->place.name)
+        output->place.folder = open(folder, O_DIRECTORY | O_CLOEXEC |
 #ifdef O_PATH
-                                          O_PATH);
+                                                O_PATH);
 #else
-                                          O_RDONLY);
+                                                O_RDONLY);
 #endif
-    const int reason = folder && output->name ? errno : ENOMEM;
+    const int reason = folder && output->place.name ? errno : ENOMEM;
     free(folder);
     errno = reason;
-    return output->folder >= 0;
+    return output->place.folder >= 0;
 }
 
 /* Finds where the output goes. status is that of a file which it will replace, or its mode is 0. */
@@ -54,9 +54,9 @@ static bool find_target(const struct outputs *outputs, struct output *output, st
             return fail(outputs, output,
                         "is no regular file, expected one, or - for standard output");
         if (access(output->path, W_OK) != 0 || !(target = realpath(output->path, NULL)))
-            return outputs_fail(outputs, output);
+            return fail_errno(outputs, output);
     } else if (errno != ENOENT) {
-        return outputs_fail(outputs, output);
+        return fail_errno(outputs, output);
     } else if (lstat(output->path, status) == 0) {
         return fail(outputs, output, "is a symbolic link to a file that doesn't exist");
     } else {
@@ -64,7 +64,7 @@ static bool find_target(const struct outputs *outputs, struct output *output, st
     }
     const bool opened = open_folder(output, target ? target : output->path);
     free(target);
-    return opened || outputs_fail(outputs, output);
+    return opened || fail_errno(outputs, output);
 }
 
 /* Copies the access list, in which the bits of the group may mean another one. */
@@ -106,17 +106,18 @@ static bool open_file(const struct outputs *outputs, struct output *output) {
     struct stat old, folder;
     if (!find_target(outputs, output, &old))
         return false;
-    if (fstat(output->folder, &folder) != 0)
-        return outputs_fail(outputs, output);
+    if (fstat(output->place.folder, &folder) != 0)
+        return fail_errno(outputs, output);
     const bool replaces = old.st_mode != 0;
     if (!files_add_output(outputs->command, output->option, output->path, replaces ? &old : NULL,
-                          &folder, output->name))
+                          &folder, output->place.name))
         return false;
-    const int fd = place_open(output, replaces ? 0600 : 0666);
+    const int fd = place_open(&output->place, replaces ? 0600 : 0666);
     if (fd < 0)
-        return outputs_fail(outputs, output);
-    if ((replaces && !take_after(fd, output->path, &old)) || !(output->file = fdopen(fd, "wb"))) {
-        outputs_fail(outputs, output);
+        return fail_errno(outputs, output);
+    if ((replaces && !take_after(fd, output->path, &old)) ||
+        !(output->place.file = fdopen(fd, "wb"))) {
+        fail_errno(outputs, output);
         close(fd);
         return false;
     }
@@ -132,12 +133,12 @@ static bool open_standard(const struct outputs *outputs, struct output *output,
         return fail(outputs, output, "is a terminal, expected a file or a pipe");
     fflush(stdout);
     const int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    output->file = fd < 0 ? NULL : fdopen(fd, "wb");
-    const int nowhere = output->file ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+    output->place.file = fd < 0 ? NULL : fdopen(fd, "wb");
+    const int nowhere = output->place.file ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
     const bool done = nowhere >= 0 && dup2(nowhere, STDOUT_FILENO) >= 0;
     if (!done)
-        outputs_fail(outputs, output);
-    if (!output->file && fd >= 0)
+        fail_errno(outputs, output);
+    if (!output->place.file && fd >= 0)
         close(fd);
     if (nowhere >= 0)
         close(nowhere);
@@ -147,7 +148,7 @@ static bool open_standard(const struct outputs *outputs, struct output *output,
 bool outputs_add(struct outputs *outputs, const char *option, const char *path,
                  enum output_kind kind) {
     struct output *output = &outputs->list[outputs->count++];
-    *output = (struct output){.option = option, .path = path, .folder = -1};
+    *output = (struct output){.option = option, .path = path, .place.folder = -1};
     output->standard = files_is_standard(path);
     return output->standard ? open_standard(outputs, output, kind) : open_file(outputs, output);
 }
@@ -162,12 +163,27 @@ bool outputs_have_standard(const struct outputs *outputs) {
 /* A disk that is full by now must be known before a name says that the file is there. */
 static bool complete(const struct outputs *outputs, struct output *output) {
     errno = 0;
-    if (fflush(output->file) != 0 || ferror(output->file))
-        return (output->standard && errno == EPIPE) || outputs_fail(outputs, output);
-    if (output->standard || fsync(fileno(output->file)) == 0)
+    if (fflush(output->place.file) != 0 || ferror(output->place.file))
+        return (output->standard && errno == EPIPE) || fail_errno(outputs, output);
+    if (output->standard || fsync(fileno(output->place.file)) == 0)
         return true;
     /* Where there is nothing that a file could be brought to. */
-    return errno == EINVAL || errno == ENOTSUP || errno == ENOSYS || outputs_fail(outputs, output);
+    return errno == EINVAL || errno == ENOTSUP || errno == ENOSYS || fail_errno(outputs, output);
+}
+
+/* Gives all but standard output their names. */
+static bool place_files(struct outputs *outputs) {
+    struct output *files[OUTPUTS_MOST] = {NULL};
+    struct place *places[OUTPUTS_MOST];
+    int count = 0, failed = 0;
+    for (int i = 0; i < outputs->count; i++) {
+        if (outputs->list[i].standard)
+            continue;
+        files[count] = &outputs->list[i];
+        places[count] = &files[count]->place;
+        count++;
+    }
+    return place_all(places, count, &failed) || fail_errno(outputs, files[failed]);
 }
 
 bool outputs_write(struct outputs *outputs, output_writer *write, const void *context) {
@@ -178,28 +194,28 @@ bool outputs_write(struct outputs *outputs, output_writer *write, const void *co
             if (output->standard != standard)
                 continue;
             errno = 0;
-            if (!write(output->file, i, context)) {
+            if (!write(output->place.file, i, context)) {
                 /* A reader that has read enough is no failure. */
                 if (output->standard && errno == EPIPE)
                     continue;
-                return errno ? outputs_fail(outputs, output) : false;
+                return errno ? fail_errno(outputs, output) : false;
             }
             if (!complete(outputs, output))
                 return false;
         }
     }
-    return place_all(outputs);
+    return place_files(outputs);
 }
 
 void outputs_close(struct outputs *outputs) {
     for (int i = 0; i < outputs->count; i++) {
         struct output *output = &outputs->list[i];
-        if (output->file)
-            fclose(output->file);
-        place_remove(output);
-        if (output->folder >= 0)
-            close(output->folder);
-        free(output->name);
+        if (output->place.file)
+            fclose(output->place.file);
+        place_remove(&output->place);
+        if (output->place.folder >= 0)
+            close(output->place.folder);
+        free(output->place.name);
     }
     outputs->count = 0;
 }

@@ -1,40 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Output files that appear all together, complete and on the disk, or not at all. Each is written
- * to a file without a name in its target's folder, or where the file system has none of these to a
- * temporary one; once all are complete they get their names (place.h).
+ * in its target's folder, without a name if the file system can, or else under a temporary one.
+ * Once all are complete they get their names (place.h).
  *
- * A file that is replaced leaves its mode, its access list and, as far as the system lets it, its
- * owner and group to the new one, but no setuid, setgid or sticky bit and no other attributes. A
- * symbolic link to it stays; another hard link keeps the old content.
+ * A file that is replaced leaves its mode, its access list and, as far as the system allows, its
+ * owner and group to the new one. It leaves no setuid, setgid or sticky bit and no other
+ * attributes. A symbolic link to it stays; another hard link keeps the old content.
  */
 #ifndef RAPT_CLI_BASE_OUTPUTS_H
 #define RAPT_CLI_BASE_OUTPUTS_H
 
+#include "cli/base/place.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { MAX_OUTPUTS = 11 };
+enum { OUTPUTS_MOST = PLACE_MOST };
 
 /* What the --help of every command with outputs says of them. */
 #define OUTPUTS_NOTES                                                                              \
-    "An output of - is standard output, where nothing else is printed then; ./- is a\n"            \
-    "file. Files appear all together, complete, or not at all, and none may be an\n"               \
-    "input. A file that is replaced passes on its mode, access list and, where that\n"             \
-    "is allowed, its owner; its other hard links keep the old content.\n"
+    "An output of - is standard output, where nothing else is printed then; ./- is a file. "       \
+    "Files appear all together, complete, or not at all, and none may be an input. A file "        \
+    "that is replaced passes on its mode, access list and, where that is allowed, its "            \
+    "owner; its other hard links keep the old content.\n"
 
 struct output {
     const char *option, *path; /* as the user wrote them, for messages */
-    bool standard;             /* it is standard output, and the rest is not set but the file */
-    int folder;                /* the target's, -1 once closed */
-    char *name;                /* in that folder, without symbolic links */
-    char temporary[64];        /* its name there for now, or empty */
-    FILE *file;                /* NULL when closed */
+    bool standard;             /* it is standard output: then the place is only an open file */
+    struct place place;
 };
 
 struct outputs {
     const char *command; /* for messages */
-    struct output list[MAX_OUTPUTS];
+    struct output list[OUTPUTS_MOST];
     int count;
 };
 
@@ -57,9 +56,6 @@ bool outputs_write(struct outputs *outputs, output_writer *write, const void *co
 
 /* Whether one of them is standard output. */
 bool outputs_have_standard(const struct outputs *outputs);
-
-/* Says that something failed with errno's reason. Returns false. */
-bool outputs_fail(const struct outputs *outputs, const struct output *output);
 
 /* Removes what is left and frees everything. Always call it at last. */
 void outputs_close(struct outputs *outputs);

@@ -13,7 +13,7 @@
 
 enum { ATTEMPTS = 100 };
 
-/* How an output got its name. */
+/* How a file got its name. */
 enum placed { NOT, NEW, EXCHANGED, REPLACED };
 
 /* A name that nobody else has: on another machine a process may have the same number. */
@@ -46,72 +46,70 @@ static int open_unnamed(int folder, mode_t mode) {
     return -1;
 }
 
-static int open_named(struct output *output, mode_t mode) {
+static int open_named(struct place *place, mode_t mode) {
     int fd = -1;
     ending_hold();
     errno = EEXIST;
     for (int i = 0; i < ATTEMPTS && fd < 0 && errno == EEXIST; i++) {
-        choose_name(output->temporary, sizeof output->temporary);
-        fd = openat(output->folder, output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                    mode);
+        choose_name(place->temporary, sizeof place->temporary);
+        fd = openat(place->folder, place->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     }
     const int reason = errno;
     if (fd >= 0)
-        ending_note(output->folder, output->temporary);
+        ending_note(place->folder, place->temporary);
     else
-        output->temporary[0] = '\0';
+        place->temporary[0] = '\0';
     ending_release();
     errno = reason;
     return fd;
 }
 
-int place_open(struct output *output, mode_t mode) {
-    const int fd = open_unnamed(output->folder, mode);
-    return fd >= 0 ? fd : open_named(output, mode);
+int place_open(struct place *place, mode_t mode) {
+    const int fd = open_unnamed(place->folder, mode);
+    return fd >= 0 ? fd : open_named(place, mode);
 }
 
-void place_remove(struct output *output) {
-    if (!output->temporary[0])
+void place_remove(struct place *place) {
+    if (!place->temporary[0])
         return;
     ending_hold();
-    unlinkat(output->folder, output->temporary, 0);
-    ending_forget(output->temporary);
-    output->temporary[0] = '\0';
+    unlinkat(place->folder, place->temporary, 0);
+    ending_forget(place->temporary);
+    place->temporary[0] = '\0';
     ending_release();
 }
 
-static bool link_unnamed(const struct output *output, const char *name) {
+static bool link_unnamed(const struct place *place, const char *name) {
     char path[48];
-    proc_path(path, sizeof path, fileno(output->file));
-    return linkat(AT_FDCWD, path, output->folder, name, AT_SYMLINK_FOLLOW) == 0;
+    proc_path(path, sizeof path, fileno(place->file));
+    return linkat(AT_FDCWD, path, place->folder, name, AT_SYMLINK_FOLLOW) == 0;
 }
 
 /* A name beside the target, by which it can be replaced. */
-static bool link_temporary(struct output *output) {
+static bool link_temporary(struct place *place) {
     errno = EEXIST;
     for (int i = 0; i < ATTEMPTS && errno == EEXIST; i++) {
-        choose_name(output->temporary, sizeof output->temporary);
-        if (link_unnamed(output, output->temporary))
+        choose_name(place->temporary, sizeof place->temporary);
+        if (link_unnamed(place, place->temporary))
             return true;
     }
-    output->temporary[0] = '\0';
+    place->temporary[0] = '\0';
     return false;
 }
 
 /*
- * Whether a name can be taken: not from a folder, nor from an output of ours, which two names mean
- * where upper and lower case are the same.
+ * Whether a name can be taken: not from a folder, nor from another output. Two names may mean the
+ * same file where upper and lower case are the same.
  */
-static bool may_replace(const struct outputs *outputs, const struct output *output,
+static bool may_replace(struct place *const *places, int count, const struct place *place,
                         const struct stat *there) {
     struct stat ours;
     if (S_ISDIR(there->st_mode)) {
         errno = EISDIR;
         return false;
     }
-    for (int i = 0; i < outputs->count; i++) {
-        const struct output *other = &outputs->list[i];
-        if (other != output && !other->standard && fstat(fileno(other->file), &ours) == 0 &&
+    for (int i = 0; i < count; i++) {
+        if (places[i] != place && fstat(fileno(places[i]->file), &ours) == 0 &&
             ours.st_dev == there->st_dev && ours.st_ino == there->st_ino) {
             errno = EEXIST;
             return false;
@@ -131,76 +129,75 @@ static bool exchange(int folder, const char *a, const char *b) {
 }
 
 /* The same in steps, where the system can't do it at once: the old file gets a second name. */
-static bool set_aside(struct output *output) {
-    char old[sizeof output->temporary];
+static bool set_aside(struct place *place) {
+    char old[sizeof place->temporary];
     choose_name(old, sizeof old);
-    if (linkat(output->folder, output->name, output->folder, old, 0) != 0 &&
-        (errno == EEXIST || renameat(output->folder, output->name, output->folder, old) != 0))
+    if (linkat(place->folder, place->name, place->folder, old, 0) != 0 &&
+        (errno == EEXIST || renameat(place->folder, place->name, place->folder, old) != 0))
         return false;
-    if (renameat(output->folder, output->temporary, output->folder, output->name) == 0) {
-        memcpy(output->temporary, old, sizeof old);
+    if (renameat(place->folder, place->temporary, place->folder, place->name) == 0) {
+        memcpy(place->temporary, old, sizeof old);
         return true;
     }
     const int reason = errno;
-    renameat(output->folder, old, output->folder, output->name);
-    unlinkat(output->folder, old, 0); /* it's left if both names are those of one file */
+    renameat(place->folder, old, place->folder, place->name);
+    unlinkat(place->folder, old, 0); /* it's left if both names are those of one file */
     errno = reason;
     return false;
 }
 
 /* Replaces a file, and keeps the old one under the temporary name. */
-static bool replace_kept(struct output *output) {
+static bool replace_kept(struct place *place) {
     struct stat old;
-    const int folder = output->folder;
-    if (!exchange(folder, output->temporary, output->name))
-        return (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) && set_aside(output);
-    if (fstatat(folder, output->temporary, &old, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(old.st_mode))
+    const int folder = place->folder;
+    if (!exchange(folder, place->temporary, place->name))
+        return (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) && set_aside(place);
+    if (fstatat(folder, place->temporary, &old, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(old.st_mode))
         return true;
-    exchange(folder, output->temporary, output->name);
+    exchange(folder, place->temporary, place->name);
     errno = EISDIR;
     return false;
 }
 
-static enum placed place(const struct outputs *outputs, struct output *output, bool last) {
-    const int folder = output->folder;
+static enum placed put(struct place *const *places, int count, struct place *place, bool last) {
+    const int folder = place->folder;
     struct stat there;
-    const bool unnamed = !output->temporary[0];
-    bool exists = fstatat(folder, output->name, &there, AT_SYMLINK_NOFOLLOW) == 0;
+    const bool unnamed = !place->temporary[0];
+    bool exists = fstatat(folder, place->name, &there, AT_SYMLINK_NOFOLLOW) == 0;
     if (unnamed && !exists) {
-        if (link_unnamed(output, output->name))
+        if (link_unnamed(place, place->name))
             return NEW;
         if (errno != EEXIST)
             return NOT;
-        exists = fstatat(folder, output->name, &there, AT_SYMLINK_NOFOLLOW) == 0;
+        exists = fstatat(folder, place->name, &there, AT_SYMLINK_NOFOLLOW) == 0;
     }
-    if ((exists && !may_replace(outputs, output, &there)) || (unnamed && !link_temporary(output)))
+    if ((exists && !may_replace(places, count, place, &there)) ||
+        (unnamed && !link_temporary(place)))
         return NOT;
     /* While the others may fail, the old file is needed. */
     if (exists && !last)
-        return replace_kept(output) ? EXCHANGED : NOT;
-    if (renameat(folder, output->temporary, folder, output->name) != 0)
+        return replace_kept(place) ? EXCHANGED : NOT;
+    if (renameat(folder, place->temporary, folder, place->name) != 0)
         return NOT;
-    ending_forget(output->temporary);
-    output->temporary[0] = '\0';
+    ending_forget(place->temporary);
+    place->temporary[0] = '\0';
     return exists ? REPLACED : NEW;
 }
 
-static void take_back(struct output *output, enum placed placed) {
+static void take_back(struct place *place, enum placed placed) {
     if (placed == NEW)
-        unlinkat(output->folder, output->name, 0);
+        unlinkat(place->folder, place->name, 0);
     if (placed == EXCHANGED) {
         /* Where even that fails, the old file is better under another name than lost. */
-        renameat(output->folder, output->temporary, output->folder, output->name);
-        output->temporary[0] = '\0';
+        renameat(place->folder, place->temporary, place->folder, place->name);
+        place->temporary[0] = '\0';
     }
 }
 
 /* Brings the names to the disk. */
-static bool sync_folders(const struct outputs *outputs, int *failed) {
-    for (int i = 0; i < outputs->count; i++) {
-        if (outputs->list[i].standard)
-            continue;
-        const int fd = openat(outputs->list[i].folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+static bool sync_folders(struct place *const *places, int count, int *failed) {
+    for (int i = 0; i < count; i++) {
+        const int fd = openat(places[i]->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         const bool synced = fd < 0 || fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
         const int reason = errno;
         if (fd >= 0) /* a folder may be closed to readers */
@@ -214,44 +211,36 @@ static bool sync_folders(const struct outputs *outputs, int *failed) {
 }
 
 /* Returns whether all have their names; otherwise which one hasn't, and none has. */
-static bool place_held(struct outputs *outputs, int *failed) {
-    enum placed placed[MAX_OUTPUTS] = {NOT};
-    int last = outputs->count - 1;
-    while (last > 0 && outputs->list[last].standard)
-        last--;
-    for (int i = 0; i <= last; i++) {
-        struct output *output = &outputs->list[i];
-        if (output->standard)
-            continue;
+static bool put_all(struct place *const *places, int count, int *failed) {
+    enum placed placed[PLACE_MOST] = {NOT};
+    for (int i = 0; i < count; i++) {
         /* An old file under this name mustn't be removed by a fault in between. */
-        ending_forget(output->temporary);
-        placed[i] = place(outputs, output, i == last);
+        ending_forget(places[i]->temporary);
+        placed[i] = put(places, count, places[i], i == count - 1);
         if (placed[i] != NOT)
             continue;
         const int reason = errno;
         *failed = i;
         for (int k = i - 1; k >= 0; k--)
-            take_back(&outputs->list[k], placed[k]);
+            take_back(places[k], placed[k]);
         errno = reason;
         return false;
     }
     return true;
 }
 
-bool place_all(struct outputs *outputs) {
-    int failed = 0, reason;
+bool place_all(struct place *const *places, int count, int *failed) {
     ending_hold();
-    const bool placed = place_held(outputs, &failed);
-    reason = errno;
-    for (int i = 0; i < outputs->count; i++) {
-        struct output *output = &outputs->list[i];
-        if (output->temporary[0])
-            unlinkat(output->folder, output->temporary, 0);
-        ending_forget(output->temporary);
-        output->temporary[0] = '\0';
+    const bool placed = put_all(places, count, failed);
+    const int reason = errno;
+    for (int i = 0; i < count; i++) {
+        struct place *place = places[i];
+        if (place->temporary[0])
+            unlinkat(place->folder, place->temporary, 0);
+        ending_forget(place->temporary);
+        place->temporary[0] = '\0';
     }
     ending_release();
     errno = reason;
-    return (placed && sync_folders(outputs, &failed)) ||
-           outputs_fail(outputs, &outputs->list[failed]);
+    return placed && sync_folders(places, count, failed);
 }

@@ -1,26 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The names of outputs: those of the time when they are written, and then their own. */
+/* The names of a file that is written: a temporary one or none, and then its own. */
 #ifndef RAPT_CLI_BASE_PLACE_H
 #define RAPT_CLI_BASE_PLACE_H
 
-#include "cli/base/outputs.h"
-
+#include <stdbool.h>
+#include <stdio.h>
 #include <sys/types.h>
 
+/* Files that place_all() takes at once. */
+enum { PLACE_MOST = 11 };
+
+struct place {
+    int folder;         /* that the file will be in, -1 once closed */
+    char *name;         /* in that folder, without symbolic links */
+    char temporary[64]; /* its name there for now, or empty */
+    FILE *file;         /* NULL when closed */
+};
+
 /*
- * Opens a file for writing in the output's folder, without a name if the file system can, and
- * otherwise under a temporary one that no end of the process leaves behind but SIGKILL. Returns a
+ * Opens a file for writing in the place's folder: without a name if the file system can, or else
+ * under a temporary one. Every end of the process but SIGKILL removes that one. Returns a
  * descriptor, or -1 with errno.
  */
-int place_open(struct output *output, mode_t mode);
+int place_open(struct place *place, mode_t mode);
 
 /* Removes a temporary name, if there is one. */
-void place_remove(struct output *output);
+void place_remove(struct place *place);
 
 /*
  * Gives complete files their names. If one of them can't have it, those that have are taken back,
- * and files that were there before are as they were. False if it has printed why.
+ * and files that were there before are as they were. False with errno and the number of that one.
  */
-bool place_all(struct outputs *outputs);
+bool place_all(struct place *const *places, int count, int *failed);
 
 #endif

@@ -18,7 +18,7 @@ enum {
 
 static const char marks[PLOT_MOST_SERIES] = {'*', 'o', '+', 'x'};
 
-struct canvas {
+struct dot_grid {
     bool braille;
     int columns;
     int dots_x, dots_y;                        /* of a character */
@@ -34,9 +34,8 @@ struct span {
 
 bool plot_unicode(void) {
     locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
-    if (!locale) {
+    if (!locale)
         return false;
-    }
     bool unicode = strcmp(nl_langinfo_l(CODESET, locale), "UTF-8") == 0;
     freelocale(locale);
     return unicode;
@@ -60,22 +59,18 @@ static void widen(struct span *span, double value) {
 
 static struct span horizontal_span(const struct plot *plot) {
     struct span span = {INFINITY, -INFINITY, plot->horizontal.logarithmic};
-    for (int i = 0; i < plot->points; i++) {
+    for (int i = 0; i < plot->points; i++)
         widen(&span, plot->x[i]);
-    }
     return span;
 }
 
 static struct span vertical_span(const struct plot *plot) {
     struct span span = {INFINITY, -INFINITY, plot->vertical.logarithmic};
-    if (!span.logarithmic) {
+    if (!span.logarithmic)
         widen(&span, 0);
-    }
-    for (int s = 0; s < plot->count; s++) {
-        for (int i = 0; i < plot->points; i++) {
+    for (int s = 0; s < plot->count; s++)
+        for (int i = 0; i < plot->points; i++)
             widen(&span, plot->series[s].y[i]);
-        }
-    }
     return span;
 }
 
@@ -88,14 +83,13 @@ static double value_at(const struct span *span, double share) {
 /* The dot for a value among so many, -1 if it has none. */
 static int dot_of(const struct span *span, double value, int count) {
     double at = along(span, value);
-    if (!isfinite(at)) {
+    if (!isfinite(at))
         return -1;
-    }
     double share = span->high > span->low ? (at - span->low) / (span->high - span->low) : 0;
     return (int)lround(share * (count - 1));
 }
 
-static void set_dot(struct canvas *canvas, int x, int y, int series) {
+static void set_dot(struct dot_grid *canvas, int x, int y, int series) {
     static const unsigned char bits[DOTS_Y][DOTS_X] = {{1, 8}, {2, 16}, {4, 32}, {64, 128}};
     int line = LINES - 1 - y / canvas->dots_y, column = x / canvas->dots_x;
     int row = canvas->dots_y - 1 - y % canvas->dots_y;
@@ -104,7 +98,7 @@ static void set_dot(struct canvas *canvas, int x, int y, int series) {
 }
 
 /* Straight lines from point to point. */
-static void draw_series(struct canvas *canvas, const struct plot *plot, int series,
+static void draw_series(struct dot_grid *canvas, const struct plot *plot, int series,
                         const struct span *across, const struct span *up) {
     int before_x = -1, before_y = -1;
     for (int i = 0; i < plot->points; i++) {
@@ -131,7 +125,7 @@ static void color_series(FILE *out, int series, int count, enum color_mode color
     color_foreground(out, colors, count > 1 ? 0.45 + 0.4 * series / (count - 1) : 0.6);
 }
 
-static void print_cell(FILE *out, const struct canvas *canvas, int line, int column, int count,
+static void print_cell(FILE *out, const struct dot_grid *canvas, int line, int column, int count,
                        enum color_mode colors) {
     unsigned dots = canvas->dots[line][column];
     int series = canvas->on_top[line][column];
@@ -140,41 +134,36 @@ static void print_cell(FILE *out, const struct canvas *canvas, int line, int col
         return;
     }
     color_series(out, series, count, colors);
-    if (canvas->braille) { /* U+2800 and a bit for each dot */
+    if (canvas->braille) /* U+2800 and a bit for each dot */
         fprintf(out, "\xe2%c%c", (int)(0xa0 | dots >> 6), (int)(0x80 | (dots & 0x3f)));
-    } else {
+    else
         fputc(marks[series], out);
-    }
     color_reset(out, colors);
 }
 
-static void print_lines(FILE *out, const struct canvas *canvas, const struct span *up, int count,
+static void print_lines(FILE *out, const struct dot_grid *canvas, const struct span *up, int count,
                         enum color_mode colors) {
     for (int line = 0; line < LINES; line++) {
         bool labelled = line == 0 || line == LINES / 2 || line == LINES - 1;
-        if (labelled) {
+        if (labelled)
             fprintf(out, "%*.3g ", MARGIN - 2, value_at(up, (LINES - 1 - line) / (LINES - 1.0)));
-        } else {
+        else
             fprintf(out, "%*s", MARGIN - 1, "");
-        }
         fputs(canvas->braille ? "\xe2\x94\x82" : "|", out); /* U+2502 */
         int last = canvas->columns;
-        while (last > 0 && !canvas->dots[line][last - 1]) {
+        while (last > 0 && !canvas->dots[line][last - 1])
             last--;
-        }
-        for (int column = 0; column < last; column++) {
+        for (int column = 0; column < last; column++)
             print_cell(out, canvas, line, column, count, colors);
-        }
         fputc('\n', out);
     }
 }
 
-static void print_foot(FILE *out, const struct canvas *canvas, const struct span *across) {
+static void print_foot(FILE *out, const struct dot_grid *canvas, const struct span *across) {
     fprintf(out, "%*s", MARGIN - 1, "");
     fputs(canvas->braille ? "\xe2\x94\x94" : "+", out); /* U+2514, then U+2500 */
-    for (int i = 0; i < canvas->columns; i++) {
+    for (int i = 0; i < canvas->columns; i++)
         fputs(canvas->braille ? "\xe2\x94\x80" : "-", out);
-    }
     char middle[32], right[32];
     int left = fprintf(out, "\n%*s%.4g", MARGIN, "", value_at(across, 0)) - 1;
     int half = snprintf(middle, sizeof middle, "%.3g", value_at(across, 0.5));
@@ -184,16 +173,15 @@ static void print_foot(FILE *out, const struct canvas *canvas, const struct span
     fprintf(out, "%*s%s\n", MARGIN + canvas->columns - end - at - half, "", right);
 }
 
-static void print_names(FILE *out, const struct plot *plot, const struct canvas *canvas,
+static void print_names(FILE *out, const struct plot *plot, const struct dot_grid *canvas,
                         enum color_mode colors) {
     fprintf(out, "%*s", MARGIN, "");
     for (int s = 0; s < plot->count; s++) {
         color_series(out, s, plot->count, colors);
-        if (canvas->braille) {
+        if (canvas->braille)
             fputs("\xe2\x94\x81\xe2\x94\x81", out); /* U+2501 */
-        } else {
+        else
             fputc(marks[s], out);
-        }
         color_reset(out, colors);
         fprintf(out, " %s%s", plot->series[s].name, s + 1 < plot->count ? "   " : "\n");
     }
@@ -205,14 +193,13 @@ static void print_names(FILE *out, const struct plot *plot, const struct canvas 
 void plot_print(FILE *out, const struct plot *plot, const struct plot_style *style) {
     bool braille = uses_unicode(style);
     int columns = style->width - MARGIN;
-    struct canvas canvas = {.braille = braille,
-                            .columns = columns < MOST_COLUMNS ? columns : MOST_COLUMNS,
-                            .dots_x = braille ? DOTS_X : 1,
-                            .dots_y = braille ? DOTS_Y : 1};
+    struct dot_grid canvas = {.braille = braille,
+                              .columns = columns < MOST_COLUMNS ? columns : MOST_COLUMNS,
+                              .dots_x = braille ? DOTS_X : 1,
+                              .dots_y = braille ? DOTS_Y : 1};
     struct span across = horizontal_span(plot), up = vertical_span(plot);
-    for (int s = 0; s < plot->count; s++) {
+    for (int s = 0; s < plot->count; s++)
         draw_series(&canvas, plot, s, &across, &up);
-    }
     print_lines(out, &canvas, &up, plot->count, style->colors);
     print_foot(out, &canvas, &across);
     print_names(out, plot, &canvas, style->colors);
@@ -229,9 +216,8 @@ void plot_bar(FILE *out, double share, int width, const struct plot_style *style
             fprintf(out, "\xe2\x96%c", 0x88 + missing);
         }
     } else {
-        for (long i = lround(filled); i > 0; i--) {
+        for (long i = lround(filled); i > 0; i--)
             fputc('#', out);
-        }
     }
     color_reset(out, style->colors);
 }

@@ -19,19 +19,16 @@ static int32_t decode(const char **text) {
     static const int32_t least[] = {0, 0x80, 0x800, 0x10000};
     int more = *at < 0x80 ? 0 : *at < 0xc2 ? -1 : *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : 3;
     *text += 1;
-    if (more < 0 || *at > 0xf4) {
+    if (more < 0 || *at > 0xf4)
         return -1;
-    }
     int32_t code = more ? *at & (0x3f >> more) : *at;
     for (int i = 1; i <= more; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
+        if ((at[i] & 0xc0) != 0x80)
             return -1;
-        }
         code = code << 6 | (at[i] & 0x3f);
     }
-    if (code < least[more] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) {
+    if (code < least[more] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
         return -1;
-    }
     *text += more;
     return code;
 }
@@ -44,9 +41,8 @@ static bool is_invisible(int32_t code) {
 
 static bool is_shown(int32_t code) {
     if (code < ' ' || (code >= 0x7f && code < 0xa0) || (code & 0xfffe) == 0xfffe ||
-        (code >= 0xfdd0 && code <= 0xfdef)) {
+        (code >= 0xfdd0 && code <= 0xfdef))
         return false;
-    }
 #ifdef HAVE_UTF8PROC
     return utf8proc_category(code) != UTF8PROC_CATEGORY_CN;
 #else
@@ -57,12 +53,10 @@ static bool is_shown(int32_t code) {
 int32_t text_next(const char **text) {
     while (**text) {
         int32_t code = decode(text);
-        if (code > 0 && code < 0x80 && strchr(blanks, code)) {
+        if (code > 0 && code < 0x80 && strchr(blanks, code))
             return ' ';
-        }
-        if (!is_invisible(code)) {
+        if (!is_invisible(code))
             return is_shown(code) ? code : replacement;
-        }
     }
     return 0;
 }
@@ -77,9 +71,8 @@ int text_char_width(int32_t character) {
 
 int text_width(const char *text) {
     int width = 0;
-    for (int32_t character; (character = text_next(&text));) {
+    for (int32_t character; (character = text_next(&text));)
         width += text_char_width(character);
-    }
     return width;
 }
 
@@ -87,43 +80,38 @@ static void print_char(FILE *out, int32_t character) {
     int more = character < 0x80 ? 0 : character < 0x800 ? 1 : character < 0x10000 ? 2 : 3;
     static const int lead[] = {0, 0xc0, 0xe0, 0xf0};
     fputc(lead[more] | character >> 6 * more, out);
-    while (more-- > 0) {
+    while (more-- > 0)
         fputc(0x80 | (character >> 6 * more & 0x3f), out);
-    }
 }
 
 size_t text_fit(const char *text, int width) {
     const char *at = text;
     for (const char *next = at; *at; at = next) {
         width -= text_char_width(text_next(&next));
-        if (width < 0) {
+        if (width < 0)
             break;
-        }
     }
     return (size_t)(at - text);
 }
 
 void text_print(FILE *out, const char *text, size_t bytes) {
     const char *end = text + bytes;
-    for (int32_t character; text < end && (character = text_next(&text));) {
+    for (int32_t character; text < end && (character = text_next(&text));)
         print_char(out, character);
-    }
 }
 
 bool text_line(const char **text, int width, const char **line, size_t *length) {
     const char *at = *text;
-    while (text_next(&at) == ' ') {
+    while (text_next(&at) == ' ')
         *text = at;
-    }
     *line = at = *text;
     const char *words = NULL, *last = at; /* the ends of the words that fit, and of what does */
     int column = 0;
     for (const char *before = at;; before = at) {
         int32_t character = text_next(&at);
         column += text_char_width(character);
-        if (!character) {
+        if (!character)
             break;
-        }
         if (character == ' ') {
             words = last;
         } else if (column > width && before > *line) {
@@ -150,12 +138,10 @@ void text_print_wrapped(FILE *out, const char *text, int indent, int width) {
 
 char *text_join(const char *const *words, int count) {
     size_t size = 1;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         size += strlen(words[i]) + 1;
-    }
     char *joined = malloc(size), *end = joined;
-    for (int i = 0; joined && i < count; i++) {
+    for (int i = 0; joined && i < count; i++)
         end = stpcpy(stpcpy(end, i ? " " : ""), words[i]);
-    }
     return joined;
 }

@@ -9,9 +9,9 @@
 #include <stdio.h>
 
 /*
- * The code point at *text, which moves on to the next one; 0 at the end. Tabs and line ends come as
- * spaces; bytes that are no UTF-8, control characters and what is no character as U+FFFD; invisible
- * characters, such as those that turn the direction of writing, are passed over.
+ * The code point at *text, which moves on to the next one; 0 at the end. Tabs and line ends become
+ * spaces. Control characters, bytes that are no UTF-8 and code points that are no character become
+ * U+FFFD. Invisible characters, such as those that turn the direction of writing, are skipped.
  */
 int32_t text_next(const char **text);
 
@@ -26,8 +26,8 @@ size_t text_fit(const char *text, int width);
 void text_print(FILE *out, const char *text, size_t bytes);
 
 /*
- * The next line of *text, which is broken at spaces, or where a word alone is wider: returns its
- * length in bytes from *line, or false after the last one.
+ * The next line of *text, which is broken at spaces, or within a word that is wider than a line.
+ * Returns its length in bytes from *line, or false after the last one.
  */
 bool text_line(const char **text, int width, const char **line, size_t *length);
 

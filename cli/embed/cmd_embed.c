@@ -5,24 +5,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "cli/base/args.h"
+#include "cli/base/clock.h"
 #include "cli/base/commands.h"
 #include "cli/base/files.h"
-#include "cli/embed/model_files.h"
 #include "cli/base/npy.h"
+#include "cli/base/json_string.h"
 #include "cli/base/outputs.h"
 #include "cli/base/text.h"
-#include "cli/base/clock.h"
+#include "cli/embed/model_files.h"
 
 static const char name[] = "embed";
 
 static const char notes[] =
-    "A line that is longer than the model takes is cut, and standard error says how many\n"
-    "are. The bits of an embedding depend on its line and prompt alone, not on the batch,\n"
-    "the threads or the instruction set. Its length is 1 if the model's folder says so, or\n"
-    "has no modules.json. scripts/get-model fetches a model.\n\n" OUTPUTS_NOTES;
+    "A line that is longer than the model takes is cut, and standard error says how many "
+    "are. The bits of an embedding depend on its line and prompt alone, not on the batch, "
+    "the threads or the instruction set. Its length is 1 if the model's folder says so, or "
+    "has no modules.json. scripts/get-model fetches a model.\n"
+    "\n" OUTPUTS_NOTES;
 
 enum { MOST_BYTES = 1 << 30, MOST_LINES = 1 << 24 };
 
@@ -157,24 +158,6 @@ static void print_numbers(const float *embedding, int64_t dim, const char *betwe
     }
 }
 
-/* A string of JSON; bytes that are no UTF-8 come as U+FFFD. */
-static void print_string(const char *text) {
-    putchar('"');
-    for (size_t left = strlen(text), n; left; left -= n, text += n) {
-        utf8proc_int32_t c;
-        const utf8proc_ssize_t bytes =
-            utf8proc_iterate((const uint8_t *)text, (utf8proc_ssize_t)(left < 4 ? left : 4), &c);
-        n = bytes > 0 ? (size_t)bytes : 1;
-        if (bytes <= 0)
-            fputs("\\ufffd", stdout);
-        else if (c < ' ' || c == 0x7f)
-            printf("\\u%04x", (unsigned)c);
-        else
-            printf("%s%.*s", c == '"' || c == '\\' ? "\\" : "", (int)n, text);
-    }
-    putchar('"');
-}
-
 static bool print_json(const struct encoder *e, const struct lines *lines) {
     char message[FAULT_SIZE];
     int64_t *ids = malloc((size_t)e->most_tokens * sizeof *ids), count = 0;
@@ -184,10 +167,10 @@ static bool print_json(const struct encoder *e, const struct lines *lines) {
         if (!good)
             break;
         fputs("{\"text\":", stdout);
-        print_string(lines->line[i]);
+        json_string(stdout, lines->line[i]);
         for (int64_t t = 0; t < count; t++) {
             fputs(t ? "," : ",\"tokens\":[", stdout);
-            print_string(e->vocabulary.tokens[ids[t]]);
+            json_string(stdout, e->vocabulary.tokens[ids[t]]);
         }
         fputs("],\"embedding\":[", stdout);
         print_numbers(lines->embedding + i * e->width, e->width, ",", "null");

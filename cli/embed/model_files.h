@@ -3,8 +3,8 @@
 #ifndef RAPT_CLI_EMBED_MODEL_FILES_H
 #define RAPT_CLI_EMBED_MODEL_FILES_H
 
-#include "model/encoder.h"
 #include "cli/embed/model.h"
+#include "model/encoder.h"
 
 /* Where the model is, if nobody has named it. */
 void model_find(char *folder, size_t size);

@@ -21,12 +21,12 @@ enum kind {
 enum { KINDS_NEAR = 2 };
 
 /*
- * A head's mass on a place is the mean over its rows; rows that see one key alone don't count, nor
- * does the first token's row for KIND_PREVIOUS and KIND_FIRST, the last one's for KIND_NEXT, and
- * the separators' own for KIND_SEPARATOR. Its excess over even attention, of which `even` lies on
- * that place, is (mass - even) / (1 - even): 0 for even attention, 1 for all weight there. The kind
- * is that of the largest excess among the first five if that reaches KINDS_EXCESS; else local if
- * that place's does; else broad if the spread reaches KINDS_SPREAD; else mixed.
+ * A head's mass on a place is the mean over its rows. Rows that see one key alone don't count. Nor
+ * do the first token's row for KIND_PREVIOUS and KIND_FIRST, the last token's for KIND_NEXT, and
+ * the separators' own for KIND_SEPARATOR. `even` is the mass of even attention. The excess over it
+ * is (mass - even) / (1 - even): 0 for even attention, 1 for all weight there. The kind is the one
+ * with the largest excess among the first five, if that reaches KINDS_EXCESS. Else it is local if
+ * that excess does, else broad if the spread reaches KINDS_SPREAD, else mixed.
  */
 #define KINDS_EXCESS 0.4
 #define KINDS_SPREAD 0.8

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How the page carries text and numbers. */
+/* How the page carries numbers. */
 #ifndef RAPT_CLI_PAGE_PACK_H
 #define RAPT_CLI_PAGE_PACK_H
 
@@ -7,10 +7,13 @@
 #include <stdio.h>
 
 /*
- * A weight, rounded to four significant digits, in 16 bits: 0 is less than 1e-7; else
- * 1 + 9000 * (exponent + 7) + (digits - 1000), where weight = digits * 10^(exponent - 3) with
- * digits from 1000 to 9999; the largest, PACK_ONE, is 1. So what the page shows is the weight
- * rounded once, with no error beyond its last digit.
+ * A weight in 16 bits, rounded to four significant digits:
+ *
+ *     weight = digits * 10^(exponent - 3), with digits from 1000 to 9999
+ *     code   = 1 + 9000 * (exponent + 7) + (digits - 1000)
+ *
+ * Code 0 is a weight below 1e-7, and PACK_ONE is 1. So the page shows the weight rounded once, with
+ * no error beyond its last digit.
  */
 enum { PACK_ONE = 1 + 7 * 9000 };
 
@@ -25,11 +28,5 @@ struct pack_base64 {
 
 void pack_number(struct pack_base64 *into, uint16_t number);
 void pack_end(struct pack_base64 *into);
-
-/*
- * A string of JSON that may stand in a <script>: what HTML or JavaScript could take for its own is
- * escaped, and bytes that are no UTF-8 become U+FFFD.
- */
-void pack_string(FILE *file, const char *text);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * Writes the page: its own text, one block of weights for every head, and what describes them.
  *
- * A view's block of sentence s, layer l, head h is the text of the element "raw-<s>-<l>-<h>" or
- * "causal-<s>-<l>-<h>", base64 of numbers of 16 bits (pack.h): the entropy of every row in
- * thousandths of a nat, then the rows' weights of the keys that the query sees.
+ * Sentence s, layer l and head h have the elements "raw-<s>-<l>-<h>" and "causal-<s>-<l>-<h>". The
+ * text of each is a block: base64 of numbers of 16 bits (pack.h). First comes the entropy of every
+ * row in thousandths of a nat, then each row's weights of the keys that the query sees.
  */
 #include "cli/page/page.h"
 
@@ -12,10 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/sentences/attend.h"
 #include "cli/base/color.h"
+#include "cli/base/json_string.h"
 #include "cli/page/kinds.h"
 #include "cli/page/pack.h"
+#include "cli/sentences/attend.h"
 
 enum { RAW, CAUSAL, VIEWS };
 
@@ -117,11 +118,11 @@ static void write_view(FILE *file, const char *name, const struct view *view, in
 static void write_sentence(FILE *file, const struct sample *sentence, const struct view *views,
                            int heads) {
     fputs("{\"text\":", file);
-    pack_string(file, sentence->text);
+    json_string_in_script(file, sentence->text);
     fputs(",\"tokens\":[", file);
     for (int i = 0; i < sentence->token_count; i++) {
         fputs(i ? "," : "", file);
-        pack_string(file, sentence->tokens[i]);
+        json_string_in_script(file, sentence->tokens[i]);
     }
     fputs("],\n", file);
     write_view(file, view_names[RAW], &views[RAW], heads);
@@ -133,7 +134,7 @@ static void write_sentence(FILE *file, const struct sample *sentence, const stru
 /* What holds for all sentences: the names, the colours of 256 levels, the rules of the kinds. */
 static void write_common(FILE *file, const struct samples *samples) {
     fprintf(file, "\"version\":\"%s\",\"model\":", rapt_version());
-    pack_string(file, samples->model);
+    json_string_in_script(file, samples->model);
     fprintf(file, ",\"layers\":%d,\"heads\":%d,\"excess\":%.4g,\"spread\":%.4g,\"near\":%d,",
             samples->layers, samples->heads, KINDS_EXCESS, KINDS_SPREAD, KINDS_NEAR);
     fputs("\"kinds\":[", file);

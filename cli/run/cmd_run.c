@@ -2,8 +2,8 @@
 /* rapt run: attention of arrays in files. */
 #include "cli/base/args.h"
 #include "cli/base/commands.h"
-#include "cli/run/run_inputs.h"
 #include "cli/base/outputs.h"
+#include "cli/run/inputs.h"
 #include "cli/run/run_options.h"
 #include "cli/run/sequences.h"
 
@@ -19,7 +19,7 @@ struct result {
     void *data;
 };
 
-enum { RESULTS = MAX_OUTPUTS };
+enum { RESULTS = OUTPUTS_MOST };
 
 /* Says where OUT goes and sets its view in args, which gets its memory once all is checked. */
 static void list_out(const struct run_options *o, const struct npy_array *query,
@@ -137,7 +137,7 @@ static bool compute(const struct run_options *o, const struct inputs *inputs,
     struct result results[RESULTS];
     struct outputs outputs = {.command = "run"};
     rapt_plan *plan;
-    const int count = list_results(o, &inputs->list[IN_QUERY].array, args, results);
+    const int count = list_results(o, &inputs->list[INPUT_QUERY].array, args, results);
     if (rapt_plan_create(args, &plan) != RAPT_OK)
         return fail_library();
 

@@ -4,7 +4,7 @@
 #define RAPT_CLI_RUN_RUN_OPTIONS_H
 
 #include "cli/base/args.h"
-#include "cli/run/run_inputs.h"
+#include "cli/run/inputs.h"
 
 /* How the output is stored, in the order of --out-type. */
 enum out_type { LIKE_QUERY = -1, OUT_F32, OUT_F16, OUT_BF16 };

@@ -100,8 +100,8 @@ static bool load_block_table(struct input *input, rapt_attention_args *args) {
 }
 
 bool sequences_load(struct inputs *inputs, rapt_attention_args *args) {
-    struct input *cu_q = &inputs->list[IN_CU_Q], *cu_k = &inputs->list[IN_CU_K];
-    struct input *table = &inputs->list[IN_BLOCK_TABLE], *kv_len = &inputs->list[IN_KV_LEN];
+    struct input *cu_q = &inputs->list[INPUT_CU_Q], *cu_k = &inputs->list[INPUT_CU_K];
+    struct input *table = &inputs->list[INPUT_BLOCK_TABLE], *kv_len = &inputs->list[INPUT_KV_LEN];
     if (cu_q->text && !load_cumulative_queries(cu_q, args))
         return false;
     const int64_t sequences = sequences_count(args);
@@ -151,7 +151,7 @@ static bool load_positions(struct input *input, const rapt_attention_args *args)
 }
 
 bool sequences_load_positions(struct inputs *inputs, rapt_attention_args *args) {
-    struct input *offset = &inputs->list[IN_Q_OFFSET], *start = &inputs->list[IN_MASK_START];
+    struct input *offset = &inputs->list[INPUT_Q_OFFSET], *start = &inputs->list[INPUT_MASK_START];
     if ((offset->text && !load_positions(offset, args)) ||
         (start->text && !load_positions(start, args)))
         return false;

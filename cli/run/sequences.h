@@ -3,7 +3,7 @@
 #ifndef RAPT_CLI_RUN_SEQUENCES_H
 #define RAPT_CLI_RUN_SEQUENCES_H
 
-#include "cli/run/run_inputs.h"
+#include "cli/run/inputs.h"
 
 /* Loads --cu-q, --cu-k, --block-table and --kv-len, once args has the tensors. */
 bool sequences_load(struct inputs *inputs, rapt_attention_args *args);

@@ -52,12 +52,10 @@ struct attend_row attend_summarise(const float *weights, int keys) {
     for (int key = 0; key < keys; key++) {
         double weight = weights[key];
         row.sum += weight;
-        if (weight > 0) {
+        if (weight > 0)
             row.entropy -= weight * log(weight);
-        }
-        if (weights[key] > weights[row.strongest]) {
+        if (weights[key] > weights[row.strongest])
             row.strongest = key;
-        }
     }
     row.entropy = row.entropy > 0 ? row.entropy : 0; /* a weight may be rounded to just above 1 */
     return row;
@@ -65,9 +63,8 @@ struct attend_row attend_summarise(const float *weights, int keys) {
 
 double attend_mean_entropy(const float *weights, int tokens) {
     double total = 0;
-    for (int query = 0; query < tokens; query++) {
+    for (int query = 0; query < tokens; query++)
         total += attend_summarise(weights + (size_t)query * (size_t)tokens, tokens).entropy;
-    }
     return total / tokens;
 }
 

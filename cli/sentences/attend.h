@@ -14,8 +14,8 @@ struct attend_range {
 };
 
 /*
- * Computes the weights [layer][head][query][key] of all heads in the range with one call of the
- * library, on views of the samples; isa and threads as in rapt_attention_args. The caller frees
+ * Computes the weights [layer][head][query][key] of all heads in the range, with one call of the
+ * library on views of the samples. isa and threads are as in rapt_attention_args. The caller frees
  * *weights, which is NULL on failure: rapt_last_error() tells why.
  */
 rapt_status attend_compute(const struct samples *samples, const struct sample *sentence,

@@ -10,9 +10,9 @@
 static const char magic[8] = "RAPTQKV";
 
 enum {
-    format_version = 1,
+    FORMAT_VERSION = 1,
     /* Four counts of at most this, times 12 bytes, stay below 2^64. */
-    largest_count = 4096,
+    LARGEST_COUNT = 4096,
 };
 
 /* What is left to read. After the first error every read fails, and the message stays. */
@@ -24,9 +24,8 @@ struct reader {
 };
 
 __attribute__((format(printf, 2, 3))) static void fail(struct reader *in, const char *format, ...) {
-    if (in->failed) {
+    if (in->failed)
         return;
-    }
     in->failed = true;
     int used = snprintf(in->error, SAMPLES_ERROR_SIZE, "samples, byte %zu: ", in->size - in->left);
     va_list args;
@@ -36,9 +35,8 @@ __attribute__((format(printf, 2, 3))) static void fail(struct reader *in, const 
 }
 
 static const void *take(struct reader *in, uint64_t bytes, const char *what) {
-    if (in->failed) {
+    if (in->failed)
         return NULL;
-    }
     if (bytes > in->left) {
         fail(in, "%s: found %zu bytes, expected %llu", what, in->left, (unsigned long long)bytes);
         return NULL;
@@ -53,16 +51,15 @@ static const void *take(struct reader *in, uint64_t bytes, const char *what) {
 static uint32_t take_number(struct reader *in, const char *what) {
     uint32_t number = 0;
     const void *bytes = take(in, sizeof number, what);
-    if (bytes) {
+    if (bytes)
         memcpy(&number, bytes, sizeof number);
-    }
     return number;
 }
 
 static int take_count(struct reader *in, const char *what) {
     uint32_t number = take_number(in, what);
-    if (number < 1 || number > largest_count) {
-        fail(in, "%s: found %u, expected 1 to %d", what, (unsigned)number, largest_count);
+    if (number < 1 || number > LARGEST_COUNT) {
+        fail(in, "%s: found %u, expected 1 to %d", what, (unsigned)number, LARGEST_COUNT);
         return 0;
     }
     return (int)number;
@@ -72,9 +69,8 @@ static int take_count(struct reader *in, const char *what) {
 static const char *take_string(struct reader *in, const char *what) {
     uint32_t length = take_number(in, what);
     const char *text = take(in, ((uint64_t)length / 4 + 1) * 4, what);
-    if (!text) {
+    if (!text)
         return "";
-    }
     for (uint32_t i = 0; i < length; i++) {
         if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) {
             fail(in, "%s: found a control character, expected text", what);
@@ -91,17 +87,15 @@ static const char *take_string(struct reader *in, const char *what) {
 /* An array of `count` things, each of which takes at least `bytes` of what is left. */
 static void *allocate(struct reader *in, int count, size_t bytes, size_t element,
                       const char *what) {
-    if (in->failed) {
+    if (in->failed)
         return NULL;
-    }
     if ((size_t)count > in->left / bytes) {
         fail(in, "%s: found %d, which %zu bytes can't hold", what, count, in->left);
         return NULL;
     }
     void *list = calloc((size_t)count, element);
-    if (!list) {
+    if (!list)
         fail(in, "%s: no memory for %d", what, count);
-    }
     return list;
 }
 
@@ -109,13 +103,11 @@ static void read_sentence(struct reader *in, const struct samples *list, struct 
     int count = take_count(in, "token count");
     into->text = take_string(in, "sentence");
     into->tokens = allocate(in, count, 2 * sizeof(uint32_t), sizeof *into->tokens, "token count");
-    if (!into->tokens) {
+    if (!into->tokens)
         return;
-    }
     into->token_count = count;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         into->tokens[i] = take_string(in, "token");
-    }
     uint64_t rows = (uint64_t)list->layers * (uint64_t)list->heads * (uint64_t)count;
     uint64_t bytes = rows * (uint64_t)list->head_dim * sizeof(float);
     into->query = take(in, bytes, "queries");
@@ -125,13 +117,11 @@ static void read_sentence(struct reader *in, const struct samples *list, struct 
 
 static void read_all(struct reader *in, struct samples *list) {
     const void *start = take(in, sizeof magic, "magic");
-    if (start && memcmp(start, magic, sizeof magic) != 0) {
+    if (start && memcmp(start, magic, sizeof magic) != 0)
         fail(in, "found no magic \"%s\" at the start", magic);
-    }
     uint32_t version = take_number(in, "version");
-    if (version != format_version) {
-        fail(in, "version: found %u, expected %d", (unsigned)version, format_version);
-    }
+    if (version != FORMAT_VERSION)
+        fail(in, "version: found %u, expected %d", (unsigned)version, FORMAT_VERSION);
     int count = take_count(in, "sentences");
     list->layers = take_count(in, "layers");
     list->heads = take_count(in, "heads");
@@ -140,12 +130,10 @@ static void read_all(struct reader *in, struct samples *list) {
     list->sentences =
         allocate(in, count, 3 * sizeof(uint32_t), sizeof *list->sentences, "sentences");
     list->count = list->sentences ? count : 0;
-    for (int i = 0; i < list->count; i++) {
+    for (int i = 0; i < list->count; i++)
         read_sentence(in, list, &list->sentences[i]);
-    }
-    if (in->left) {
+    if (in->left)
         fail(in, "found %zu bytes after the last sentence", in->left);
-    }
 }
 
 bool samples_parse(struct samples *result, const void *blob, size_t size,
@@ -153,13 +141,11 @@ bool samples_parse(struct samples *result, const void *blob, size_t size,
     struct reader in = {.at = blob, .left = size, .size = size, .error = error};
     *result = (struct samples){0};
     error[0] = 0;
-    if ((uintptr_t)blob % sizeof(float)) {
+    if ((uintptr_t)blob % sizeof(float))
         fail(&in, "not aligned to %zu bytes", sizeof(float));
-    }
     read_all(&in, result);
-    if (in.failed) {
+    if (in.failed)
         samples_free(result);
-    }
     return !in.failed;
 }
 

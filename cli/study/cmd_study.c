@@ -9,8 +9,8 @@
 
 #include <cjson/cJSON.h>
 
+#include "bench/topology.h"
 #include "cli/base/args.h"
-#include "bench/bench.h"
 #include "cli/base/outputs.h"
 #include "cli/study/study.h"
 
@@ -68,18 +68,16 @@ static int read_request(struct request *request, int argc, char **argv) {
 
 static void fail_unknown(const char *found) {
     const char *names[LESSONS];
-    for (int i = 0; i < LESSONS; i++) {
+    for (int i = 0; i < LESSONS; i++)
         names[i] = lessons[i].name;
-    }
     const char *meant = args_suggest(found, names, LESSONS);
-    if (meant) {
+    if (meant)
         args_fail(name, "unknown lesson \"%s\", did you mean %s?", found, meant);
-    } else {
+    else
         args_fail(name, "unknown lesson \"%s\" (rapt study --list lists them)", found);
-    }
 }
 
-/* The lessons asked for, and how many; 0 after an error. */
+/* Finds the lessons by their names, and returns how many there are; 0 after an error. */
 static int choose(const struct args_texts *asked, const struct study_lesson **first) {
     *first = lessons;
     if (asked->count > 1) {
@@ -87,9 +85,8 @@ static int choose(const struct args_texts *asked, const struct study_lesson **fi
                   asked->list[0]);
         return 0;
     }
-    if (asked->count == 0 || strcmp(asked->list[0], "all") == 0) {
+    if (asked->count == 0 || strcmp(asked->list[0], "all") == 0)
         return LESSONS;
-    }
     for (int i = 0; i < LESSONS; i++) {
         if (strcmp(lessons[i].name, asked->list[0]) == 0) {
             *first = &lessons[i];
@@ -101,9 +98,8 @@ static int choose(const struct args_texts *asked, const struct study_lesson **fi
 }
 
 static void print_list(void) {
-    for (int i = 0; i < LESSONS; i++) {
+    for (int i = 0; i < LESSONS; i++)
         printf("%-8s %s\n", lessons[i].name, lessons[i].question);
-    }
 }
 
 static int fail_memory(void) {
@@ -126,9 +122,8 @@ static int run(const struct study_lesson *first, int count, const struct study_o
             fputs(i ? "\n\n" : "", stdout);
             study_print(stdout, &first[i], result, style);
             fflush(stdout);
-            if (array && !study_add_json(array, &first[i], result)) {
+            if (array && !study_add_json(array, &first[i], result))
                 code = fail_memory();
-            }
         }
     }
     free(result);
@@ -145,9 +140,8 @@ static cJSON *create_report(const struct study_options *options, cJSON **array) 
                     cJSON_AddStringToObject(report, "isa", options->isa) &&
                     cJSON_AddBoolToObject(report, "quick", options->quick);
     *array = complete ? cJSON_AddArrayToObject(report, "lessons") : NULL;
-    if (*array) {
+    if (*array)
         return report;
-    }
     cJSON_Delete(report);
     return NULL;
 }
@@ -169,39 +163,33 @@ static int run_to_file(const struct study_lesson *first, int count,
     struct outputs outputs = {.command = name};
     cJSON *array = NULL, *report = create_report(options, &array);
     int code = report ? ARGS_OK : fail_memory();
-    if (code == ARGS_OK && !outputs_add(&outputs, "json", path, OUTPUT_TEXT)) {
+    if (code == ARGS_OK && !outputs_add(&outputs, "json", path, OUTPUT_TEXT))
         code = ARGS_ERROR;
-    }
-    if (code == ARGS_OK) {
+    if (code == ARGS_OK)
         code = run(first, count, options, style, array);
-    }
-    if (code == ARGS_OK && !outputs_write(&outputs, write_report, report)) {
+    if (code == ARGS_OK && !outputs_write(&outputs, write_report, report))
         code = ARGS_ERROR;
-    }
     outputs_close(&outputs);
     cJSON_Delete(report);
     return code;
 }
 
 int cmd_study(int argc, char **argv) {
-    struct request request = {.seed = 1, .threads = bench_cpus_usable(), .color = true};
+    struct request request = {.seed = 1, .threads = topology_cpus_usable(), .color = true};
     int code = read_request(&request, argc, argv);
-    if (code != ARGS_GO_ON) {
+    if (code != ARGS_GO_ON)
         return code;
-    }
     const struct study_lesson *first;
     int count = choose(&request.lessons, &first);
-    if (count == 0) {
+    if (count == 0)
         return ARGS_ERROR;
-    }
     if (request.list) {
         print_list();
         return ARGS_OK;
     }
     const rapt_isa *isa = NULL;
-    if (rapt_isa_choose(request.isa, &isa) != RAPT_OK) {
+    if (rapt_isa_choose(request.isa, &isa) != RAPT_OK)
         return args_fail(name, "%s", rapt_last_error());
-    }
     const struct study_options options = {.seed = (uint64_t)request.seed,
                                           .threads = (int)request.threads,
                                           .isa = isa->name,

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/sentences/attend.h"
 #include "cli/base/random.h"
+#include "cli/sentences/attend.h"
 
 struct study_table *study_add_table(struct study_result *result, const char *name,
                                     const char *title, const struct study_column *columns,
@@ -22,9 +22,8 @@ struct study_table *study_add_table(struct study_result *result, const char *nam
 
 int study_add_row(struct study_table *table, const double *numbers) {
     int row = table->rows++;
-    for (int column = 0; column < table->column_count; column++) {
+    for (int column = 0; column < table->column_count; column++)
         table->cells[column][row] = numbers[column];
-    }
     return row;
 }
 
@@ -50,30 +49,25 @@ void study_normal(uint64_t *state, float *numbers, size_t count) {
         double second = ((double)(random_bits(state) >> 11) + 0.5) * 0x1p-53;
         double radius = sqrt(-2 * log(first));
         numbers[i] = (float)(radius * cos(turn * second));
-        if (i + 1 < count) {
+        if (i + 1 < count)
             numbers[i + 1] = (float)(radius * sin(turn * second));
-        }
     }
 }
 
 double study_mean_entropy(const float *weights, size_t rows, int keys) {
     double total = 0;
-    for (size_t row = 0; row < rows; row++) {
+    for (size_t row = 0; row < rows; row++)
         total += attend_summarise(weights + row * (size_t)keys, keys).entropy;
-    }
     return total / (double)rows;
 }
 
 bool study_sentence(struct samples *samples, const struct sample **longest) {
     char error[SAMPLES_ERROR_SIZE];
-    if (!samples_parse(samples, samples_data, samples_data_size, error)) {
+    if (!samples_parse(samples, samples_data, samples_data_size, error))
         return false; /* what is embedded is right: memory is what can be wrong */
-    }
     *longest = &samples->sentences[0];
-    for (int i = 1; i < samples->count; i++) {
-        if (samples->sentences[i].token_count > (*longest)->token_count) {
+    for (int i = 1; i < samples->count; i++)
+        if (samples->sentences[i].token_count > (*longest)->token_count)
             *longest = &samples->sentences[i];
-        }
-    }
     return true;
 }

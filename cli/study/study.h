@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lessons of rapt study: each asks a question, measures with the library, and fills tables,
- * from which plots, the sentence that it concludes and the JSON are made.
+ * The lessons of rapt study. Each asks a question, measures with the library, and fills tables. The
+ * plots, the conclusion and the JSON are made from these.
  */
 #ifndef RAPT_CLI_STUDY_STUDY_H
 #define RAPT_CLI_STUDY_STUDY_H

@@ -30,9 +30,8 @@ struct trial {
 static bool trial_create(struct trial *trial) {
     size_t rows = (size_t)trial->heads * (size_t)trial->tokens;
     trial->out = malloc(rows * sizeof(float));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         trial->weights[i] = malloc(rows * (size_t)trial->tokens * sizeof(float));
-    }
     return trial->out && trial->weights[0] && trial->weights[1];
 }
 
@@ -101,9 +100,8 @@ static rapt_status add_random(const struct study_options *options, struct study_
         trial.key = numbers + size;
         status = trial_run(&trial, options);
     }
-    for (int visible = 1; visible <= trial.tokens && status == RAPT_OK; visible *= 2) {
+    for (int visible = 1; visible <= trial.tokens && status == RAPT_OK; visible *= 2)
         add_position(table, &trial, visible - 1);
-    }
     trial_destroy(&trial);
     free(numbers);
     return status;
@@ -162,17 +160,14 @@ static void conclude(struct study_result *result) {
 rapt_status study_causal(const struct study_options *options, struct study_result *result) {
     struct samples samples;
     const struct sample *sentence;
-    if (!study_sentence(&samples, &sentence)) {
+    if (!study_sentence(&samples, &sentence))
         return RAPT_OUT_OF_MEMORY;
-    }
     rapt_status status = add_random(options, result);
-    if (status == RAPT_OK) {
+    if (status == RAPT_OK)
         status = add_sentence(options, result, &samples, sentence);
-    }
     samples_free(&samples);
-    if (status == RAPT_OK) {
+    if (status == RAPT_OK)
         conclude(result);
-    }
     result->plot = (struct study_plot){.table = &result->tables[0],
                                        .x = VISIBLE,
                                        .y = {LOG, CAUSAL, BOTH_WAYS},

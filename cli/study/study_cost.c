@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lesson of cost: work, depth and time of attention and of a recurrence, by length. */
-#include "cli/study/study.h"
 #include "cli/base/clock.h"
 #include "cli/base/statistics.h"
+#include "cli/study/study.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -55,9 +55,8 @@ static bool trial_create(struct trial *trial, const struct study_options *option
     const size_t size = (size_t)MOST_LENGTH * DIM;
     float *numbers = malloc(4 * size * sizeof *numbers);
     *trial = (struct trial){.query = numbers, .args = rapt_attention_defaults()};
-    if (!numbers) {
+    if (!numbers)
         return false;
-    }
     trial->key = numbers + size;
     trial->value = numbers + 2 * size;
     trial->out = numbers + 3 * size;
@@ -65,9 +64,8 @@ static bool trial_create(struct trial *trial, const struct study_options *option
     uint64_t state = options->seed;
     study_normal(&state, numbers, 3 * size);
     study_normal(&state, trial->matrix[0], (size_t)DIM * DIM);
-    for (int i = 0; i < DIM * DIM; i++) {
+    for (int i = 0; i < DIM * DIM; i++)
         trial->matrix[i / DIM][i % DIM] /= sqrtf(DIM);
-    }
     return true;
 }
 
@@ -87,14 +85,11 @@ static void run_recurrence(struct trial *trial) {
     for (int t = 0; t < trial->length; t++) {
         float next[DIM];
         memcpy(next, trial->value + (size_t)t * DIM, sizeof next);
-        for (int from = 0; from < DIM; from++) {
-            for (int to = 0; to < DIM; to++) {
+        for (int from = 0; from < DIM; from++)
+            for (int to = 0; to < DIM; to++)
                 next[to] += trial->matrix[from][to] * state[from];
-            }
-        }
-        for (int to = 0; to < DIM; to++) {
+        for (int to = 0; to < DIM; to++)
             state[to] = tanhf(next[to]);
-        }
         memcpy(trial->out + (size_t)t * DIM, state, sizeof state);
     }
 }
@@ -183,18 +178,16 @@ rapt_status study_cost(const struct study_options *options, struct study_result 
         "plain C, which no second thread can help.",
         time_columns, TIME_COLUMNS);
     struct trial trial;
-    if (!trial_create(&trial, options)) {
+    if (!trial_create(&trial, options))
         return RAPT_OUT_OF_MEMORY;
-    }
     int most = options->quick ? QUICK_LENGTH : MOST_LENGTH, log_length = 7;
     for (int length = LEAST_LENGTH; length <= most && trial.status == RAPT_OK; length *= 2) {
         trial.length = length;
         add_work(work, length, log_length++);
         add_times(times, work, &trial, options->threads);
     }
-    if (trial.status == RAPT_OK) {
+    if (trial.status == RAPT_OK)
         conclude(result, options->threads);
-    }
     result->plot = make_plot(times);
     free(trial.query);
     return trial.status;

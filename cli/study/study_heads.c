@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/base/random.h"
 #include "cli/sentences/attend.h"
 #include "cli/sentences/samples.h"
-#include "cli/base/random.h"
 
 enum { MODEL_DIM = 128, MOST_HEADS = 16, TOKENS = 64, PLACES = 4, CONTENT = 16 };
 
@@ -111,9 +111,8 @@ struct diversity {
 /* Half the sum of differences, averaged over the rows. */
 static double distance_of(const float *a, const float *b, int tokens) {
     double total = 0;
-    for (int i = 0; i < tokens * tokens; i++) {
+    for (int i = 0; i < tokens * tokens; i++)
         total += fabs((double)a[i] - (double)b[i]);
-    }
     return total / 2 / tokens;
 }
 
@@ -125,9 +124,8 @@ static struct diversity compare_heads(const float *weights, int heads, int token
         double entropy = study_mean_entropy(head, (size_t)tokens, tokens);
         sum += entropy;
         squares += entropy * entropy;
-        for (int other = 0; other < h; other++) {
+        for (int other = 0; other < h; other++)
             distance += distance_of(head, weights + (size_t)other * size, tokens);
-        }
     }
     double mean = sum / heads, pairs = heads * (heads - 1) / 2.0;
     return (struct diversity){.entropy = mean,
@@ -136,9 +134,9 @@ static struct diversity compare_heads(const float *weights, int heads, int token
 }
 
 /*
- * The task: each token names 4 others and wants the content of each, apart from the rest. A token's
- * key is a one-hot name; a head's query asks for the names of its share of the places, and so its
- * one softmax mixes their contents. Heads beyond 4 have nothing to do.
+ * The task: each token names 4 others and needs the content of each, apart from the rest. A token's
+ * key is a one-hot name. A head's query is the sum of the names in its share, so its one softmax
+ * mixes their contents. Heads beyond 4 have nothing to do.
  */
 struct task {
     int places[TOKENS][PLACES];
@@ -158,22 +156,20 @@ static void task_fill(struct task *task, uint64_t *state) {
             while (!fresh) {
                 task->places[token][i] = (int)(random_bits(state) % TOKENS);
                 fresh = true;
-                for (int k = 0; k < i; k++) {
+                for (int k = 0; k < i; k++)
                     fresh = fresh && task->places[token][k] != task->places[token][i];
-                }
             }
         }
     }
 }
 
 static rapt_status task_run(struct task *task, const struct study_options *options, int heads) {
-    const float certainty = 30; /* the score of what is asked for: others get e^-30 as much */
+    /* The score of a key that the query names: any other gets e^-30 of its weight. */
+    const float certainty = 30;
     memset(task->queries, 0, sizeof task->queries);
-    for (int token = 0; token < TOKENS; token++) {
-        for (int i = 0; i < PLACES; i++) {
+    for (int token = 0; token < TOKENS; token++)
+        for (int i = 0; i < PLACES; i++)
             task->queries[i % heads][token][task->places[token][i]] = certainty;
-        }
-    }
     rapt_attention_args args = rapt_attention_defaults();
     args.query = rapt_tensor_bhsd(task->queries, RAPT_F32, 1, heads, TOKENS, TOKENS);
     args.key = rapt_tensor_bhsd(task->names, RAPT_F32, 1, 1, TOKENS, TOKENS);
@@ -186,8 +182,8 @@ static rapt_status task_run(struct task *task, const struct study_options *optio
 }
 
 /*
- * The share of the contents' variance that the best factor of a head's output leaves: what any
- * output projection has to live with that takes a place's content from the head that sees it.
+ * The share of the contents' variance that is left when a head's output is scaled by the best
+ * factor. No output projection that takes a place's content from its head can leave less.
  */
 static double task_error(const struct task *task, int heads) {
     double left = 0;
@@ -211,9 +207,8 @@ static rapt_status measure(struct trial *trial, struct task *task,
                            const struct study_options *options, int heads, double *row) {
     const int busy = heads < PLACES ? heads : PLACES;
     rapt_status status = attend_by_layer(options, trial, heads);
-    if (status == RAPT_OK) {
+    if (status == RAPT_OK)
         status = task_run(task, options, busy);
-    }
     if (status == RAPT_OK) {
         struct diversity found = compare_heads(trial->weights, heads, TOKENS);
         row[ENTROPY] = found.entropy;
@@ -236,9 +231,8 @@ static rapt_status add_real(const struct study_options *options, struct study_re
         real_columns, REAL_COLUMNS);
     struct samples samples;
     const struct sample *sentence;
-    if (!study_sentence(&samples, &sentence)) {
+    if (!study_sentence(&samples, &sentence))
         return RAPT_OUT_OF_MEMORY;
-    }
     const struct attend_range all = {.layers = samples.layers, .heads = samples.heads};
     size_t size = (size_t)samples.heads * (size_t)sentence->token_count;
     size *= (size_t)sentence->token_count;
@@ -260,9 +254,8 @@ static void conclude(struct study_result *result) {
     const struct study_table *table = &result->tables[0], *real = &result->tables[1];
     const double(*cells)[STUDY_MOST_ROWS] = table->cells;
     int last = table->rows - 1, enough = 0;
-    while (enough < last && cells[ERROR][enough] > 0.01) {
+    while (enough < last && cells[ERROR][enough] > 0.01)
         enough++;
-    }
     double least = INFINITY, most = 0;
     for (int row = 0; row < real->rows; row++) {
         least = fmin(least, real->cells[REAL_SPREAD][row]);
@@ -303,15 +296,12 @@ rapt_status study_heads(const struct study_options *options, struct study_result
     struct trial trial = {0};
     struct task *task = malloc(sizeof *task);
     rapt_status status = RAPT_OUT_OF_MEMORY;
-    if (trial_create(&trial) && task) {
+    if (trial_create(&trial) && task)
         status = fill(options, table, &trial, task);
-    }
-    if (status == RAPT_OK) {
+    if (status == RAPT_OK)
         status = add_real(options, result);
-    }
-    if (status == RAPT_OK) {
+    if (status == RAPT_OK)
         conclude(result);
-    }
     result->plot = (struct study_plot){.table = table,
                                        .x = HEADS,
                                        .y = {DISTANCE, ERROR},

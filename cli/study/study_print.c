@@ -11,9 +11,8 @@ enum { GAP = 2, CELL_SIZE = 32 };
 
 /* The text of a cell. */
 static int format_cell(char text[CELL_SIZE], double number, int digits) {
-    if (isnan(number)) {
+    if (isnan(number))
         return snprintf(text, CELL_SIZE, "NaN");
-    }
     return digits < 0 ? snprintf(text, CELL_SIZE, "%.*g", -digits, number)
                       : snprintf(text, CELL_SIZE, "%.*f", digits, number);
 }
@@ -22,9 +21,8 @@ static int format_cell(char text[CELL_SIZE], double number, int digits) {
 static int heading_line(const char *heading, int line, const char **start) {
     const char *second = strchr(heading, '\n');
     *start = line == 0 || !second ? heading : second + 1;
-    if (!second) {
+    if (!second)
         return line == 0 ? 0 : (int)strlen(heading);
-    }
     return line == 0 ? (int)(second - heading) : (int)strlen(*start);
 }
 
@@ -56,9 +54,8 @@ static void print_heading(FILE *out, const struct study_table *table, const int 
                           int labels) {
     for (int line = 0; line < 2; line++) {
         int blank = labels; /* not printed before there is something to stand behind it */
-        if (line == 1 && table->label) {
+        if (line == 1 && table->label)
             blank -= fprintf(out, "%s", table->label);
-        }
         for (int column = 0; column < table->column_count; column++) {
             const char *start;
             int size = heading_line(table->columns[column].heading, line, &start);
@@ -74,9 +71,8 @@ static void print_heading(FILE *out, const struct study_table *table, const int 
 
 static void print_table(FILE *out, const struct study_table *table) {
     int widths[STUDY_MOST_COLUMNS], labels = label_width(table);
-    for (int column = 0; column < table->column_count; column++) {
+    for (int column = 0; column < table->column_count; column++)
         widths[column] = column_width(table, column);
-    }
     text_print_wrapped(out, table->title, 0, STUDY_WIDTH);
     fputc('\n', out);
     print_heading(out, table, widths, labels);
@@ -99,9 +95,8 @@ static void print_plot(FILE *out, const struct study_plot *plot, const struct pl
                          .count = plot->count,
                          .horizontal = plot->horizontal,
                          .vertical = plot->vertical};
-    for (int i = 0; i < plot->count; i++) {
+    for (int i = 0; i < plot->count; i++)
         drawn.series[i] = (struct plot_series){plot->names[i], plot->table->cells[plot->y[i]]};
-    }
     plot_print(out, &drawn, style);
     fputc('\n', out);
 }
@@ -112,9 +107,8 @@ void study_print(FILE *out, const struct study_lesson *lesson, const struct stud
     fprintf(out, "%s: %s\n", lesson->name, lesson->question);
     color_reset(out, style->colors);
     fputc('\n', out);
-    for (int i = 0; i < result->table_count; i++) {
+    for (int i = 0; i < result->table_count; i++)
         print_table(out, &result->tables[i]);
-    }
     print_plot(out, &result->plot, style);
     text_print_wrapped(out, result->finding, 0, STUDY_WIDTH);
 }

@@ -93,9 +93,8 @@ static double variance(const float *numbers, size_t count) {
 /* A row's largest weight is e^(max - lse): both are outputs of the library. */
 static double mean_largest(const struct trial *trial) {
     double total = 0;
-    for (int i = 0; i < trial->count; i++) {
+    for (int i = 0; i < trial->count; i++)
         total += exp((double)trial->max[i] - (double)trial->lse[i]);
-    }
     return total / trial->count;
 }
 
@@ -158,9 +157,8 @@ rapt_status study_scale(const struct study_options *options, struct study_result
         status = measure(&trial, dim, &state, row);
         study_add_row(table, row);
     }
-    if (status == RAPT_OK) {
+    if (status == RAPT_OK)
         conclude(result, table, trial.count);
-    }
     result->plot = (struct study_plot){.table = table,
                                        .x = DIM,
                                        .y = {RAW_ENTROPY, SCALED_ENTROPY},

@@ -43,8 +43,8 @@ static const struct study_column shift_columns[SHIFT_COLUMNS] = {
 };
 
 /*
- * The softmax of numbers as attention: a query of one channel that holds 1 meets keys that hold the
- * numbers, so its scores are scale times those.
+ * The softmax of numbers as attention. The query is a single channel that holds 1, and the keys
+ * hold the numbers, so the scores are scale times the numbers.
  */
 static rapt_status softmax(const struct study_options *options, const float *numbers, float scale,
                            float *weights, float *lse) {
@@ -72,9 +72,8 @@ static rapt_status add_steps(const struct study_options *options, struct study_r
     float weights[LOGITS], lse;
     rapt_status status = softmax(options, logits, 1, weights, &lse);
     double sum = 0;
-    for (int i = 0; i < LOGITS; i++) {
+    for (int i = 0; i < LOGITS; i++)
         sum += exp((double)(logits[i] - logits[0]));
-    }
     *most = 0;
     for (int i = 0; i < LOGITS && status == RAPT_OK; i++) {
         double reduced = (double)(logits[i] - logits[0]), share = exp(reduced) / sum;
@@ -158,12 +157,10 @@ static void conclude(struct study_result *result, double most) {
 rapt_status study_softmax(const struct study_options *options, struct study_result *result) {
     double most;
     rapt_status status = add_steps(options, result, &most);
-    if (status == RAPT_OK) {
+    if (status == RAPT_OK)
         status = add_temperatures(options, result);
-    }
-    if (status == RAPT_OK) {
+    if (status == RAPT_OK)
         status = add_shifts(options, result);
-    }
     if (status == RAPT_OK) {
         conclude(result, most);
         result->plot = (struct study_plot){.table = &result->tables[1],

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `rapt bench` inside: what it selects, how it compares reports and counts speed-ups. */
+/* How `rapt bench` compares its results to an earlier report. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 
@@ -9,9 +9,6 @@
 #include <unistd.h>
 
 #include "bench/changes.h"
-#include "bench/html.h"
-#include "bench/select.h"
-#include "bench/summary.h"
 
 static enum changes_verdict judge(double rate, double share, double spread, double limit_spread) {
     const struct changes_figures before = {100, 0.8, spread, limit_spread},
@@ -112,133 +109,4 @@ Test(changes, slower_and_faster_runs_are_counted, .init = cr_redirect_stdout) {
     results[0].correct = false;
     cr_expect_eq(changes_print(&old, results, 4), 1);
     changes_free(&old);
-}
-
-Test(changes, speedups_are_over_the_fewest_threads) {
-    const struct bench_case cases[] = {{.name = "a"}, {.name = "b"}};
-    const int threads[] = {2, 3, 8};
-    const double rates[] = {10, 20, 30, 50, 40, 60};
-    struct bench_result results[6];
-    for (int i = 0; i < 6; i++)
-        results[i] = (struct bench_result){
-            .of = &cases[i % 2], .threads = threads[i / 2], .correct = true, .rate = rates[i]};
-    const struct summary s = {results, 2, 1, {.value = {2, 3, 8}, .count = 3}, 8, 8};
-    cr_expect_float_eq(summary_speedup(&s, 0, 0, 1), 1, 1e-12);
-    cr_expect_float_eq(summary_speedup(&s, 0, 1, 1), 2.5, 1e-12);
-    cr_expect_float_eq(summary_speedup(&s, 0, 2, 0), 4, 1e-12);
-    cr_expect_float_eq(summary_speedup(&s, 0, 2, 1), 3, 1e-12);
-    results[0].correct = false;
-    cr_expect_float_eq(summary_speedup(&s, 0, 2, 0), 0, 0);
-    cr_expect_float_eq(summary_speedup(&s, 0, 2, 1), 3, 1e-12);
-}
-
-/* The parts of a page, and that nothing in it comes from elsewhere. */
-Test(changes, the_page_has_a_chart_for_each_case) {
-    const struct bench_case cases[] = {{.name = "a"}, {.name = "b", .memory = true}};
-    struct bench_result results[8];
-    for (int i = 0; i < 8; i++)
-        results[i] = (struct bench_result){.of = &cases[i % 2],
-                                           .isa = i < 4 ? "x" : "y",
-                                           .threads = 1 + i / 2 % 2,
-                                           .correct = i != 3,
-                                           .rate = 10 + i,
-                                           .share = 0.5,
-                                           .limit = {.median = 20 + 2 * i}};
-    struct summary s = {results, 2, 2, {.value = {1, 2}, .count = 2}, 2, 2};
-    for (int threads = 2; threads >= 1; threads--) {
-        char *page = NULL;
-        size_t size = 0;
-        FILE *file = open_memstream(&page, &size);
-        cr_assert_not_null(file);
-        s.threads.count = threads;
-        s.isa_count = threads == 2 ? 2 : 1;
-        cr_expect(html_write(file, &s, 0.25));
-        fclose(file);
-        int charts = 0, closed = 0;
-        for (const char *at = page; (at = strstr(at, "<svg")); at++)
-            charts++;
-        for (const char *at = page; (at = strstr(at, "</svg>")); at++)
-            closed++;
-        /* Bars for each case and number of threads; curves for each case if there is a curve. */
-        cr_expect_eq(charts, threads == 2 ? 2 * 2 + 2 : 2);
-        cr_expect_eq(closed, charts);
-        cr_expect_eq(strstr(page, "wrong result") != NULL, threads == 2);
-        cr_expect_null(strstr(page, "http"));
-        cr_expect_null(strstr(page, "nan"));
-        cr_expect_null(strstr(page, "inf"));
-        cr_expect_not_null(strstr(page, "</html>"));
-        free(page);
-    }
-}
-
-Test(changes, suites_are_kinds_of_cases, .init = cr_redirect_stderr) {
-    const struct bench_case *list;
-    const size_t count = bench_case_list(&list);
-    size_t sum = 0;
-    for (int suite = SUITE_QUICK; suite <= SUITE_ALL; suite++) {
-        struct selection s = {0};
-        cr_assert(select_make(&(struct request){.suite = suite}, &s));
-        cr_expect_gt(s.case_count, 0);
-        for (size_t i = 0; i < s.case_count; i++)
-            cr_expect(suite == SUITE_ALL ||
-                          (suite == SUITE_QUICK ? s.cases[i].use == BENCH_QUICK
-                                                : (int)s.cases[i].suite == suite - SUITE_PREFILL),
-                      "%s", s.cases[i].name);
-        if (suite == SUITE_ALL)
-            cr_expect_eq(s.case_count, sum);
-        else if (suite != SUITE_QUICK)
-            sum += s.case_count;
-        select_free(&s);
-    }
-    cr_expect_leq(sum, count); /* fewer where memory is too short for some */
-}
-
-Test(changes, scaling_goes_from_one_thread_to_all) {
-    struct selection s = {0};
-    const int cpus = bench_cpus_usable(), cores = bench_cores_usable();
-    bool at_cores = false;
-    cr_expect(cores >= 1 && cores <= cpus && cpus <= bench_cpus_online());
-    cr_assert(select_make(&(struct request){.view = VIEW_SCALING, .suite = SUITE_NONE}, &s));
-    cr_expect_eq(s.isa_count, 1);
-    cr_expect_eq(s.threads.value[0], 1);
-    cr_expect_eq(s.threads.value[s.threads.count - 1], cpus);
-    for (int t = 0; t < s.threads.count; t++) {
-        cr_expect(t == 0 || s.threads.value[t] > s.threads.value[t - 1]);
-        at_cores |= s.threads.value[t] == cores;
-    }
-    cr_expect(at_cores);
-    select_free(&s);
-    s = (struct selection){0};
-    cr_assert(select_make(&(struct request){.view = VIEW_ISA, .suite = SUITE_NONE}, &s));
-    cr_expect_geq(s.isa_count, 1);
-    cr_expect(s.threads.count == 1 && s.threads.value[0] == cpus);
-    select_free(&s);
-}
-
-Test(changes, weak_scaling_gives_each_thread_as_much, .init = cr_redirect_stderr) {
-    const struct request request = {.view = VIEW_SCALING,
-                                    .suite = SUITE_NONE,
-                                    .weak = true,
-                                    .cases = "mixed-ragged,bert-base-b8-128,whisper-cross",
-                                    .threads = {.value = {3, 1, 5, 3}, .count = 4}};
-    const int64_t threads[] = {1, 3, 5};
-    struct selection s = {0};
-    cr_assert(select_make(&request, &s));
-    cr_assert_eq(s.case_count, 2); /* the ragged batch is left out */
-    cr_assert_eq(s.threads.count, 3);
-    cr_expect_eq(select_case_total(&s), 6);
-    for (int t = 0; t < 3; t++) {
-        const struct bench_case *cases = select_cases_of(&s, t);
-        cr_expect_eq(s.threads.value[t], threads[t]);
-        cr_expect_str_eq(cases[0].name, "bert-base-b8-128-weak");
-        cr_expect_eq(cases[0].shape.batch, 8 * threads[t]);
-        cr_expect_str_eq(cases[1].name, "whisper-cross-weak");
-        cr_expect_eq(cases[1].shape.batch, threads[t]);
-    }
-    select_free(&s);
-    s = (struct selection){0};
-    const struct request ragged = {
-        .view = VIEW_SCALING, .suite = SUITE_NONE, .weak = true, .cases = "mixed-ragged"};
-    cr_expect_not(select_make(&ragged, &s));
-    select_free(&s);
 }

@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/bench.h"
-#include "simd/dispatch.h"
 #include "bench/job.h"
+#include "bench/machine.h"
+#include "bench/measure.h"
+#include "bench/table.h"
 #include "bench/verify.h"
 #include "cli/base/clock.h"
+#include "simd/dispatch.h"
 
 enum { LENGTHS = 4 };
 static const struct bench_length lengths[LENGTHS] = {{1, 37}, {19, 19}, {1, 5}, {3, 40}};
@@ -32,8 +34,8 @@ static const struct bench_case cases[] = {
     {.name = "f16-bshd", DECODE(RAPT_F16, BENCH_DENSE), .shape.bshd = true, .base = "f32"},
     {.name = "paged-f32", DECODE(RAPT_F32, BENCH_PAGED), .base = "f32"},
     {.name = "paged-int8", DECODE(RAPT_I8, BENCH_PAGED), .base = "f32"},
-    {.name = "packed", RAGGED(RAPT_F32, BENCH_PACKED), .base = "f32"},
-    {.name = "packed-int8", RAGGED(RAPT_I8, BENCH_PACKED), .base = "f32"},
+    {.name = "ragged", RAGGED(RAPT_F32, BENCH_RAGGED), .base = "f32"},
+    {.name = "ragged-int8", RAGGED(RAPT_I8, BENCH_RAGGED), .base = "f32"},
     {.name = "cache-bf16", RAGGED(RAPT_BF16, BENCH_CACHE), .base = "f32"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -67,9 +69,9 @@ Test(measure, growth_is_told_by_score, .init = cr_redirect_stdout) {
                              .share = 0.5,
                              .workspace = 4096,
                              .score_time_ratio = 0.97};
-    bench_table_row(&r, 9);
+    table_row(&r, 9);
     r.time_ratio = 1.94;
-    bench_table_row(&r, 9);
+    table_row(&r, 9);
     fflush(stdout);
     cr_assert_stdout_eq_str(
         "growth-2k     192    2.000    50.0   100.0  50.0%   0.0%  0e+00  4096 bytes of scratch\n"
@@ -86,7 +88,7 @@ Test(measure, every_form_and_type_is_right) {
         const struct bench_limits limits = {bench_probe_create(kernels->probe_fma, threads),
                                             kernels->probe_read, NULL};
         struct bench_result results[CASES];
-        cr_assert_leq(CASES, BENCH_MOST_TURNS);
+        cr_assert_leq(CASES, MEASURE_MOST_TURNS);
         cr_assert(bench_measure(cases, CASES, isa, &limits, &effort, &data, results));
         for (int i = 0; i < CASES; i++) {
             const struct bench_result *r = &results[i];
@@ -215,7 +217,8 @@ Test(measure, cold_cases_exceed_the_caches) {
         const double all = 2 * copies.count * copies.tensor_bytes;
         const double keys = 2 * (copies.tensor_bytes + copies.scales * sizeof(float));
         if (list[i].memory && !list[i].warm)
-            cr_expect(all >= 4 * bench_cache_size() && all >= 1.25 * (1 << 30), "%s", list[i].name);
+            cr_expect(all >= 4 * machine_cache_size() && all >= 1.25 * (1 << 30), "%s",
+                      list[i].name);
         else
             cr_expect_eq(copies.count, 1, "%s", list[i].name);
         if (!list[i].shape.lengths && !list[i].shape.window)

@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/bench.h"
 #include "bench/pin.h"
+#include "bench/probes.h"
+#include "bench/topology.h"
 #include "src/run/cpus.h"
 #include "src/run/run.h"
 
@@ -27,7 +28,7 @@ Test(pin, cores_come_before_their_siblings) {
     };
     for (size_t m = 0; m < sizeof machines / sizeof *machines; m++) {
         int cpus[] = {10, 11, 12, 13, 14, 15};
-        bench_order_cpus(cpus, machines[m].cores, machines[m].count);
+        topology_order(cpus, machines[m].cores, machines[m].count);
         for (int i = 0; i < machines[m].count; i++)
             cr_expect_eq(cpus[i], machines[m].ordered[i], "machine %zu: %d", m, i);
     }
@@ -35,13 +36,13 @@ Test(pin, cores_come_before_their_siblings) {
 
 Test(pin, the_usable_cpus_are_the_callers) {
     int count;
-    int *cpus = bench_cpus_ordered(&count);
+    int *cpus = topology_cpus_ordered(&count);
     cr_assert_not_null(cpus);
-    cr_expect_eq(count, bench_cpus_usable());
-    cr_expect_eq(bench_cores_of(cpus, count), bench_cores_usable());
-    cr_expect_eq(bench_cores_of(cpus, 1), 1);
+    cr_expect_eq(count, topology_cpus_usable());
+    cr_expect_eq(topology_cores_of(cpus, count), topology_cores_usable());
+    cr_expect_eq(topology_cores_of(cpus, 1), 1);
     cr_expect_eq(pin_cpus(), count);
-    cr_expect_eq(pin_cores(), bench_cores_usable());
+    cr_expect_eq(pin_cores(), topology_cores_usable());
     for (int i = 0; i < count; i++)
         for (int k = 0; k < i; k++)
             cr_expect_neq(cpus[i], cpus[k]);
@@ -165,7 +166,7 @@ Test(pin, threads_of_the_library_are_bound_and_released) {
 
 Test(pin, a_list_is_taken_in_its_order) {
     int count, listed;
-    int *cpus = bench_cpus_ordered(&count);
+    int *cpus = topology_cpus_ordered(&count);
     char list[32], one[16];
     snprintf(list, sizeof list, "%d,%d", cpus[count - 1], cpus[0]);
     snprintf(one, sizeof one, "%d", cpus[count - 1]);
@@ -175,7 +176,7 @@ Test(pin, a_list_is_taken_in_its_order) {
     cr_expect_eq(pinned[0], cpus[count - 1]);
     cr_expect_eq(only_cpu(), cpus[count - 1]);
     cr_expect_eq(pin_cpus(), listed);
-    cr_expect_eq(bench_cpus_usable(), count, "the machine is what it was");
+    cr_expect_eq(topology_cpus_usable(), count, "the machine is what it was");
     pin_stop();
     cr_expect_null(pin_list(&listed));
     cr_expect_eq(listed, 0);
@@ -187,7 +188,7 @@ Test(pin, what_is_no_list_is_refused, .init = cr_redirect_stderr) {
     const int before = only_cpu();
     char twice[32], ends[32];
     int count;
-    int *cpus = bench_cpus_ordered(&count);
+    int *cpus = topology_cpus_ordered(&count);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         cr_expect_not(pin_start(lists[i]), "%s", lists[i]);
     snprintf(twice, sizeof twice, "%d,%d", cpus[0], cpus[0]);
@@ -201,7 +202,7 @@ Test(pin, what_is_no_list_is_refused, .init = cr_redirect_stderr) {
 Test(pin, a_system_that_forbids_it_is_told, .init = cr_redirect_stderr) {
     int count;
     char expected[128];
-    int *cpus = bench_cpus_ordered(&count);
+    int *cpus = topology_cpus_ordered(&count);
     forbidden = true;
     cr_expect_not(pin_start("auto"));
     snprintf(expected, sizeof expected,

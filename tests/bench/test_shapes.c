@@ -1,46 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parts of `rapt bench`: its statistics, its shapes and cases, the probes of the machine. */
+/* The shapes and cases of `rapt bench`. */
 #include <criterion/criterion.h>
 
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bench/shapes.h"
-#include "bench/timing.h"
-#include "cli/base/statistics.h"
-
-Test(shapes, median_of_odd_and_even) {
-    double odd[] = {5, 1, 3}, even[] = {4, 1, 3, 2}, one[] = {7};
-    const struct statistics a = statistics_of(odd, 3), b = statistics_of(even, 4),
-                            c = statistics_of(one, 1), d = statistics_of(one, 0);
-    cr_expect_eq(a.median, 3);
-    cr_expect_eq(a.min, 1);
-    cr_expect_eq(a.max, 5);
-    cr_expect_eq(a.count, 3);
-    cr_expect_float_eq(a.spread, 4.0 / 3, 1e-12);
-    cr_expect_eq(b.median, 2.5);
-    cr_expect_float_eq(b.spread, 3 / 2.5, 1e-12);
-    cr_expect_eq(c.median, 7);
-    cr_expect_eq(c.spread, 0);
-    cr_expect_eq(d.count, 0);
-    cr_expect_eq(d.median, 0);
-}
-
-Test(shapes, spread_leaves_out_the_outer_tenths) {
-    double samples[20];
-    for (int i = 0; i < 20; i++)
-        samples[i] = 100 + i;
-    samples[3] = 1;
-    samples[7] = 10000;
-    samples[11] = 1000;
-    /* In order: 1, 100, 101, 102, 104 ... and at the end 119, 1000, 10000; two leave each side. */
-    const struct statistics s = statistics_of(samples, 20);
-    cr_expect_eq(s.min, 1);
-    cr_expect_eq(s.max, 10000);
-    cr_expect_float_eq(s.spread, (119 - 101) / s.median, 1e-12);
-}
 
 /* Counts every score that exists. */
 static double count_flops(const struct bench_shape *s) {
@@ -103,9 +68,9 @@ Test(shapes, flags_are_read) {
     cr_expect_eq(d.shape.softcap, 2.5f);
     cr_expect(d.shape.sinks && !d.shape.alibi && !d.shape.causal);
     cr_expect_eq(d.shape.kv_type, RAPT_BF16);
-    cr_expect_eq(s->watch, BENCH_NOTHING);
-    cr_expect_eq(f.shape.watch, BENCH_TOP);
-    cr_expect_eq(g.shape.watch, BENCH_RECEIVED);
+    cr_expect_eq(s->observed, BENCH_NOTHING);
+    cr_expect_eq(f.shape.observed, BENCH_TOP);
+    cr_expect_eq(g.shape.observed, BENCH_RECEIVED);
     cr_expect(e.shape.alibi && !e.shape.sinks && e.shape.causal);
     cr_expect_eq(e.shape.kv_type, RAPT_I8);
     cr_expect_str_eq(d.name, "1,2,1,3,5,4,softcap=2.5,bf16,sinks");
@@ -178,10 +143,10 @@ Test(shapes, the_usual_cases_are_the_documented_ones) {
     const size_t count = bench_case_list(&list);
     size_t usual = 0;
     for (size_t i = 0; i < count; i++)
-        usual += list[i].use != BENCH_ASKED;
+        usual += list[i].use != BENCH_NAMED;
     cr_expect_eq(usual, sizeof names / sizeof *names);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        cr_expect_neq(find_case(names[i])->use, BENCH_ASKED, "%s", names[i]);
+        cr_expect_neq(find_case(names[i])->use, BENCH_NAMED, "%s", names[i]);
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
         const struct bench_shape *s = &find_case(names[i])->shape;
         const double length = 2048, pairs = s->causal ? length * (length + 1) / 2 : length * length;
@@ -393,100 +358,4 @@ Test(shapes, shapes_that_are_none) {
     text[sizeof c.name - 1] = '\0';
     cr_expect(bench_case_parse(text, &c, expected, sizeof expected));
     cr_expect_str_eq(c.name, text);
-}
-
-static atomic_int calls;
-
-static double fake_fma(int64_t rounds) {
-    atomic_fetch_add(&calls, 1);
-    return (double)rounds;
-}
-
-/* Holds each thread until all are there, or one that is done would take what is left. */
-static atomic_int arrived;
-static int probe_number;
-static _Thread_local int arrived_in;
-
-static double meeting_fma(int64_t rounds) {
-    if (arrived_in != probe_number)
-        atomic_fetch_add(&arrived, 1);
-    arrived_in = probe_number;
-    while (atomic_load(&arrived) < rounds)
-        sched_yield();
-    return (double)rounds;
-}
-
-Test(shapes, the_probe_runs_on_every_thread) {
-    for (int threads = 1; threads <= 5; threads++) {
-        const struct bench_probe probe = {meeting_fma, threads, threads};
-        atomic_store(&arrived, 0);
-        probe_number++;
-        cr_expect_gt(bench_probe_peak(&probe, 0), 0);
-        cr_expect_eq(atomic_load(&arrived), threads);
-    }
-}
-
-/* A span of the peak is as long as a run: so many pieces of a millisecond for each thread. */
-Test(shapes, the_probe_takes_as_long_as_a_run) {
-    static const struct {
-        double seconds;
-        int pieces;
-    } spans[] = {{0, 24}, {0.0009, 24}, {0.0061, 6 * 4}, {0.0101, 10 * 3}, {1e9, 250 * 3}};
-    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
-        for (int threads = 1; threads <= 3; threads++) {
-            const struct bench_probe probe = {fake_fma, threads, 1000};
-            atomic_store(&calls, 0);
-            cr_expect_gt(bench_probe_peak(&probe, spans[i].seconds), 0);
-            cr_expect_eq(atomic_load(&calls), spans[i].pieces * threads);
-        }
-    }
-}
-
-enum { COPY_FLOATS = 7 * 16, COPIES = 5 };
-static float copies[COPIES * COPY_FLOATS];
-static atomic_int times_read[COPIES * COPY_FLOATS / 16], times_outside;
-
-static double fake_read(const float *data, int64_t n) {
-    const int64_t first = data - copies;
-    if (first < 0 || first % 16 || n % 16 || first + n > COPIES * COPY_FLOATS) {
-        atomic_fetch_add(&times_outside, 1);
-        return 0;
-    }
-    for (int64_t i = first; i < first + n; i += 16)
-        atomic_fetch_add(&times_read[i / 16], 1);
-    return 0;
-}
-
-Test(shapes, the_reader_reads_copy_after_copy) {
-    for (int threads = 1; threads <= 9; threads++) {
-        struct bench_reader reader = {
-            fake_read, threads, (const char *)copies, COPY_FLOATS * sizeof(float), COPIES, 1, 0};
-        memset(times_read, 0, sizeof times_read);
-        cr_expect_gt(bench_reader_bandwidth(&reader), 0);
-        int64_t reads = 0, least = INT64_MAX, most = 0;
-        for (int copy = 0; copy < COPIES; copy++) {
-            const int times = atomic_load(&times_read[copy * COPY_FLOATS / 16]);
-            reads += times;
-            least = times < least ? times : least;
-            most = times > most ? times : most;
-            for (int line = 0; line < COPY_FLOATS / 16; line++)
-                cr_expect_eq(atomic_load(&times_read[copy * COPY_FLOATS / 16 + line]), times);
-        }
-        cr_expect_eq(atomic_load(&times_outside), 0);
-        cr_expect_leq(most, least + 1);
-        cr_expect_geq(times_read[COPY_FLOATS / 16], most); /* it began with copy 1 */
-        cr_expect_eq(reader.turn, (1 + reads) % COPIES);
-    }
-}
-
-Test(shapes, a_copy_in_a_cache_is_read_again) {
-    struct bench_reader reader = {
-        fake_read, 2, (const char *)copies, COPY_FLOATS * sizeof(float), 1, 0, 4};
-    memset(times_read, 0, sizeof times_read);
-    cr_expect_gt(bench_reader_bandwidth(&reader), 0);
-    cr_expect_eq(atomic_load(&times_outside), 0);
-    for (int line = 0; line < COPIES * COPY_FLOATS / 16; line++) {
-        const int times = atomic_load(&times_read[line]);
-        cr_expect(line < COPY_FLOATS / 16 ? times > 0 && times % 5 == 0 : times == 0);
-    }
 }

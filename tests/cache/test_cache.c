@@ -310,14 +310,13 @@ Test(cache, what_is_not_finite_shows) {
         const rapt_attention_args view = store_row(cache, row, 64);
         const float scale = args.key_dtype == RAPT_I8 ? *(float *)view.key_scale.data : 1;
         rapt_kernels_best()->widen(back, view.key.data, args.key_dtype, scale, 64);
-        for (int c = 0; c < 64; c++) {
+        for (int c = 0; c < 64; c++)
             if (args.key_dtype == RAPT_I8 || (args.key_dtype == RAPT_Q8_0 && c >= 32))
                 cr_expect(isnan(back[c]), "dtype %d, %d", (int)args.key_dtype, c);
             else if (c == 40)
                 cr_expect(isnan(row[40]) ? isnan(back[40]) : back[40] == row[40]);
             else
                 cr_expect(isfinite(back[c]), "dtype %d, %d", (int)args.key_dtype, c);
-        }
         rapt_cache_destroy(cache);
     }
 }

@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cli/sentences/attend.h"
 #include "cli/attend/heatmap.h"
+#include "cli/sentences/attend.h"
 #include "cli/sentences/samples.h"
 
 enum { OUTPUT_SIZE = 1 << 17 };
@@ -31,9 +31,8 @@ static bool parses(const void *blob, size_t size, char error[SAMPLES_ERROR_SIZE]
     struct samples samples;
     bool good = samples_parse(&samples, copy, size, error);
     cr_expect_eq(good, error[0] == 0);
-    if (good) {
+    if (good)
         samples_free(&samples);
-    }
     cr_expect_null(samples.sentences);
     free(copy);
     return good;
@@ -65,9 +64,8 @@ Test(attend, embedded_samples_parse) {
 
 Test(attend, truncated_samples_are_refused) {
     char error[SAMPLES_ERROR_SIZE];
-    for (size_t size = 0; size < samples_data_size; size += size < 1024 ? 1 : 9973) {
+    for (size_t size = 0; size < samples_data_size; size += size < 1024 ? 1 : 9973)
         cr_expect_not(parses(samples_data, size, error), "%zu bytes", size);
-    }
     cr_expect_not(parses(samples_data, samples_data_size - 1, error));
 }
 
@@ -83,9 +81,8 @@ Test(attend, any_wrong_word_is_refused_or_harmless) {
     const uint32_t values[] = {0, 1, 2, 3, 0xff, 4096, 4097, 0x7fffffff, 0x80000000, 0xffffffff};
     char error[SAMPLES_ERROR_SIZE];
     cr_assert(parses(tiny, sizeof tiny, error), "%s", error);
-    for (size_t size = 0; size < sizeof tiny; size++) {
+    for (size_t size = 0; size < sizeof tiny; size++)
         cr_expect_not(parses(tiny, size, error), "%zu bytes", size);
-    }
     for (size_t word = 0; word < sizeof tiny / sizeof *tiny; word++) {
         for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
             uint32_t changed[sizeof tiny / sizeof *tiny];
@@ -181,9 +178,8 @@ Test(attend, unknown_isa_gives_no_weights) {
 Test(attend, entropy_of_known_rows) {
     float uniform[100], single[100] = {0};
     for (int n = 1; n <= 100; n++) {
-        for (int i = 0; i < n; i++) {
+        for (int i = 0; i < n; i++)
             uniform[i] = 1.0f / (float)n;
-        }
         cr_expect_float_eq(attend_summarise(uniform, n).entropy, log(n), 1e-6);
         single[n - 1] = 1;
         struct attend_row row = attend_summarise(single, n);
@@ -354,9 +350,8 @@ static void become_command(int terminal, const char *const *settings, const char
     dup2(terminal, STDOUT_FILENO);
     unsetenv("NO_COLOR");
     unsetenv("COLORTERM");
-    for (; settings[0]; settings += 2) {
+    for (; settings[0]; settings += 2)
         setenv(settings[0], settings[1], 1);
-    }
     const char *command = getenv("RAPT_COMMAND");
     execl(command, command, "attend", argument, (char *)NULL);
     _exit(127);
@@ -371,14 +366,12 @@ static const char *run_in_terminal(const char *const *settings, const char *argu
     cr_assert_geq(terminal, 0);
     pid_t child = fork();
     cr_assert_geq(child, 0);
-    if (child == 0) {
+    if (child == 0)
         become_command(terminal, settings, argument);
-    }
     close(terminal);
     size_t size = 0;
-    for (ssize_t got; (got = read(keyboard, output + size, OUTPUT_SIZE - 1 - size)) > 0;) {
+    for (ssize_t got; (got = read(keyboard, output + size, OUTPUT_SIZE - 1 - size)) > 0;)
         size += (size_t)got;
-    }
     output[size] = 0;
     close(keyboard);
     int status;

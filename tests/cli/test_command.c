@@ -221,8 +221,18 @@ Test(command, run_replaces_a_file_only_when_all_is_written) {
     load("O.npy", "(2, 1)", values, 2);
 }
 
+static int longest_line(const char *text) {
+    int longest = 0;
+    while (*text) {
+        const int length = (int)strcspn(text, "\n");
+        longest = length > longest ? length : longest;
+        text += length + (text[length] == '\n');
+    }
+    return longest;
+}
+
 Test(command, shows_help_and_version) {
-    static const char *const commands[] = {"run", "attend", "verify", "isa", "bench"};
+    static const char *const commands[] = {"run", "attend", "study", "verify", "isa", "bench"};
     char line[64], usage[64];
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         for (int way = 0; way < 2; way++) {
@@ -231,6 +241,7 @@ Test(command, shows_help_and_version) {
             cr_expect(rapt(line) == 0 && !*err_text, "rapt %s: %s", line, err_text);
             cr_expect(strncmp(out_text, usage, strlen(usage)) == 0);
             cr_expect(strstr(out_text, "Options:") && strstr(out_text, "Exit codes:"));
+            cr_expect_leq(longest_line(out_text), 80, "rapt %s", line);
         }
     }
     cr_expect(rapt("--help") == 0 && strstr(out_text, "Usage: rapt COMMAND"));

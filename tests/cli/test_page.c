@@ -8,12 +8,13 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "cli/sentences/attend.h"
-#include "cli/base/color.h"
 #include "tests/support/command.h"
+#include "cli/base/color.h"
+#include "cli/base/json_string.h"
 #include "cli/page/kinds.h"
 #include "cli/page/pack.h"
 #include "cli/page/page.h"
+#include "cli/sentences/attend.h"
 
 /* The value of a weight's code, from the description of it alone. */
 static double unpack(uint16_t code) {
@@ -58,7 +59,7 @@ Test(page, strings_are_json_that_ends_no_script) {
         char *json;
         size_t size;
         FILE *file = open_memstream(&json, &size);
-        pack_string(file, cases[i].text);
+        json_string_in_script(file, cases[i].text);
         fclose(file);
         cr_expect_null(strpbrk(json, "<>&\n\x7f"), "%s", json);
         cr_expect_null(strstr(json, "\xe2\x80\xa8"));

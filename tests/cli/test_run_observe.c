@@ -2,7 +2,7 @@
 /* rapt run: what tells of the weights, in files of their own. */
 #include "tests/support/command.h"
 
-TestSuite(run_watch, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(run_observe, .init = enter, .fini = leave, .timeout = 120);
 
 /* Compares a file with numbers. */
 static void expect_file(const char *path, const char *shape, const float *expected, size_t count) {
@@ -22,7 +22,7 @@ static void expect_keys(const char *path, const char *shape, const int32_t *expe
 }
 
 /* Both queries give their three keys 1/8, 2/8 and 5/8. */
-Test(run_watch, known_values) {
+Test(run_observe, known_values) {
     const float h = 2.75f * logf(2) - .625f * logf(5); /* nats */
     cr_assert(rapt(RUN " --scale 1 --entropy E.npy --distance D.npy --received R.npy --top 2 "
                        "--top-keys T.npy --top-weights W.npy --segments S.npy "
@@ -37,7 +37,7 @@ Test(run_watch, known_values) {
     expect_file("S.npy", "(2, 3)", (float[]){.375f, 0, .625f, .375f, 0, .625f}, 6);
 }
 
-Test(run_watch, fewer_keys_than_asked_for) {
+Test(run_observe, fewer_keys_than_asked_for) {
     cr_assert(rapt(RUN " --scale 1 --causal --top-keys T.npy --top-weights W.npy --top=2 "
                        "--received R.npy") == 0,
               "%s", err_text);
@@ -46,7 +46,7 @@ Test(run_watch, fewer_keys_than_asked_for) {
     expect_file("R.npy", "(3,)", (float[]){4 / 3.0f, 2 / 3.0f, 0}, 3);
 }
 
-Test(run_watch, a_row_per_sequence) {
+Test(run_observe, a_row_per_sequence) {
     SAVE_F32("Q.npy", "(2, 1, 1)", 1, 1);
     SAVE_F32("K.npy", "(2, 1, 3, 1)", 0, logf(2), logf(5), logf(3), 0, 7);
     SAVE_F32("V.npy", "(2, 1, 3, 1)", 0, 0, 0, 0, 0, 0);
@@ -60,7 +60,7 @@ Test(run_watch, a_row_per_sequence) {
                 (float[]){2.75f * logf(2) - .625f * logf(5), 2 * logf(2) - .75f * logf(3)}, 2);
 }
 
-Test(run_watch, refusals) {
+Test(run_observe, refusals) {
     expect_fault(RUN " --top-keys T.npy", "--top-keys: found no --top-weights");
     expect_fault(RUN " --top-weights T.npy", "--top-weights: found no --top-keys");
     expect_fault(RUN " --segments T.npy", "--segments: found no --segment-bounds");

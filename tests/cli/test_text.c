@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text that is shown: what is let through, its width, its lines; and tokens taken together. */
+/* Text that is shown: what is let through, its width, its lines. */
 #include "tests/support/helpers.h"
 
-#include "cli/attend/groups.h"
 #include "cli/base/text.h"
 
 /* What text_next makes of a text, as UTF-32, with or without spaces. */
@@ -114,51 +113,4 @@ Test(text, of_random_bytes_is_broken_without_loss) {
         }
         cr_assert_eq(used, count);
     }
-}
-
-Test(groups, join_the_pieces_of_words_and_leave_marks) {
-    const char *const tokens[] = {"##x", "[CLS]", "un", "##afford", "##able", "##", "[SEP]", "##y"};
-    const int starts[] = {0, 1, 2, 5, 6, 7, 8};
-    const char *const names[] = {"##x", "[CLS]", "unaffordable", "##", "[SEP]", "##y"};
-    struct groups groups = groups_of_words(tokens, 8);
-    const char **labels = groups_labels(&groups, tokens);
-    cr_assert(groups.count == 6 && labels);
-    for (int i = 0; i <= 6; i++)
-        cr_expect_eq(groups.start[i], starts[i]);
-    for (int i = 0; i < 6; i++)
-        cr_expect_str_eq(labels[i], names[i]);
-    free(labels);
-    groups_free(&groups);
-}
-
-Test(groups, of_a_size_take_all_tokens) {
-    for (int tokens = 1; tokens < 20; tokens++) {
-        for (int size = 1; size < 25; size++) {
-            struct groups groups = groups_of(tokens, size);
-            cr_expect_eq(groups.count, (tokens + size - 1) / size);
-            for (int i = 0; i < groups.count; i++)
-                cr_expect_eq(groups.start[i], i * size);
-            cr_expect_eq(groups.start[groups.count], tokens);
-            groups_free(&groups);
-        }
-    }
-}
-
-/* Two heads of three tokens, of which the last two are a word. */
-Test(groups, sum_over_keys_and_take_the_mean_over_queries) {
-    const float weights[] = {0.5f, 0.25f, 0.25f, 0.25f, 0.5f, 0.25f, 0.75f, 0.125f, 0.125f,
-                             1,    0,     0,     0,     1,    0,     0,     0,      1};
-    const float expected[] = {0.5f, 0.5f, 0.5f, 0.5f, 1, 0, 0, 1};
-    const char *const tokens[] = {"[CLS]", "a", "##b"};
-    struct groups groups = groups_of_words(tokens, 3), single = groups_of(3, 1);
-    float *merged = groups_merge(weights, 2, &groups, &groups);
-    cr_assert_not_null(merged);
-    cr_expect_eq(memcmp(merged, expected, sizeof expected), 0);
-    free(merged);
-    merged = groups_merge(weights, 2, &single, &groups); /* keys alone */
-    const float keys[] = {0.5f, 0.5f, 0.25f, 0.75f, 0.75f, 0.25f, 1, 0, 0, 1, 0, 1};
-    cr_expect_eq(memcmp(merged, keys, sizeof keys), 0);
-    free(merged);
-    groups_free(&groups);
-    groups_free(&single);
 }

@@ -53,7 +53,7 @@ static inline rapt_tensor random_tensor(rapt_dtype dtype, int64_t b, int64_t h, 
                                         int64_t c, uint64_t seed) {
     rapt_tensor t = new_tensor(dtype, b, h, s, c);
     const bool bytes = dtype == RAPT_I8 || dtype == RAPT_Q8_0;
-    for (size_t i = 0; i < (bytes ? bytes_of(&t) : elements(&t)); i++) {
+    for (size_t i = 0; i < (bytes ? bytes_of(&t) : elements(&t)); i++)
         if (dtype == RAPT_BOOL)
             ((unsigned char *)t.data)[i] = next_random(&seed) % 3 != 0;
         else if (dtype == RAPT_Q8_0 && i % 34 == 1) /* the upper byte of a scale: 2^-6 to 2^-4 */
@@ -62,7 +62,6 @@ static inline rapt_tensor random_tensor(rapt_dtype dtype, int64_t b, int64_t h, 
             ((unsigned char *)t.data)[i] = (unsigned char)next_random(&seed);
         else
             ((float *)t.data)[i] = random_float(&seed);
-    }
     return t;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Time, statistics, and the machine's own speed. */
-#ifndef RAPT_BENCH_TIMING_H
-#define RAPT_BENCH_TIMING_H
+#ifndef RAPT_BENCH_PROBES_H
+#define RAPT_BENCH_PROBES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,11 +18,11 @@ struct bench_probe {
 struct bench_probe bench_probe_create(double (*fma)(int64_t rounds), int threads);
 
 /*
- * Operations per second of all threads together: the median of several chunks, each about as long
- * as `seconds`, which is what a run takes that is held against them, but at least a millisecond and
- * at most a quarter of a second. What disturbs a machine, such as a neighbour on the other thread
- * of a core, comes and goes: a short chunk is mostly spared and a long run never is, so only spans
- * of one length can be held against each other. 0 if the threads can't be started.
+ * Operations per second of all threads together: the median of several chunks. 0 if the threads
+ * can't be started. A chunk is as long as `seconds`, the time of the run that the peak is compared
+ * to, but from 1 to 250 ms. Disturbances, such as a neighbour on the other thread of a core, come
+ * and go. A short chunk mostly escapes them and a long run never does, so only spans of one length
+ * compare.
  */
 double bench_probe_peak(const struct bench_probe *probe, double seconds);
 

@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Heads of a model that doesn't exist, to be shown: random weights over tokens of several scripts.
  */
-#ifndef RAPT_TESTS_SUPPORT_LOOKS_H
-#define RAPT_TESTS_SUPPORT_LOOKS_H
+#ifndef RAPT_TESTS_SUPPORT_HEADS_VIEWS_H
+#define RAPT_TESTS_SUPPORT_HEADS_VIEWS_H
 
 #include "tests/support/helpers.h"
 
-#include "cli/attend/print_heads.h"
+#include "cli/attend/heads_view.h"
 #include "cli/base/text.h"
 
-struct made_look {
-    struct look look;
+/* From one token in one head to more of both than fit a terminal. */
+static const struct {
+    int tokens, layers, heads;
+} sizes[] = {{1, 1, 1}, {2, 1, 1},  {24, 1, 1},  {64, 1, 1}, {130, 1, 1}, {9, 1, 12},
+             {9, 5, 1}, {65, 1, 2}, {100, 2, 1}, {5, 3, 24}, {300, 1, 1}, {170, 6, 13}};
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+struct made_view {
+    struct heads_view view;
     struct samples samples;
     struct sample sentence;
     const char **tokens;
@@ -35,8 +42,8 @@ static const char *const odd_tokens[] = {"[CLS]",
                                          "&amp;",
                                          "a b"};
 
-static inline struct made_look *make_look(bool odd, int tokens, int layers, int heads, int width) {
-    struct made_look *made = calloc(1, sizeof *made);
+static inline struct made_view *make_view(bool odd, int tokens, int layers, int heads, int width) {
+    struct made_view *made = calloc(1, sizeof *made);
     const size_t rows = (size_t)(layers * heads * tokens);
     made->tokens = calloc((size_t)tokens, sizeof *made->tokens);
     made->weights = malloc(rows * (size_t)tokens * sizeof *made->weights);
@@ -55,16 +62,16 @@ static inline struct made_look *make_look(bool odd, int tokens, int layers, int 
         (struct samples){.model = odd ? "<m\x01>" : "model", .layers = layers, .heads = heads};
     made->sentence =
         (struct sample){.text = made->text, .token_count = tokens, .tokens = made->tokens};
-    made->look = (struct look){.samples = &made->samples,
-                               .sentence = &made->sentence,
-                               .range = {.layers = layers, .heads = heads},
-                               .isa = "none",
-                               .weights = made->weights,
-                               .style = {COLOR_NONE, width}};
+    made->view = (struct heads_view){.samples = &made->samples,
+                                     .sentence = &made->sentence,
+                                     .range = {.layers = layers, .heads = heads},
+                                     .isa = "none",
+                                     .weights = made->weights,
+                                     .style = {COLOR_NONE, width}};
     return made;
 }
 
-static inline void free_look(struct made_look *made) {
+static inline void free_view(struct made_view *made) {
     free(made->tokens);
     free(made->weights);
     free(made->text);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/run/run_inputs.h"
+#include "cli/run/inputs.h"
 
 #include "cli/base/args.h"
 #include "cli/run/sequences.h"
@@ -8,25 +8,25 @@
 #include <stdlib.h>
 
 static const char *const option_names[INPUTS] = {
-    [IN_QUERY] = "q",
-    [IN_KEY] = "k",
-    [IN_VALUE] = "v",
-    [IN_KEY_SCALE] = "k-scale",
-    [IN_VALUE_SCALE] = "v-scale",
-    [IN_MASK] = "mask",
-    [IN_MASK_START] = "mask-start",
-    [IN_ALIBI] = "alibi",
-    [IN_SINKS] = "sinks",
-    [IN_CU_Q] = "cu-q",
-    [IN_CU_K] = "cu-k",
-    [IN_BLOCK_TABLE] = "block-table",
-    [IN_KV_LEN] = "kv-len",
-    [IN_Q_OFFSET] = "q-offset",
+    [INPUT_QUERY] = "q",
+    [INPUT_KEY] = "k",
+    [INPUT_VALUE] = "v",
+    [INPUT_KEY_SCALE] = "k-scale",
+    [INPUT_VALUE_SCALE] = "v-scale",
+    [INPUT_MASK] = "mask",
+    [INPUT_MASK_START] = "mask-start",
+    [INPUT_ALIBI] = "alibi",
+    [INPUT_SINKS] = "sinks",
+    [INPUT_CU_Q] = "cu-q",
+    [INPUT_CU_K] = "cu-k",
+    [INPUT_BLOCK_TABLE] = "block-table",
+    [INPUT_KV_LEN] = "kv-len",
+    [INPUT_Q_OFFSET] = "q-offset",
 };
 
 /*
- * The axis of a file's array that holds a tensor's dimension (batch, head, position, channel), or
- * less than 0 if the array has too few: without a batch, then without heads.
+ * The axis of a file's array that holds a tensor's dimension (batch, head, position, channel). Less
+ * than 0 if the array has too few axes: it then lacks the batch first, and then the heads.
  */
 static int axis_of(int dimension, int rank, enum layout layout) {
     static const int swapped[4] = {0, 2, 1, 3};
@@ -136,17 +136,17 @@ static bool load_tensors(const struct input_options *options, unsigned floats,
     static const struct form ragged = {LAYOUT_BSHD, 3, 3};
     const enum layout layout = (enum layout)options->layout;
     const struct form padded = {layout, 2, 4}, paged = {layout, 4, 4};
-    const struct form *q = options->text[IN_CU_Q] ? &ragged : &padded;
-    const struct form *kv = options->text[IN_CU_K]          ? &ragged
-                            : options->text[IN_BLOCK_TABLE] ? &paged
-                                                            : &padded;
+    const struct form *q = options->text[INPUT_CU_Q] ? &ragged : &padded;
+    const struct form *kv = options->text[INPUT_CU_K]          ? &ragged
+                            : options->text[INPUT_BLOCK_TABLE] ? &paged
+                                                               : &padded;
     const unsigned stored = floats | NPY_I8 | (options->q8_0 ? NPY_U8 : 0);
     struct input *in = inputs->list;
-    return load_tensor(&in[IN_QUERY], floats, q, &args->query) &&
-           load_tensor(&in[IN_KEY], stored, kv, &args->key) &&
-           load_tensor(&in[IN_VALUE], stored, kv, &args->value) &&
-           load_scale(&in[IN_KEY_SCALE], &in[IN_KEY], kv, &args->key_scale) &&
-           load_scale(&in[IN_VALUE_SCALE], &in[IN_VALUE], kv, &args->value_scale);
+    return load_tensor(&in[INPUT_QUERY], floats, q, &args->query) &&
+           load_tensor(&in[INPUT_KEY], stored, kv, &args->key) &&
+           load_tensor(&in[INPUT_VALUE], stored, kv, &args->value) &&
+           load_scale(&in[INPUT_KEY_SCALE], &in[INPUT_KEY], kv, &args->key_scale) &&
+           load_scale(&in[INPUT_VALUE_SCALE], &in[INPUT_VALUE], kv, &args->value_scale);
 }
 
 /* Loads an array of one float per query head, or per sequence and query head, and views it. */
@@ -190,9 +190,9 @@ bool inputs_load(const struct input_options *options, struct inputs *inputs,
     for (int i = 0; i < INPUTS; i++)
         in[i] = (struct input){.option = option_names[i], .text = options->text[i]};
     return load_tensors(options, floats, inputs, args) && sequences_load(inputs, args) &&
-           load_mask(&in[IN_MASK], floats, args) &&
-           load_per_head(&in[IN_ALIBI], args, &args->alibi) &&
-           load_per_head(&in[IN_SINKS], args, &args->sink) &&
+           load_mask(&in[INPUT_MASK], floats, args) &&
+           load_per_head(&in[INPUT_ALIBI], args, &args->alibi) &&
+           load_per_head(&in[INPUT_SINKS], args, &args->sink) &&
            sequences_load_positions(inputs, args);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The clock, the median, and on any number of threads the FMA peak and the read bandwidth. */
-#include "bench/timing.h"
+#include "bench/probes.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -49,8 +49,8 @@ struct gang {
 };
 
 /*
- * Waits until `target` threads have arrived. It spins, because waking up costs as much as one
- * percent of a chunk, and yields at times, because there may be more threads than CPUs.
+ * Waits until `target` threads have arrived. It spins, because waking up costs one percent of a
+ * chunk. It yields at times, because there may be more threads than CPUs.
  */
 static void meet(struct gang *gang, int target) {
     atomic_fetch_add(&gang->arrived, 1);
@@ -147,8 +147,10 @@ double bench_probe_peak(const struct bench_probe *probe, double seconds) {
     return measure_rate(multiply, &m, probe->threads, chunks);
 }
 
-/* Chunks of reading a copy, in pieces which threads take off a counter, too: as for tasks, which of
- * them finds a piece in its own cache is left to chance. */
+/*
+ * A chunk reads a copy, in pieces that threads take off a counter. As with the library's tasks,
+ * chance decides which thread finds a piece in its own cache.
+ */
 struct reading {
     const struct bench_reader *reader;
     int64_t lines; /* of a piece */

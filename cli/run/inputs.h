@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The input files of `rapt run`, as the library's views of them: no layout costs a copy. */
-#ifndef RAPT_CLI_RUN_RUN_INPUTS_H
-#define RAPT_CLI_RUN_RUN_INPUTS_H
+#ifndef RAPT_CLI_RUN_INPUTS_H
+#define RAPT_CLI_RUN_INPUTS_H
 
-#include "cli/run/input_file.h"
+#include "cli/run/input.h"
 
 #include <rapt/rapt.h>
 
@@ -11,24 +11,24 @@ enum layout { LAYOUT_NOT_GIVEN = -1, LAYOUT_BHSD, LAYOUT_BSHD };
 
 /* The options that name an input file, or can. */
 enum input_name {
-    IN_QUERY,
-    IN_KEY,
-    IN_VALUE,
-    IN_KEY_SCALE,
-    IN_VALUE_SCALE,
-    IN_MASK,
-    IN_MASK_START,
-    IN_ALIBI,
-    IN_SINKS,
-    IN_CU_Q,
-    IN_CU_K,
-    IN_BLOCK_TABLE,
-    IN_KV_LEN,
-    IN_Q_OFFSET,
+    INPUT_QUERY,
+    INPUT_KEY,
+    INPUT_VALUE,
+    INPUT_KEY_SCALE,
+    INPUT_VALUE_SCALE,
+    INPUT_MASK,
+    INPUT_MASK_START,
+    INPUT_ALIBI,
+    INPUT_SINKS,
+    INPUT_CU_Q,
+    INPUT_CU_K,
+    INPUT_BLOCK_TABLE,
+    INPUT_KV_LEN,
+    INPUT_Q_OFFSET,
     INPUTS,
 };
 
-/* What the user asked for. Texts are NULL where an option wasn't given. */
+/* The options of inputs. Texts are NULL where an option wasn't given. */
 struct input_options {
     int layout; /* enum layout */
     bool bf16;  /* uint16 arrays are bf16 */

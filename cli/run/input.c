@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/run/input_file.h"
+#include "cli/run/input.h"
 
 #include "cli/base/args.h"
 #include "cli/base/files.h"

@@ -1,46 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The results, as a table to read and as JSON to keep. */
-#include "bench/bench.h"
+#include "bench/json.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "bench/machine.h"
 #include "bench/roofline.h"
-
-void bench_table_title(const char *isa, int threads) {
-    printf("\n%s, %d thread%s\n", isa, threads, threads == 1 ? "" : "s");
-}
-
-void bench_table_head(bool memory, int name_width) {
-    printf("%-*s %s  share spread  error\n", name_width, "case",
-           memory ? "   type       ms    GB/s   limit" : "queries       ms GFLOP/s    peak");
-}
-
-void bench_table_row(const struct bench_result *r, int name_width) {
-    char text[32];
-    if (r->of->memory)
-        snprintf(text, sizeof text, "%s", bench_type_name(r->shape.kv_type));
-    else
-        snprintf(text, sizeof text, "%" PRId64 "%s", r->shape.q_len, r->cut ? "*" : "");
-    printf("%-*s %7s", name_width, r->of->name, text);
-    if (!r->correct) {
-        printf(" WRONG: %s\n", r->failure);
-        return;
-    }
-    const double ms = 1e3 * r->time.median;
-    printf(" %8.*f %7.1f %7.1f %5.1f%% %5.1f%% %6.0e", ms < 10 ? 3 : 2, ms, r->rate,
-           r->limit.median, 100 * r->share, 100 * r->time.spread, r->max_error);
-    if (r->of->suite == BENCH_GROWTH)
-        printf("  %zu bytes of scratch", r->workspace);
-    if (r->of->suite == BENCH_GROWTH && r->time_ratio > 0)
-        printf(", %.2f of %s's time per score", r->score_time_ratio, r->of->base);
-    else if (r->of->suite == BENCH_FEATURES && r->rate_ratio > 0)
-        printf("  %.2f of %s's GFLOP/s", r->rate_ratio, r->of->base);
-    else if (r->time_ratio > 0)
-        printf("  %.2f of %s's time", r->time_ratio, r->of->base);
-    printf("\n");
-}
 
 static bool add_shape(cJSON *json, const struct bench_shape *s) {
     return cJSON_AddNumberToObject(json, "batch", (double)s->batch) &&
@@ -142,7 +108,7 @@ static bool add_run(cJSON *runs, const struct bench_result *r) {
 /* The report as text, to be freed by the caller; NULL if there is no memory. */
 static char *report_text(const struct bench_result *results, size_t count, double others) {
     cJSON *json = cJSON_CreateObject();
-    cJSON *machine = bench_machine(others);
+    cJSON *machine = machine_json(others);
     char *text = NULL;
     if (!cJSON_AddItemToObject(json, "machine", machine))
         cJSON_Delete(machine);
@@ -156,7 +122,7 @@ static char *report_text(const struct bench_result *results, size_t count, doubl
     return text;
 }
 
-bool bench_json_write(FILE *file, const struct bench_result *results, size_t count, double others) {
+bool json_write(FILE *file, const struct bench_result *results, size_t count, double others) {
     char *text = report_text(results, count, others);
     const bool written = text && fprintf(file, "%s\n", text) > 0;
     cJSON_free(text);

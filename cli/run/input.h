@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One input file of `rapt run`: reading it, and saying which option it came from if it is wrong. */
-#ifndef RAPT_CLI_RUN_INPUT_FILE_H
-#define RAPT_CLI_RUN_INPUT_FILE_H
+#ifndef RAPT_CLI_RUN_INPUT_H
+#define RAPT_CLI_RUN_INPUT_H
 
 #include "cli/base/npy.h"
 
