@@ -11,12 +11,11 @@ bool rapt_pool_init(struct rapt_pool *pool) {
     pool->free = calloc((size_t)pool->pages, sizeof *pool->free);
     if (!pool->length || !pool->table || !pool->readers || !pool->free)
         return false;
-    for (int64_t i = 0; i < pool->pages; i++) {
+    for (int64_t i = 0; i < pool->pages; i++)
         if (pool->fixed)
             pool->table[i] = (int32_t)i;
         else /* the first page is on top */
             pool->free[pool->free_count++] = (int32_t)(pool->pages - 1 - i);
-    }
     return true;
 }
 

@@ -37,12 +37,11 @@ static void read_queries(const struct worker *w) {
     const struct rapt_kernels *kernels = w->plan->kernels;
     int64_t offsets[RAPT_PANEL_ROWS_MAX];
     rapt_lane_offsets(w, panel, &w->plan->problem.query, panel->lanes, offsets);
-    for (int s = 0, first = 0; s < w->sets; first += w->few[s++].rows) {
+    for (int s = 0, first = 0; s < w->sets; first += w->few[s++].rows)
         if (w->plan->amx)
             rapt_pack_queries(w, panel, first, w->few[s].rows, kernels->lanes, w->few[s].query);
         else
             read_set(w, &w->few[s], offsets + first);
-    }
 }
 
 static void clear(const struct worker *w, const struct rapt_few *sets) {
