@@ -7,7 +7,11 @@
 #include <errno.h>
 #include <signal.h>
 
-static const char *const known_names[] = {"avx512", "avx2", "neon", "scalar", "amx"};
+static const char *const known_names[] = {
+#define RAPT_VARIANT(name, ...) #name,
+#include "simd/isa.def"
+#undef RAPT_VARIANT
+};
 enum { KNOWN = sizeof known_names / sizeof *known_names };
 
 static void forget_environment(void) {
