@@ -160,7 +160,7 @@ static void mask_block(const struct worker *w, const struct work_panel *panel,
     if (rapt_is_biased(w, panel, keys)) {
         rapt_fill_bias(w, panel, keys);
         block->bias = w->bias;
-        block->bias_row = w->plan->key_block;
+        block->few.bias_row = w->plan->key_block;
     }
     if (p->alibi.dtype != RAPT_NONE || p->distance.dtype != RAPT_NONE || p->diagonal_count > 0)
         fill_positions(w, panel, keys.first, block);
@@ -185,19 +185,20 @@ struct rapt_block rapt_make_block(const struct worker *w, const struct work_pane
     if (plan->amx) {
         const int64_t group = staged / RAPT_AMX_KEYS;
         block.amx = true;
-        block.amx_key = (char *)w->staged_key + group * rapt_amx_key_bytes(p->head_dim);
-        block.amx_value = (char *)w->staged_value + group * rapt_amx_value_bytes(p->value_dim);
+        block.panel.amx_key = (char *)w->staged_key + group * rapt_amx_key_bytes(p->head_dim);
+        block.panel.amx_value =
+            (char *)w->staged_value + group * rapt_amx_value_bytes(p->value_dim);
         block.amx_scale = rapt_query_factor(p);
         if (masks)
             mask_block(w, panel, keys, &block);
         return block;
     }
-    block.key_row = plan->stage_key ? p->head_dim : p->key.stride[2];
-    block.value_row = plan->stage_value ? p->value_dim : p->value.stride[2];
-    block.key = plan->stage_key ? w->staged_key + staged * p->head_dim
-                                : find_rows(w, &p->key, w->data->key, keys.first);
-    block.value = plan->stage_value ? w->staged_value + staged * p->value_dim
-                                    : find_rows(w, &p->value, w->data->value, keys.first);
+    block.panel.key_row = plan->stage_key ? p->head_dim : p->key.stride[2];
+    block.panel.value_row = plan->stage_value ? p->value_dim : p->value.stride[2];
+    block.panel.key = plan->stage_key ? w->staged_key + staged * p->head_dim
+                                      : find_rows(w, &p->key, w->data->key, keys.first);
+    block.panel.value = plan->stage_value ? w->staged_value + staged * p->value_dim
+                                          : find_rows(w, &p->value, w->data->value, keys.first);
     scale_block(w, keys, &block);
     if (masks)
         mask_block(w, panel, keys, &block);
@@ -268,13 +269,13 @@ struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
     struct rapt_block block = rapt_new_block(p, keys);
     block.amx = w->plan->amx;
     block.amx_scale = rapt_query_factor(p);
-    block.keys_stored =
+    block.few.keys =
         read_rows(w, &p->key, data->key, w->key_bytes, w->key_step, keys, true, key, w->copied_key);
-    block.values_stored = read_rows(w, &p->value, data->value, w->value_bytes, w->value_step, keys,
-                                    false, value, w->copied_value);
-    block.stretch = w->plan->key_block / 2;
+    block.few.values = read_rows(w, &p->value, data->value, w->value_bytes, w->value_step, keys,
+                                 false, value, w->copied_value);
+    block.few.stretch = w->plan->key_block / 2;
     if (next_key->together)
-        block.keys_next = view_rows(next_key, p->key.dtype, w->key_bytes, w->key_step, next);
+        block.few.next_keys = view_rows(next_key, p->key.dtype, w->key_bytes, w->key_step, next);
     scale_block(w, keys, &block);
     mask_block(w, &w->panel[0], keys, &block);
     return block;
