@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The table of variants, and the choice among them. */
 #include "simd/dispatch.h"
 
 #include <pthread.h>

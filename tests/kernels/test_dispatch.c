@@ -206,7 +206,7 @@ Test(dispatch, choosing_needs_a_place_for_the_result) {
 
 /* Its registers don't fit a thread's signal stack: an error, and no longer one without that stack.
  */
-Test(dispatch, linux_may_refuse_the_matrix_unit) {
+Test(dispatch, linux_may_refuse_amx) {
     static char stack[5000];
     const stack_t small = {.ss_sp = stack, .ss_size = sizeof stack},
                   none = {.ss_flags = SS_DISABLE};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel for a few queries: the bits that a panel gives the same rows, whatever comes. */
+/* Few queries (decode): the bits that a panel gives the same rows, whatever comes. */
 #include <float.h>
 
 #include "simd/cpu.h"
