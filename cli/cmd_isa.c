@@ -11,7 +11,11 @@
 #include <string.h>
 
 /* All variants that a build can have; this one may lack some. */
-static const char *const all_names[] = {"avx512", "avx2", "neon", "scalar", "amx"};
+static const char *const all_names[] = {
+#define RAPT_VARIANT(name, ...) #name,
+#include "simd/isa.def"
+#undef RAPT_VARIANT
+};
 
 static const rapt_isa *find(const rapt_isa *list, size_t count, const char *name) {
     for (size_t i = 0; i < count; i++)

@@ -302,8 +302,8 @@ static void add_pieces(struct maker *m) {
     }
 }
 
-/* Few queries against many keys: lengths about the borders of blocks and chunks, which depend on
- * the channels, and all groups; some with weights, their scores or what tells of them. */
+/* Few queries (decode) against many keys: lengths about the borders of blocks and chunks, which
+ * depend on the channels, and all groups. Some have weights, scores or observed results. */
 static void add_decode(struct maker *m) {
     static const int channels[][2] = {{32, 64}, {72, 40}, {160, 131}};
     static const int lengths[] = {1,   31,  32,  33,   47,   49,   96,   97,   255,  256,

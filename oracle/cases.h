@@ -123,7 +123,7 @@ enum sink_kind {
     SINK_COUNT
 };
 
-/* What tells of the weights, besides them. */
+/* What is observed of the weights. */
 enum observe_kind {
     OBSERVE_NONE,
     OBSERVE_SUMS, /* entropy, distance, segments, diagonals */

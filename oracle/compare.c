@@ -20,8 +20,9 @@ bool compare_number(struct trial *k, rapt_dtype dtype, const void *got, double e
     const double error = fabs(number - expected);
     if (!(error <= bound))
         return false;
-    /* Where half a unit in the last place of a smaller type, or as much as the number itself, may
-     * be lost, or the order of two scores, the share of it tells nothing. */
+    /* The share of the bound is reported only where it means something: not where half a unit in
+     * the last place of a smaller type, the whole number, or the order of two scores may be lost.
+     */
     const bool telling =
         dtype == RAPT_F32 && bound < 0.01 * fabs(expected) && k->c->alibi != ALIBI_HUGE;
     if (telling && error > k->report->bound_share * bound) {
@@ -38,7 +39,7 @@ static bool is_typical(const struct attention_case *c) {
     return c->fill == FILL_NORMAL && !(c->scale > 0) && !steep && c->mask != MASK_LOWEST;
 }
 
-/* What a matrix unit makes of subnormal numbers and sums: 0. */
+/* amx makes 0 of subnormal numbers and sums. */
 static double flushed(const struct trial *k, enum tensor_role role) {
     return k->own_bits && role != TENSOR_WEIGHTS ? 0x1p-125 : 0;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Shapes and strides of the tensors of a case, layout by layout. */
 #include "oracle/layouts.h"
 
 #include <string.h>
@@ -47,7 +48,9 @@ static int64_t mask_columns(const struct attention_case *c) {
     }
 }
 
-/* What a ragged mask has for each batch or query it has for each packed query. */
+/* A ragged mask has for each query of the packed sequences what others have for each batch or
+ * query.
+ */
 static void set_mask_shape(rapt_attention_args *args, rapt_dtype dtype,
                            const struct attention_case *c) {
     static const bool full[MASK_COUNT][4] = {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Comparison of what is observed: sums, diagonals, the largest weights, and what keys receive. */
 #include "oracle/observed.h"
 
 #include <inttypes.h>
@@ -13,7 +14,7 @@
 
 static const double unit = ORACLE_UNIT, smallest = ORACLE_SMALLEST;
 
-/* One query's weights. */
+/* The weights of one query. */
 struct row {
     size_t index;
     int64_t keys, position;
@@ -49,8 +50,8 @@ static void expect(struct trial *k, const struct outputs *outputs, enum tensor_r
                (double)outputs_number(outputs, role, index), row->nan ? NAN : expected, bound);
 }
 
-/* How far -w log(w) may be off if w is: its slope at the least weight that is possible, or if that
- * is 0, a few times its value at the bound. */
+/* The error of -w log(w) if w is off by its bound: the slope at the least possible weight, or if
+ * that is 0, a few times the value at the bound. */
 static double entropy_error(double w, double bound) {
     return bound > 0 ? 4 * bound * (2 + fabs(log(fmax(w, bound)))) : 0;
 }
@@ -100,8 +101,8 @@ static bool is_among(const int32_t *keys, int count, int64_t key) {
     return false;
 }
 
-/* Each is its key's weight, none comes twice, and what isn't among them isn't larger than the
- * least. */
+/* The largest weights: each is its key's weight, none comes twice, and no other key has a larger
+ * one than the least of them. */
 static void compare_top(struct trial *k, const struct outputs *outputs, const struct row *row) {
     char place[96];
     const size_t first = row->index * CASE_TOP;

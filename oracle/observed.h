@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tells of the weights, against the oracle's whole matrix of them. Bounds follow from those of
- * the weights, and the roundings of sums over the keys.
+ * What is observed of the weights, against the oracle's whole matrix of weights. Bounds follow from
+ * those of the weights and from the roundings of sums over the keys.
  */
-#ifndef RAPT_ORACLE_WATCHED_H
-#define RAPT_ORACLE_WATCHED_H
+#ifndef RAPT_ORACLE_OBSERVED_H
+#define RAPT_ORACLE_OBSERVED_H
 
 #include "oracle/oracle.h"
 #include "oracle/outputs.h"

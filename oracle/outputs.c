@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Outputs of a run, read into dense arrays. */
 #include "oracle/outputs.h"
 
 #include <stdlib.h>

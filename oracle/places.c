@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Sequences of dense, ragged and paged batches. */
 #include "oracle/places.h"
 
 int64_t places_sequences(const rapt_attention_args *args) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Poison: NaN and infinity where no query attends, and special numbers where one does. */
 #include "oracle/poison.h"
 
 #include <float.h>

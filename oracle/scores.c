@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Scores step by step, each with the error that f32 may add. */
 #include "oracle/scores.h"
 
 #include <float.h>

@@ -46,8 +46,8 @@ struct tensors {
 /* False if there's no memory; then there's nothing to free. */
 bool tensors_make(struct tensors *t, const struct attention_case *c, enum guard_side side);
 
-/* The numbers of `from`, in the form, storage and layout that `c` tells, which is the same case
- * otherwise. Its sequences stand in another order, by their number in `from`. */
+/* The numbers of `from`, in the form, storage and layout of `c`, which is the same case otherwise.
+ * Its sequences stand in another order, by their number in `from`. */
 bool tensors_copy(struct tensors *t, const struct tensors *from, const struct attention_case *c,
                   const int *order, enum guard_side side);
 

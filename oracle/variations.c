@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Variations of a run: other modes, layouts, forms, storage and parts of a case. */
 #include "oracle/variations.h"
 
 #include "oracle/compare.h"
@@ -261,7 +262,7 @@ static void check_without_weights(struct trial *k, struct tensors *t, const stru
     t->args.weights = weights;
 }
 
-/* And another one if nobody asks for what tells of them. */
+/* And another one if nothing is observed. */
 static void check_without_observed(struct trial *k, struct tensors *t, const struct outputs *first,
                                    bool planned) {
     const struct mode mode = {"with nothing observed", 1, planned, 0};

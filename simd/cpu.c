@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Features of the CPU, by cpuid and by what Linux tells. */
 #include "simd/cpu.h"
 
 #include <errno.h>

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The table of variants, and the choice among them. */
 #include "simd/dispatch.h"
 
 #include <pthread.h>
 #include <string.h>
 
+#include "simd/built.h"
 #include "simd/cpu.h"
 
-#define RAPT_VARIANT(name, needs) extern const struct rapt_kernels rapt_kernels_##name;
+#define RAPT_VARIANT(name, cpu, vectors, by_name, needs)                                           \
+    RAPT_BUILT(name, extern const struct rapt_kernels rapt_kernels_##name;)
 #include "simd/isa.def"
 #undef RAPT_VARIANT
 
 static struct rapt_variant variants[] = {
-#define RAPT_VARIANT(name, needs) {&rapt_kernels_##name, needs, "", false},
+#define RAPT_VARIANT(name, cpu, vectors, by_name, needs)                                           \
+    RAPT_BUILT(name, {&rapt_kernels_##name, needs, by_name, "", false}, )
 #include "simd/isa.def"
 #undef RAPT_VARIANT
 };
@@ -43,7 +47,8 @@ const struct rapt_kernels *rapt_kernels_find(const char *name, const char **refu
     const char *reason = "the CPU lacks them";
     const struct rapt_kernels *found = NULL;
     for (int i = 0; i < count && !found; i++) {
-        if (!list[i].available || (name && strcmp(list[i].kernels->name, name) != 0))
+        const bool meant = name ? strcmp(list[i].kernels->name, name) == 0 : !list[i].by_name;
+        if (!meant || !list[i].available)
             continue;
         reason = rapt_cpu_refusal(list[i].needs);
         if (reason)

@@ -11,11 +11,13 @@
 struct rapt_variant {
     const struct rapt_kernels *kernels;
     uint32_t needs; /* features of cpu.h */
+    bool by_name;   /* taken only where it is asked for */
     char needs_text[96];
     bool available;
 };
 
-/* All variants, best first; *count tells how many. The CPU is asked once, thread-safely. */
+/* All variants, in the order of isa.def; *count tells how many. The CPU is asked once,
+ * thread-safely. */
 const struct rapt_variant *rapt_variants(int *count);
 
 /* The kernels of the best available variant, or of the available variant of that name. NULL with

@@ -15,4 +15,4 @@
 #define RAPT_PROBE_CHAINS 10
 #include "simd/attention.inc"
 
-RAPT_KERNELS(avx2, RAPT_NO_UNIT);
+RAPT_KERNELS(avx2, RAPT_BLOCKS);

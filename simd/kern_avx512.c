@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AVX-512: 24 sums, 3 vectors of queries and a broadcast in 32 registers. And the same with AMX. */
+/*
+ * AVX-512: 24 sums, 3 vectors of queries and a broadcast in 32 registers. The table of amx is here,
+ * too, since it shares these functions; kern_amx.c has those of its own.
+ */
+#include "simd/amx.h"
 #include "simd/vec_avx512.h"
 
 #define RAPT_PANEL_VECTORS 3
@@ -15,7 +19,7 @@
 #define RAPT_PROBE_CHAINS 12
 #include "simd/attention.inc"
 
-RAPT_KERNELS(avx512, RAPT_NO_UNIT);
-#ifdef RAPT_AMX
-RAPT_KERNELS(amx, RAPT_UNIT);
+RAPT_KERNELS(avx512, RAPT_BLOCKS);
+#if RAPT_HAVE_amx
+RAPT_KERNELS(amx, RAPT_AMX_OWN);
 #endif

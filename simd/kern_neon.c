@@ -15,4 +15,4 @@
 #define RAPT_PROBE_CHAINS 20
 #include "simd/attention.inc"
 
-RAPT_KERNELS(neon, RAPT_NO_UNIT);
+RAPT_KERNELS(neon, RAPT_BLOCKS);

@@ -15,4 +15,4 @@
 #define RAPT_PROBE_CHAINS 8
 #include "simd/attention.inc"
 
-RAPT_KERNELS(scalar, RAPT_NO_UNIT);
+RAPT_KERNELS(scalar, RAPT_BLOCKS);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is said to compilers about loops and functions. */
+/* How compilers are told to unroll loops and to inline functions. */
 #ifndef RAPT_SIMD_LOOPS_H
 #define RAPT_SIMD_LOOPS_H
 
 #define RAPT_INLINE static inline __attribute__((always_inline))
 
 /*
- * Compilers leave constant loops rolled at -O2, which halves the speed. The loop over channels (or
- * keys) takes RAPT_TILE_STEPS at a time, since its own instructions compete with the FMAs.
+ * Compilers leave loops of constant length rolled at -O2, which halves the speed. The loop over
+ * channels (or keys) is unrolled by RAPT_TILE_STEPS, since its own instructions compete with the
+ * FMAs.
  */
 #define RAPT_PRAGMA_TEXT(text) _Pragma(#text)
 #define RAPT_PRAGMA(text) RAPT_PRAGMA_TEXT(text)

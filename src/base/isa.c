@@ -24,7 +24,7 @@ static void fill_list(void) {
             .name = k->name,
             .needs = variants[i].needs_text,
             .available = variants[i].available,
-            .by_name = k->pack_keys != NULL,
+            .by_name = variants[i].by_name,
             .lanes = k->lanes,
             .panel_rows = k->panel_rows,
             .tile_rows = k->tile_rows,
@@ -70,7 +70,7 @@ rapt_status rapt_isa_choose(const char *name, const rapt_isa **isa) {
     const size_t count = rapt_isa_list(&list);
     const rapt_isa *known = NULL;
     for (size_t i = 0; i < count && !*isa; i++) {
-        if (name && strcmp(name, list[i].name) != 0)
+        if (name ? strcmp(name, list[i].name) != 0 : list[i].by_name)
             continue;
         known = &list[i];
         if (list[i].available)

@@ -93,7 +93,7 @@ void rapt_mask_block(const struct worker *w, const struct work_panel *panel, str
     if (rapt_is_biased(w, panel, keys)) {
         rapt_fill_bias(w, panel, keys);
         block->bias = w->scratch->bias;
-        block->bias_row = w->plan->key_block;
+        block->few.bias_row = w->plan->key_block;
     }
     if (p->alibi.dtype != RAPT_NONE || p->distance.dtype != RAPT_NONE || p->diagonal_count > 0)
         fill_positions(w, panel, keys.first, block);
@@ -117,20 +117,21 @@ struct rapt_block rapt_make_block(const struct worker *w, const struct work_pane
     if (plan->amx) {
         const int64_t group = staged / RAPT_AMX_KEYS;
         block.amx = true;
-        block.amx_key = (char *)w->scratch->staged_key + group * rapt_amx_key_bytes(p->head_dim);
-        block.amx_value =
+        block.panel.amx_key =
+            (char *)w->scratch->staged_key + group * rapt_amx_key_bytes(p->head_dim);
+        block.panel.amx_value =
             (char *)w->scratch->staged_value + group * rapt_amx_value_bytes(p->value_dim);
         block.amx_scale = rapt_query_factor(p);
         if (masks)
             rapt_mask_block(w, panel, keys, &block);
         return block;
     }
-    block.key_row = plan->stage_key ? p->head_dim : p->key.stride[2];
-    block.value_row = plan->stage_value ? p->value_dim : p->value.stride[2];
-    block.key = plan->stage_key ? w->scratch->staged_key + staged * p->head_dim
-                                : find_rows(w, &p->key, keys.first);
-    block.value = plan->stage_value ? w->scratch->staged_value + staged * p->value_dim
-                                    : find_rows(w, &p->value, keys.first);
+    block.panel.key_row = plan->stage_key ? p->head_dim : p->key.stride[2];
+    block.panel.value_row = plan->stage_value ? p->value_dim : p->value.stride[2];
+    block.panel.key = plan->stage_key ? w->scratch->staged_key + staged * p->head_dim
+                                      : find_rows(w, &p->key, keys.first);
+    block.panel.value = plan->stage_value ? w->scratch->staged_value + staged * p->value_dim
+                                          : find_rows(w, &p->value, keys.first);
     rapt_scale_block(w, keys, &block);
     if (masks)
         rapt_mask_block(w, panel, keys, &block);

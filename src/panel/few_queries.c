@@ -97,13 +97,13 @@ static void move_rows(struct rapt_block *block, int rows) {
         block->last += rows;
     }
     if (block->bias)
-        block->bias += rows * block->bias_row;
+        block->bias += rows * block->few.bias_row;
     if (block->slope)
         block->slope += rows;
     if (block->position)
         block->position += rows;
-    if (block->kept)
-        block->kept += rows;
+    if (block->few.kept)
+        block->few.kept += rows;
 }
 
 /* Where the scores of a block go that weights are made of, if they are asked for. */
@@ -121,9 +121,9 @@ static float *const *find_kept(const struct worker *w, int64_t key, float **kept
 /* The last set prefetches the next block's keys: if the others did, they would be gone by then. */
 static void attend_block(const struct worker *w, const struct rapt_few *sets,
                          struct rapt_block *block) {
-    const int prefetch = block->keys_next.groups;
+    const int prefetch = block->few.next_keys.groups;
     for (int s = 0; s < w->sets; s++) {
-        block->keys_next.groups = s == w->sets - 1 ? prefetch : 0;
+        block->few.next_keys.groups = s == w->sets - 1 ? prefetch : 0;
         w->plan->kernels->attend_few(&sets[s], block, w->scratch->scores);
         move_rows(block, sets[s].rows);
     }
@@ -140,7 +140,7 @@ static void attend(struct worker *w, const struct rapt_few *sets, struct rapt_ra
     for (; own.first < keys.last; own = next) {
         next = next_block(w, (own.first / block + 1) * block, keys, last);
         struct rapt_block stored = rapt_make_few_block(w, own, next);
-        stored.kept = find_kept(w, own.first, kept);
+        stored.few.kept = find_kept(w, own.first, kept);
         attend_block(w, sets, &stored);
     }
 }

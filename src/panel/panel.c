@@ -80,7 +80,7 @@ static void attend_block(struct worker *w, struct work_panel *panel, struct rapt
         return;
     rapt_stage_own(w, keys);
     struct rapt_block block = rapt_make_block(w, panel, keys, true);
-    block.begins = panel->empty;
+    block.panel.begins = panel->empty;
     panel->empty = false;
     rapt_plan_prefetch(w, panel, keys, &block);
     w->plan->kernels->attend(&panel->kernel, &block, w->scratch->scores);

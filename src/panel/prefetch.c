@@ -99,13 +99,13 @@ void rapt_plan_prefetch(const struct worker *w, const struct work_panel *panel,
         next_rows(w, index, keys, plan->amx || plan->stage_key, false);
     const struct rapt_range next_values =
         next_rows(w, index, keys, plan->amx || plan->stage_value, true);
-    struct rapt_prefetch *prefetch = block->prefetch;
+    struct rapt_prefetch *prefetch = block->panel.prefetch;
     if (next_keys.first < next_keys.last)
         *prefetch++ = find_rows(w, &plan->problem.key, next_keys);
     if (next_values.first < next_values.last)
         *prefetch++ = find_rows(w, &plan->problem.value, next_values);
     if (index + 1 < w->task->panels && !panel[1].begun)
         *prefetch++ = find_queries(w, panel, keys);
-    if (prefetch < block->prefetch + RAPT_PREFETCH_MOST)
+    if (prefetch < block->panel.prefetch + RAPT_PREFETCH_MOST)
         *prefetch = find_outs(w, panel, keys);
 }

@@ -66,13 +66,13 @@ struct rapt_block rapt_make_few_block(struct worker *w, struct rapt_range keys,
     struct rapt_block block = rapt_new_block(p, keys);
     block.amx = w->plan->amx;
     block.amx_scale = rapt_query_factor(p);
-    block.keys_stored =
+    block.few.keys =
         read_rows(w, &p->key, w->key_bytes, w->key_step, keys, true, key, w->scratch->copied_key);
-    block.values_stored = read_rows(w, &p->value, w->value_bytes, w->value_step, keys, false, value,
-                                    w->scratch->copied_value);
-    block.stretch = w->plan->key_block / 2;
+    block.few.values = read_rows(w, &p->value, w->value_bytes, w->value_step, keys, false, value,
+                                 w->scratch->copied_value);
+    block.few.stretch = w->plan->key_block / 2;
     if (next_key->together)
-        block.keys_next = view_rows(next_key, p->key.dtype, w->key_bytes, w->key_step, next);
+        block.few.next_keys = view_rows(next_key, p->key.dtype, w->key_bytes, w->key_step, next);
     rapt_scale_block(w, keys, &block);
     rapt_mask_block(w, &w->panel[0], keys, &block);
     return block;

@@ -220,11 +220,11 @@ static void receive(const struct receiver *r, struct key_panel *panel, struct ra
     const struct rapt_problem *p = &r->plan->problem;
     const int width = panel->kernel.width;
     struct rapt_block block = rapt_new_block(p, queries);
-    block.key = r->scratch.queries;
-    block.key_row = p->head_dim;
+    block.panel.key = r->scratch.queries;
+    block.panel.key_row = p->head_dim;
     if (r->plan->amx) {
         block.amx = true;
-        block.amx_key = r->scratch.queries;
+        block.panel.amx_key = r->scratch.queries;
         block.amx_scale = rapt_query_factor(p);
     }
     if (p->key.dtype == RAPT_I8)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What AMX would make NaN of, or get wrong at its tiles' edges. Attention of bf16 on amx is held
- * against scalar, with many queries and with few. kcheck has the rest. */
+/* Attention of bf16 on amx beside scalar, with many queries and with few: numbers of which tiles
+ * would make NaN, and the edges of tiles. kcheck has the rest. */
 #include <math.h>
 
 #include "tests/support/helpers.h"
@@ -113,7 +113,7 @@ static void expect_same_bits(struct problem *p) {
 
 #define AMX_TEST(name)                                                                             \
     static void name(struct problem *p);                                                           \
-    Test(packed, name) {                                                                           \
+    Test(amx, name) {                                                                              \
         if (!has_amx())                                                                            \
             cr_skip_test("this machine has no AMX");                                               \
         for (int causal = 0; causal < 2; causal++) {                                               \

@@ -7,7 +7,11 @@
 #include <errno.h>
 #include <signal.h>
 
-static const char *const known_names[] = {"avx512", "avx2", "neon", "scalar", "amx"};
+static const char *const known_names[] = {
+#define RAPT_VARIANT(name, ...) #name,
+#include "simd/isa.def"
+#undef RAPT_VARIANT
+};
 enum { KNOWN = sizeof known_names / sizeof *known_names };
 
 static void forget_environment(void) {
@@ -202,7 +206,7 @@ Test(dispatch, choosing_needs_a_place_for_the_result) {
 
 /* Its registers don't fit a thread's signal stack: an error, and no longer one without that stack.
  */
-Test(dispatch, linux_may_refuse_the_matrix_unit) {
+Test(dispatch, linux_may_refuse_amx) {
     static char stack[5000];
     const stack_t small = {.ss_sp = stack, .ss_size = sizeof stack},
                   none = {.ss_flags = SS_DISABLE};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel for a few queries: the bits that a panel gives the same rows, whatever comes. */
+/* Few queries (decode): the bits that a panel gives the same rows, whatever comes. */
 #include <float.h>
 
 #include "simd/cpu.h"
@@ -221,16 +221,16 @@ static void feed_few(const struct rapt_kernels *k, const struct rapt_few *few, c
     }
     const struct rapt_block block = {
         .keys = keys,
-        .keys_stored = key,
-        .values_stored = value,
-        .keys_next = rows_after(&cache->key, cache->types.key, first, last, next),
-        .stretch = stretch,
+        .few.keys = key,
+        .few.values = value,
+        .few.next_keys = rows_after(&cache->key, cache->types.key, first, last, next),
+        .few.stretch = stretch,
         .key_scale = scales_of(&cache->key, cache->types.key, first, last),
         .value_scale = scales_of(&cache->value, cache->types.value, first, last),
         .first = h->first ? bounds : NULL,
         .last = h->first ? bounds + h->rows : NULL,
         .bias = h->bias ? bias : NULL,
-        .bias_row = bias_row,
+        .few.bias_row = bias_row,
         .softcap = h->softcap * 0x1.715476p+0f,
         .softcap_inverse = h->softcap > 0 ? 1 / h->softcap : 0,
         .slope = h->slope ? bounds + 2 * h->rows : NULL,

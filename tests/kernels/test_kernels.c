@@ -192,7 +192,7 @@ Test(kernels, begin_without_out) {
                 fresh.panel.out[at] = at % 2 ? NAN : 7;
             feed_block(k, &zeros, 0, 40);
             struct rapt_block block = make_block(&fresh, 0, 40);
-            block.begins = true;
+            block.panel.begins = true;
             k->attend(&fresh.panel, &block, fresh.scores);
             feed_block(k, &zeros, 40, 80);
             feed_block(k, &fresh, 40, 80);

@@ -5,17 +5,20 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "simd/built.h"
 #include "simd/cpu.h"
 #include "simd/dispatch.h"
 #include "tests/support/helpers.h"
 #include "tests/kernels/vec_ops.h"
 
-#define RAPT_VARIANT(name, needs) extern const struct vec_ops vec_ops_##name;
+#define RAPT_VARIANT(name, cpu, vectors, ...)                                                      \
+    RAPT_BUILT(name, extern const struct vec_ops vec_ops_##vectors;)
 #include "simd/isa.def"
 #undef RAPT_VARIANT
 
+/* A vector header that two variants share is there twice. */
 static const struct vec_ops *const all_ops[] = {
-#define RAPT_VARIANT(name, needs) &vec_ops_##name,
+#define RAPT_VARIANT(name, cpu, vectors, ...) RAPT_BUILT(name, &vec_ops_##vectors, )
 #include "simd/isa.def"
 #undef RAPT_VARIANT
 };

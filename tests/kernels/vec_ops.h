@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The functions of a vector header on arrays, so that the tests can reach those of each variant. */
+/* The functions of a vector header on arrays, so that the tests can call those of each header. */
 #ifndef RAPT_TESTS_KERNELS_VEC_OPS_H
 #define RAPT_TESTS_KERNELS_VEC_OPS_H
 

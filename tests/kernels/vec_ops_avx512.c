@@ -4,6 +4,3 @@
 #include "tests/kernels/vec_ops.inc"
 
 VEC_OPS(avx512);
-#ifdef RAPT_AMX
-VEC_OPS(amx);
-#endif

@@ -48,10 +48,10 @@ static void run_task(struct worker *w, struct counts *counts) {
                 w->panel[i].begun = true;
                 rapt_plan_prefetch(w, &w->panel[i], keys, &block);
                 for (int n = 0; n < RAPT_PREFETCH_MOST; n++) {
-                    count_rows(&block.prefetch[n], memory.key, counts->keys);
-                    count_rows(&block.prefetch[n], memory.value, counts->values);
-                    count_rows(&block.prefetch[n], memory.query, counts->queries);
-                    count_rows(&block.prefetch[n], memory.out, counts->outs);
+                    count_rows(&block.panel.prefetch[n], memory.key, counts->keys);
+                    count_rows(&block.panel.prefetch[n], memory.value, counts->values);
+                    count_rows(&block.panel.prefetch[n], memory.query, counts->queries);
+                    count_rows(&block.panel.prefetch[n], memory.out, counts->outs);
                 }
             }
         }
@@ -132,7 +132,7 @@ Test(prefetch, knows_how_rows_lie) {
     struct worker w = {.plan = &plan, .task = &task, .keys = {0, KEYS}};
     struct rapt_block block = {0};
     rapt_plan_prefetch(&w, &w.panel[0], (struct rapt_range){0, plan.key_block}, &block);
-    cr_expect(block.prefetch[0].bytes == 0 && block.prefetch[1].bytes == 0);
+    cr_expect(block.panel.prefetch[0].bytes == 0 && block.panel.prefetch[1].bytes == 0);
 
     int32_t table[KEYS / 20];
     for (int i = 0; i < KEYS / 20; i++)
@@ -145,10 +145,10 @@ Test(prefetch, knows_how_rows_lie) {
     plan = bound_plan(&p);
     const int64_t first = plan.key_block, page = first / 20;
     rapt_plan_prefetch(&w, &w.panel[0], (struct rapt_range){0, first}, &block);
-    cr_expect_eq(block.prefetch[0].first,
+    cr_expect_eq(block.panel.prefetch[0].first,
                  (const char *)memory.key +
                      ((table[page] * 20 + first % 20) * DIM) * (int64_t)sizeof(float));
-    cr_expect_eq(block.prefetch[0].bytes, (20 - first % 20) * DIM * (int64_t)sizeof(float));
+    cr_expect_eq(block.panel.prefetch[0].bytes, (20 - first % 20) * DIM * (int64_t)sizeof(float));
 }
 
 static const struct rapt_scratch none; /* nothing is copied */
@@ -169,11 +169,11 @@ Test(prefetch, a_few_queries_are_told_what_comes) {
         const int64_t block = plan.key_block, last = rapt_min(block + lasts[i % 3], 2 * block);
         const struct rapt_block made = rapt_make_few_block(&w, (struct rapt_range){0, block},
                                                            (struct rapt_range){block, last});
-        cr_expect(made.stretch == block / 2 && made.stretch % RAPT_GROUP_ROWS == 0);
-        cr_expect_eq(made.keys_stored.groups, block / RAPT_GROUP_ROWS);
-        cr_assert_eq(made.keys_next.groups, rapt_divide_up(last - block, RAPT_GROUP_ROWS));
-        for (int g = 0; g < made.keys_next.groups; g++)
-            cr_expect_eq(made.keys_next.group[g],
+        cr_expect(made.few.stretch == block / 2 && made.few.stretch % RAPT_GROUP_ROWS == 0);
+        cr_expect_eq(made.few.keys.groups, block / RAPT_GROUP_ROWS);
+        cr_assert_eq(made.few.next_keys.groups, rapt_divide_up(last - block, RAPT_GROUP_ROWS));
+        for (int g = 0; g < made.few.next_keys.groups; g++)
+            cr_expect_eq(made.few.next_keys.group[g],
                          (const char *)memory.key + (block + g * RAPT_GROUP_ROWS) * row);
     }
 }

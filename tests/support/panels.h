@@ -177,10 +177,10 @@ static inline struct rapt_block make_block(const struct work *w, int first, int 
     const int width = w->panel.width, keys = last - first;
     struct rapt_block b = {
         .keys = keys,
-        .key = h->key + first * h->head_dim,
-        .value = h->value + first * h->value_dim,
-        .key_row = h->head_dim,
-        .value_row = h->value_dim,
+        .panel.key = h->key + first * h->head_dim,
+        .panel.value = h->value + first * h->value_dim,
+        .panel.key_row = h->head_dim,
+        .panel.value_row = h->value_dim,
         .key_scale = h->key_scale ? h->key_scale + first : NULL,
         .value_scale = h->value_scale ? h->value_scale + first : NULL,
         .softcap = h->softcap * 0x1.715476p+0f,
