@@ -281,8 +281,8 @@ static void add_features(struct maker *m, struct attention_case c, bool quick) {
     add(m, c, quick);
 }
 
-/* Masks that hide keys from all queries of a panel, or change nothing: of blocks, parts of them and
- * chunks, and in passes over keys of their own. */
+/* Masks that hide keys from all queries of a panel, or change nothing. They cover blocks, parts of
+ * them and chunks, in passes over keys of their own, too. */
 static void add_pieces(struct maker *m) {
     static const int q_lens_of[] = {1, 2, 60, 130},
                      heads_of[][2] = {{2, 2}, {6, 2}, {9, 3}, {4, 1}};

@@ -50,8 +50,8 @@ static void expect(struct trial *k, const struct outputs *outputs, enum tensor_r
                (double)outputs_number(outputs, role, index), row->nan ? NAN : expected, bound);
 }
 
-/* The error of -w log(w) if w is off by its bound: the slope at the least possible weight, or if
- * that is 0, a few times the value at the bound. */
+/* The error of -w log(w) if w is off by its bound: the slope at the least possible weight. If that
+ * is 0, a few times the value at the bound. */
 static double entropy_error(double w, double bound) {
     return bound > 0 ? 4 * bound * (2 + fabs(log(fmax(w, bound)))) : 0;
 }

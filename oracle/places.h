@@ -26,8 +26,8 @@ int64_t places_columns(const rapt_attention_args *args);
 void places_query(const rapt_attention_args *args, int64_t b, int64_t i, int64_t *at);
 void places_key(const rapt_attention_args *args, int64_t b, int64_t j, int64_t *at);
 
-/* Sets `at` to the element of the mask; a dimension of 1 counts for all, columns don't if there is
- * a mask_start, from which they are counted. */
+/* Sets `at` to the element of the mask. A dimension of 1 counts for all. With a mask_start, columns
+ * don't: they are counted from it. */
 void places_mask(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i, int64_t column,
                  int64_t *at);
 

@@ -53,9 +53,9 @@ static enum storage as_f32(enum storage storage) {
     }
 }
 
-/* The same numbers in another form, order and layout, and at the other end of their guarded memory;
- * for some stored as f32: since storage is all that a type but int8 is for, the results are the
- * same before out rounds. */
+/* The same numbers in another form, order and layout, and at the other end of their guarded memory.
+ * Some are stored as f32: a type but int8 is for storage alone, so the results are the same before
+ * out rounds. */
 static void check_copy(struct trial *k, const struct tensors *t, const struct outputs *first,
                        const struct mode *mode) {
     struct attention_case c = *k->c;

@@ -29,8 +29,8 @@ struct verify_report {
     double error;       /* largest of out, where numbers are normal and scale is the default */
     double bound_share; /* largest error of anything, as a fraction of its bound */
     char worst[224];    /* the case it is from */
-    /* Of the bits of all outputs, to compare variants with: of cases whose query, key and value
-     * aren't all of bf16, and of those whose are, where some variants have bits of their own. */
+    /* Of the bits of all outputs, to compare variants with. `bf16` is of the cases whose query, key
+     * and value are all of bf16, where some variants have bits of their own. */
     struct verify_hashes others, bf16;
 };
 

@@ -282,15 +282,15 @@ struct rapt_kernels {
     void (*sincos)(float *sines, float *cosines, const float *angles, int64_t n);
     /*
      * Turns n pairs of numbers, each by its angle. `apart` is how far the second of a pair is from
-     * the first: pairs that are neighbours (1) follow each other, else all first ones come in a row
+     * the first. Pairs that are neighbours (1) follow each other. Else all first ones come in a row
      * and all second ones in a row.
      */
     void (*rotate)(float *x, int64_t apart, const float *sines, const float *cosines, int64_t n);
 
     /* -- amx; NULL in other variants -- */
 
-    /* A thread opens the tiles before it works on blocks of amx, and closes them when it is done,
-     * or Linux would save them at each switch of threads. few: for attend_few. */
+    /* A thread opens the tiles before it works on blocks of amx, and closes them when it is done.
+     * Else Linux would save them at each switch of threads. few: for attend_few. */
     void (*open)(bool few);
     void (*close)(void);
     /* A panel's queries, or few queries with a width of `lanes`, as pairs of channels. clamp:

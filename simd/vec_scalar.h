@@ -126,8 +126,8 @@ static inline vf v_load_i8(const int8_t *p) {
 }
 
 /*
- * Adding a power of 2 whose last mantissa bit weighs as much as that of the result rounds to it,
- * ties to even, and at 2^-14 and below to the last bit of a subnormal.
+ * Rounds by adding a power of 2 whose last mantissa bit weighs as much as that of the result. Ties
+ * go to even. At 2^-14 and below it rounds to the last bit of a subnormal.
  */
 static inline void v_store_f16(uint16_t *p, vf a) {
     uint32_t bits, rounded;

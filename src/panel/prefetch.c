@@ -2,7 +2,7 @@
 /*
  * What a panel's kernel prefetches: what its thread touches after the present block. Hardware
  * prefetches what is read in a row. But a panel's tiles read keys eight at a time and values in
- * columns, and go through a chunk again and again before the next one. All of that would be late.
+ * columns. They go through a chunk again and again before the next one, which would come late.
  */
 #include "src/panel/worker.h"
 

@@ -199,7 +199,11 @@ static void next_watched(struct input *in, const struct sizes *n, rapt_attention
 }
 
 static rapt_attention_args next_args(struct input *in, struct lists *lists) {
-    static const char *const names[] = {"scalar", "avx2", "avx512", "neon", "", NULL};
+    static const char *const names[] = {
+#define RAPT_VARIANT(name, ...) #name,
+#include "simd/isa.def"
+#undef RAPT_VARIANT
+        "", NULL};
     rapt_attention_args args = rapt_attention_defaults();
     int64_t n[7];
     for (int i = 0; i < 7; i++) {
@@ -242,7 +246,7 @@ static rapt_attention_args next_args(struct input *in, struct lists *lists) {
     if (options & 32)
         next_watched(in, &sizes, &args, lists);
     if (options & 128)
-        args.isa = names[next_byte(in) % 6];
+        args.isa = names[next_byte(in) % (sizeof names / sizeof *names)];
     return args;
 }
 
