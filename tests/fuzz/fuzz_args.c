@@ -74,14 +74,14 @@ static rapt_tensor next_tensor(struct input *in, rapt_dtype dtype, int64_t b, in
     return t;
 }
 
-enum { SEQUENCES = 2, COLUMNS = 6, WATCHED = 3 };
+enum { SEQUENCES = 2, COLUMNS = 6, OBSERVED = 3 };
 
 /* What args point to, beside tensors. */
 struct lists {
     int64_t q_offset[SEQUENCES], kv_len[SEQUENCES], mask_start[SEQUENCES];
     int64_t cu_q[SEQUENCES + 1], cu_k[SEQUENCES + 1];
     int32_t table[SEQUENCES * COLUMNS];
-    int64_t bounds[WATCHED + 1], offsets[WATCHED];
+    int64_t bounds[OBSERVED + 1], offsets[OBSERVED];
 };
 
 /* Sizes of the problem that tensors are made for. */
@@ -164,8 +164,8 @@ static void next_tensors(struct input *in, const struct sizes *n, rapt_attention
 }
 
 /* What tells of the weights. */
-static void next_watched(struct input *in, const struct sizes *n, rapt_attention_args *args,
-                         struct lists *lists) {
+static void next_observed(struct input *in, const struct sizes *n, rapt_attention_args *args,
+                          struct lists *lists) {
     const int64_t *q = args->query.shape;
     const uint8_t options = next_byte(in);
     if (options & 1)
@@ -178,17 +178,17 @@ static void next_watched(struct input *in, const struct sizes *n, rapt_attention
     if (options & 4)
         args->distance = next_tensor(in, RAPT_F32, q[0], q[1], q[2], 1);
     if (options & 8) {
-        args->segments = next_tensor(in, RAPT_F32, q[0], q[1], q[2], WATCHED);
-        args->segments.shape[3] = WATCHED; /* as many as there are bounds */
-        for (int i = 0; i <= WATCHED; i++)
+        args->segments = next_tensor(in, RAPT_F32, q[0], q[1], q[2], OBSERVED);
+        args->segments.shape[3] = OBSERVED; /* as many as there are bounds */
+        for (int i = 0; i <= OBSERVED; i++)
             lists->bounds[i] = (int64_t)((uint64_t)(i ? lists->bounds[i - 1] : 0) +
                                          (uint64_t)next_within(in, n->kv_len));
         args->segment_bounds = lists->bounds;
     }
     if (options & 16) {
-        args->diagonals = next_tensor(in, RAPT_F32, q[0], q[1], q[2], WATCHED);
-        args->diagonals.shape[3] = WATCHED;
-        for (int i = 0; i < WATCHED; i++)
+        args->diagonals = next_tensor(in, RAPT_F32, q[0], q[1], q[2], OBSERVED);
+        args->diagonals.shape[3] = OBSERVED;
+        for (int i = 0; i < OBSERVED; i++)
             lists->offsets[i] = next_number(in);
         args->diagonal_offsets = lists->offsets;
     }
@@ -244,7 +244,7 @@ static rapt_attention_args next_args(struct input *in, struct lists *lists) {
         args.threads = (int)next_number(in);
     }
     if (options & 32)
-        next_watched(in, &sizes, &args, lists);
+        next_observed(in, &sizes, &args, lists);
     if (options & 128)
         args.isa = names[next_byte(in) % (sizeof names / sizeof *names)];
     return args;
