@@ -154,7 +154,8 @@ rapt_status rapt_plan_run(const rapt_plan *plan, const rapt_attention_data *data
     void *allocated = workspace ? NULL : malloc(needed);
     if (!workspace && !allocated)
         return rapt_fail(RAPT_OUT_OF_MEMORY, "workspace: no memory for %zu bytes", needed);
-    const struct rapt_plan bound = rapt_bind(plan, data);
+    struct rapt_plan bound;
+    rapt_bind(plan, data, &bound);
     const bool done = rapt_run(&bound, workspace ? workspace : allocated);
     free(allocated);
     return done ? RAPT_OK : rapt_fail(RAPT_INTERRUPTED, "interrupted before all was computed");
@@ -180,7 +181,8 @@ rapt_status rapt_plan_run_slice(const rapt_plan *plan, const rapt_attention_data
         status = check_workspace(workspace_size, rapt_run_workspace(plan, slices));
     if (status != RAPT_OK)
         return status;
-    const struct rapt_plan bound = rapt_bind(plan, data);
+    struct rapt_plan bound;
+    rapt_bind(plan, data, &bound);
     if (!rapt_run_slice(&bound, slice, slices, workspace))
         return rapt_fail(RAPT_INVALID_ARGUMENT,
                          "workspace: found one that is neither zero nor left by a run that ended, "

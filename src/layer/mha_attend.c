@@ -177,7 +177,8 @@ static rapt_status run_step(struct mha_run *run, const rapt_attention_args *args
     struct rapt_arena arena = {.memory = run->scratch};
     void *workspace = place_tasks(plan, &arena);
     rapt_plan_tasks(plan);
-    const struct rapt_plan bound = rapt_bind(plan, &data);
+    struct rapt_plan bound;
+    rapt_bind(plan, &data, &bound);
     rapt_run(&bound, workspace);
     return RAPT_OK;
 }

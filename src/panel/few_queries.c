@@ -63,7 +63,7 @@ void rapt_start_few(struct worker *w) {
     const int rows = w->panel[0].lanes, most = w->plan->kernels->few_rows;
     w->sets = (rows + most - 1) / most;
     for (int s = 0; s < w->sets; s++) {
-        struct rapt_arena arena = {.memory = w->scratch->few + s * w->scratch->few_bytes};
+        struct rapt_arena arena = {.memory = w->scratch->few + s * w->plan->few_bytes};
         w->few[s] = (struct rapt_few){
             .rows = s < w->sets - 1 ? most : rows - s * most,
             .head_dim = p->head_dim,

@@ -53,7 +53,7 @@ void rapt_start_panel(struct worker *w, int index) {
     struct work_panel *panel = &w->panel[index];
     panel->rows = rapt_panel_rows(plan, w->task->batch, w->task->panel + index);
     const int width = rapt_panel_width(plan, panel->rows);
-    struct rapt_arena arena = {.memory = w->scratch->panels + index * w->scratch->panel_bytes};
+    struct rapt_arena arena = {.memory = w->scratch->panels + index * plan->panel_bytes};
     struct rapt_panel_scratch placed;
     rapt_place_panel(plan, width, &arena, &placed);
     panel->lanes = w->is_few ? (int)(panel->rows.last - panel->rows.first) : width;

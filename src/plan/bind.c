@@ -45,13 +45,14 @@ static int count_threads(const struct rapt_plan *plan) {
     return threads;
 }
 
-struct rapt_plan rapt_bind(const struct rapt_plan *plan, const rapt_attention_data *data) {
-    struct rapt_plan bound = *plan;
-    struct rapt_problem *p = &bound.problem;
+void rapt_bind(const struct rapt_plan *plan, const rapt_attention_data *data,
+               struct rapt_plan *bound) {
+    struct rapt_problem *p = &bound->problem;
+    *bound = *plan;
     bind_tensors(p, data);
-    bound.is_of_run = data->kv_len || data->q_offset || data->mask_start || data->block_table;
-    if (!bound.is_of_run)
-        return bound;
+    bound->is_of_run = data->kv_len || data->q_offset || data->mask_start || data->block_table;
+    if (!bound->is_of_run)
+        return;
     p->kv_lens = data->kv_len ? data->kv_len : p->kv_lens;
     p->q_offset = data->q_offset ? data->q_offset : p->q_offset;
     p->mask_start = data->mask_start ? data->mask_start : p->mask_start;
@@ -59,8 +60,7 @@ struct rapt_plan rapt_bind(const struct rapt_plan *plan, const rapt_attention_da
         p->block_table = data->block_table;
         p->block_table_stride = plan->table_stride;
     }
-    bound.threads = count_threads(&bound);
-    return bound;
+    bound->threads = count_threads(bound);
 }
 
 bool rapt_task_of_run(const struct rapt_plan *plan, const struct rapt_task *planned,

@@ -9,8 +9,10 @@
 
 #include "src/plan/plan.h"
 
-/* The plan with checked data, and with as many threads as the run's numbers are worth. */
-struct rapt_plan rapt_bind(const struct rapt_plan *plan, const rapt_attention_data *data);
+/* Makes `bound` the plan with checked data, and with as many threads as the run's numbers are
+ * worth. */
+void rapt_bind(const struct rapt_plan *plan, const rapt_attention_data *data,
+               struct rapt_plan *bound);
 
 /*
  * A task as the run has it, and the chunks of its split, which several tasks share. If there is too

@@ -154,7 +154,7 @@ rapt_status rapt_plan_sizes(struct rapt_plan *plan, int threads) {
 
     plan->stage_key = rapt_are_copied(plan, &p->key, plan->panels_per_task);
     plan->stage_value = rapt_are_copied(plan, &p->value, plan->panels_per_task);
-    plan->scratch_bytes = rapt_scratch_bytes(plan);
+    rapt_measure_scratch(plan);
     plan->part_bytes = plan->part_count > 0 ? rapt_state_bytes(p, plan->part_width) : 0;
     struct rapt_arena arena = {0};
     struct rapt_workspace workspace;

@@ -87,7 +87,8 @@ struct rapt_plan {
     int64_t chunk_mask_panels, chunk_mask_chunks; /* of a sequence */
 
     struct rapt_received_plan received;
-    size_t scratch_bytes; /* of a thread, see scratch.h */
+    size_t scratch_bytes;          /* of a thread, see scratch.h */
+    size_t panel_bytes, few_bytes; /* of it: a panel, and a set of few queries */
 };
 
 /*

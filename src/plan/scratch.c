@@ -12,16 +12,6 @@ void rapt_place_workspace(const struct rapt_plan *plan, int slices, struct rapt_
     workspace->statistics = rapt_take(arena, sizeof(float), plan->received.statistics, 1, 1);
 }
 
-size_t rapt_scratch_bytes(const struct rapt_plan *plan) {
-    struct rapt_arena first = {0}, received = {0};
-    struct rapt_scratch scratch;
-    struct rapt_received_scratch received_scratch;
-    rapt_place_scratch(plan, &first, &scratch);
-    if (plan->received.tasks > 0)
-        rapt_place_received(plan, &received, &received_scratch);
-    return first.used > received.used ? first.used : received.used;
-}
-
 /* Numbers of each query. What is observed follows max, sum and seen without a gap: all of these are
  * cleared and copied in one go. */
 static void place_numbers(const struct rapt_problem *p, struct rapt_arena *arena, int width,
@@ -113,21 +103,6 @@ void rapt_place_few(const struct rapt_plan *plan, struct rapt_arena *arena, stru
     few->sums = part->sums = rapt_take(arena, sizeof(float), kernels->few_rows, whole, 1);
 }
 
-static size_t panel_bytes(const struct rapt_plan *plan) {
-    struct rapt_arena arena = {0};
-    struct rapt_panel_scratch panel;
-    rapt_place_panel(plan, plan->panel_rows, &arena, &panel);
-    return arena.used;
-}
-
-static size_t few_bytes(const struct rapt_plan *plan) {
-    const struct rapt_problem *p = &plan->problem;
-    struct rapt_arena arena = {0};
-    struct rapt_few few = {.head_dim = p->head_dim, .value_dim = p->value_dim}, part;
-    rapt_place_few(plan, &arena, &few, &part);
-    return arena.used;
-}
-
 /* Room for so many staged rows: amx's groups, or rows of f32. */
 static float *take_staged(const struct rapt_plan *plan, struct rapt_arena *arena, int64_t rows,
                           int64_t channels, int64_t group_bytes) {
@@ -158,10 +133,8 @@ void rapt_place_scratch(const struct rapt_plan *plan, struct rapt_arena *arena,
     const int64_t most = rapt_max(p->head_dim, p->value_dim);
     const int64_t scales = RAPT_GROUPS_MAX * RAPT_GROUP_ROWS, few = plan->has_few;
     *s = (struct rapt_scratch){.row_floats = row_floats(plan)};
-    s->panel_bytes = panel_bytes(plan);
-    s->few_bytes = few ? few_bytes(plan) : 0;
-    s->panels = rapt_take(arena, s->panel_bytes, plan->panels_per_task, 1, 1);
-    s->few = rapt_take(arena, s->few_bytes, sets, 1, 1);
+    s->panels = rapt_take(arena, plan->panel_bytes, plan->panels_per_task, 1, 1);
+    s->few = rapt_take(arena, plan->few_bytes, few * sets, 1, 1);
     /* Of any type: none is wider than f32. */
     s->copied_key = rapt_take(arena, sizeof(float), few * block, p->head_dim, 1);
     s->copied_value = rapt_take(arena, sizeof(float), few * block, p->value_dim, p->page_size > 0);
@@ -212,4 +185,21 @@ void rapt_place_received(const struct rapt_plan *plan, struct rapt_arena *arena,
     s->position = rapt_take(arena, sizeof(float), width, 1, 1);
     s->panel_bytes = one.used;
     s->panels = rapt_take(arena, one.used, plan->received.panels, 1, 1);
+}
+
+void rapt_measure_scratch(struct rapt_plan *plan) {
+    const struct rapt_problem *p = &plan->problem;
+    struct rapt_arena one_panel = {0}, one_set = {0}, first = {0}, received = {0};
+    struct rapt_panel_scratch panel;
+    struct rapt_few few = {.head_dim = p->head_dim, .value_dim = p->value_dim}, part;
+    struct rapt_scratch scratch;
+    struct rapt_received_scratch received_scratch;
+    rapt_place_panel(plan, plan->panel_rows, &one_panel, &panel);
+    rapt_place_few(plan, &one_set, &few, &part);
+    plan->panel_bytes = one_panel.used;
+    plan->few_bytes = one_set.used;
+    rapt_place_scratch(plan, &first, &scratch);
+    if (plan->received.tasks > 0)
+        rapt_place_received(plan, &received, &received_scratch);
+    plan->scratch_bytes = first.used > received.used ? first.used : received.used;
 }

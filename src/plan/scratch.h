@@ -19,15 +19,13 @@ struct rapt_workspace {
 void rapt_place_workspace(const struct rapt_plan *plan, int slices, struct rapt_arena *arena,
                           struct rapt_workspace *workspace);
 
-/* A thread's scratch: for the first pass, or for the received pass. */
-size_t rapt_scratch_bytes(const struct rapt_plan *plan);
+/* Finds the bytes of a thread's scratch, which serves the first pass and then the received pass. */
+void rapt_measure_scratch(struct rapt_plan *plan);
 
 /* Of the first pass. */
 struct rapt_scratch {
-    char *panels; /* [panels_per_task][panel_bytes] */
-    size_t panel_bytes;
-    char *few; /* [sets][few_bytes]: what few queries need in addition */
-    size_t few_bytes;
+    char *panels; /* [panels_per_task][plan->panel_bytes] */
+    char *few;    /* [sets][plan->few_bytes]: what few queries need in addition */
     char *copied_key,
         *copied_value;              /* rows of a block that few queries can't read where they lie */
     float *scores, *bias;           /* of a block */

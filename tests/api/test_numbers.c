@@ -144,7 +144,8 @@ struct seen {
 };
 
 static void note(struct seen *seen, const struct rapt_plan *plan, const rapt_attention_data *data) {
-    const struct rapt_plan run = rapt_bind(plan, data);
+    struct rapt_plan run;
+    rapt_bind(plan, data, &run);
     for (int64_t i = 0; run.is_of_run && i < plan->task_count; i++) {
         struct rapt_task task;
         struct rapt_split split;
@@ -244,7 +245,8 @@ Test(numbers, pieces_are_as_long_as_each_other) {
             for (int64_t length = 0; length <= capacity; length += length < 20 ? 1 : 1177) {
                 const int64_t lengths[] = {length, capacity - length};
                 const rapt_attention_data data = {.kv_len = lengths};
-                const struct rapt_plan run = rapt_bind(&plan, &data);
+                struct rapt_plan run;
+                rapt_bind(&plan, &data, &run);
                 for (int64_t i = 0; i < 4; i++) {
                     const int64_t chunks = rapt_divide_up(lengths[i / 2], plan.chunk);
                     const int64_t pieces = rapt_min(plan.splits[0].tasks, rapt_max(1, chunks));
@@ -261,17 +263,18 @@ Test(numbers, pieces_are_as_long_as_each_other) {
 Test(numbers, threads_follow_the_work) {
     const int64_t capacity = 32768;
     const struct rapt_problem p = new_shape(1, 8, 4, 1, capacity, 128, 128);
-    struct rapt_plan plan = divided_plan(&p, &variants[3], 16);
+    struct rapt_plan plan = divided_plan(&p, &variants[3], 16), bound;
     plan.threads = 16;
     for (int64_t length = 0; length <= capacity; length += 64) {
         const rapt_attention_data data = {.kv_len = &length};
-        const int threads = rapt_bind(&plan, &data).threads;
+        rapt_bind(&plan, &data, &bound);
+        const int threads = bound.threads;
         cr_assert_eq(threads, rapt_threads_for(2.0 * 256 * 32 * (double)length, 16));
         cr_assert(length > 64 || threads == 1);
         cr_assert(length < capacity || threads == 16);
     }
     const rapt_attention_data none = {.query = &plan};
-    const struct rapt_plan bound = rapt_bind(&plan, &none);
+    rapt_bind(&plan, &none, &bound);
     cr_expect(!bound.is_of_run && bound.threads == plan.threads);
     cr_expect(bound.problem.query.data == &plan && !bound.problem.key.data);
     free(plan.tasks);

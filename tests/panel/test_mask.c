@@ -179,7 +179,8 @@ static void run(const struct sample *s, const struct rapt_kernels *k) {
     const size_t bytes = rapt_run_workspace(&plan, 1);
     void *workspace = allocate(bytes);
     memset(workspace, 0, bytes);
-    const struct rapt_plan bound = rapt_bind(&plan, &s->data);
+    struct rapt_plan bound;
+    rapt_bind(&plan, &s->data, &bound);
     for (int i = 0; i < 2; i++) {
         scores = biased = 0;
         rapt_run_slice(&bound, 0, 1, workspace);

@@ -17,7 +17,9 @@ static const rapt_attention_data memory = {
 
 static struct rapt_plan bound_plan(const struct rapt_problem *p) {
     const struct rapt_plan plan = sized_plan(p, &variants[3], 1);
-    return rapt_bind(&plan, &memory);
+    struct rapt_plan bound;
+    rapt_bind(&plan, &memory, &bound);
+    return bound;
 }
 
 /* How often each row of two heads is prefetched. */

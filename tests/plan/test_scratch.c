@@ -123,8 +123,8 @@ static void expect_scratch(const struct rapt_plan *plan) {
         staged_value,   end,
     };
     const size_t needed[] = {
-        s.panel_bytes * (size_t)plan->panels_per_task,
-        sets * s.few_bytes,
+        plan->panel_bytes * (size_t)plan->panels_per_task,
+        plan->has_few ? sets * plan->few_bytes : 0,
         plan->has_few ? block * q * size : 0,
         plan->has_few && p->page_size ? block * v * size : 0,
         block * width * size,
@@ -138,9 +138,9 @@ static void expect_scratch(const struct rapt_plan *plan) {
         plan->stage_value ? keys * v * size : 0,
     };
     expect_apart("array", starts, needed, 13);
-    expect_panel(plan, s.panel_bytes);
+    expect_panel(plan, plan->panel_bytes);
     if (plan->has_few)
-        expect_few(plan, s.few_bytes);
+        expect_few(plan, plan->few_bytes);
     cr_assert(plan->scratch_bytes >= arena.used && plan->scratch_bytes % RAPT_ALIGN == 0);
     /* A part is of the lanes that a panel has in use. */
     const struct rapt_range rows = rapt_panel_rows(plan, 0, 0);
