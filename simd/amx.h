@@ -5,6 +5,10 @@
 
 #include "simd/kernels.h"
 
+/* What both files are compiled with, for one table has functions of both. */
+#define RAPT_PANEL_VECTORS 3
+#define RAPT_FEW_ROWS 8
+
 void rapt_amx_open(bool few);
 void rapt_amx_close(void);
 void rapt_amx_pack_lanes(float *pairs, int width, const uint16_t *const *rows, int64_t head_dim,

@@ -6,8 +6,6 @@
 #include "simd/amx.h"
 #include "simd/vec_avx512.h"
 
-#define RAPT_PANEL_VECTORS 3
-#define RAPT_FEW_ROWS 8
 #include "simd/shared.inc"
 #include "simd/scores.inc"
 

@@ -6,10 +6,8 @@
 #include "simd/amx.h"
 #include "simd/vec_avx512.h"
 
-#define RAPT_PANEL_VECTORS 3
 #define RAPT_TILE_ROWS(vectors) 8
 #define RAPT_TILE_STEPS 4
-#define RAPT_FEW_ROWS 8
 #define RAPT_FEW_MOST 16
 #define RAPT_FEW_VECTORS 4
 #define RAPT_FEW_STEPS 1

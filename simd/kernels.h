@@ -34,8 +34,8 @@ enum { RAPT_FEW_SETS = 4 };
 
 /*
  * amx takes bf16 keys and values in groups of RAPT_AMX_KEYS keys, in the layout of its tiles. A
- * block starts with a group, and zeros fill the last one. amx.inc alone knows the layout; callers
- * need only its sizes.
+ * block starts with a group, and zeros fill the last one. simd/amx*.inc alone know the layout;
+ * callers need only its sizes.
  */
 enum {
     RAPT_AMX_KEYS = 32,   /* of a group */
@@ -82,7 +82,7 @@ struct rapt_observed {
 struct rapt_panel {
     int width;
     int64_t head_dim, value_dim;
-    float *query; /* [head_dim][width], multiplied by scale * log2(e); of amx, as pack_lanes */
+    float *query; /* [head_dim][width], multiplied by rapt_query_factor(); of amx, as pack_lanes */
     float *out;   /* [value_dim][width], the sum of weight * value so far */
     float *max;   /* [width], largest score so far in units of log2 */
     float *sum;   /* [width], sum of exp2(score - max) so far */
@@ -103,8 +103,8 @@ struct rapt_few {
 
 /* ---- a block of keys ---- */
 
-/* Memory that is read soon. The kernel prefetches some lines of each while it scores, so that
- * memory and multiply-adds are at work at the same time. */
+/* Memory to prefetch. The kernel prefetches some lines of each while it scores, so that memory and
+ * multiply-adds are at work at the same time. */
 enum { RAPT_PREFETCH_MOST = 3 };
 struct rapt_prefetch {
     const void *first;
@@ -167,7 +167,7 @@ struct rapt_block {
     const float *key_scale, *value_scale;
 
     const float *first, *last; /* [width]: a lane attends keys first <= i < last, or NULL */
-    const float *bias;         /* [keys][width]: added, -inf masks; or NULL */
+    const float *bias;         /* [keys][width], in natural units: added, -inf masks; or NULL */
     float softcap;             /* in units of log2; 0 for none */
     float softcap_inverse;     /* in natural units, which queries are in with a softcap */
     const float *slope;        /* [width]: of ALiBi, in units of log2, or NULL */

@@ -43,9 +43,9 @@ static rapt_status check_size(const char *name, int64_t found, int64_t least) {
 static rapt_status check_store(const char *name, rapt_dtype dtype, int64_t channels) {
     TRY(rapt_check_dtype(name, dtype, RAPT_FLOATS_OR_QUANTIZED));
     if (channels % rapt_dtype_block(dtype) != 0)
-        return INVALID("%s: q8_0 has blocks of %" PRId64 " channels, expected a multiple of "
+        return INVALID("%s: %s has blocks of %" PRId64 " channels, expected a multiple of "
                        "it instead of %" PRId64,
-                       name, rapt_dtype_block(dtype), channels);
+                       name, rapt_dtype_name(dtype), rapt_dtype_block(dtype), channels);
     return RAPT_OK;
 }
 

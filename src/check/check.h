@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every check of what a caller gives; the only place that refuses anything. */
+/* Every check of what a caller of attention gives. Caches and layers check what is theirs, by the
+ * same functions. */
 #ifndef RAPT_SRC_CHECK_CHECK_H
 #define RAPT_SRC_CHECK_CHECK_H
 

@@ -134,11 +134,6 @@ static inline bool rapt_weights_masked(const struct rapt_problem *p) {
     return p->weights_kind == RAPT_WEIGHTS_SOFTMAX || p->weights_kind == RAPT_WEIGHTS_MASKED;
 }
 
-/* Of a lane: out, max, sum, seen and what is observed. */
-static inline int64_t rapt_state_floats(const struct rapt_problem *p) {
-    return p->value_dim + 3 + rapt_observed_count(p);
-}
-
 /*
  * Where a key's row begins in a tensor of keys, values or scales, in elements from its data. The
  * rows of the keys up to *last, but not it, follow at the tensor's stride.

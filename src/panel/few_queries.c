@@ -170,7 +170,7 @@ static void copy_arrays(float *to, int to_width, int lane, const float *from, in
         memcpy(&to[i * to_width + lane], &from[i * from_width + r], sizeof *to);
 }
 
-void rapt_end_few(const struct worker *w, const struct rapt_panel *panel) {
+void rapt_few_to_lanes(const struct worker *w, const struct rapt_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
     const float *rows[RAPT_PANEL_ROWS_MAX];
     const int most = w->plan->kernels->few_rows, lanes = w->plan->kernels->lanes;

@@ -5,8 +5,8 @@
 #include "src/panel/worker.h"
 
 /* A number of every row of a panel, if there is such an output. */
-static void write_statistic(const struct worker *w, const struct work_panel *panel,
-                            const rapt_tensor *t, const float *lanes) {
+static void write_number(const struct worker *w, const struct work_panel *panel,
+                         const rapt_tensor *t, const float *lanes) {
     if (t->dtype == RAPT_NONE)
         return;
     const int count = (int)(panel->rows.last - panel->rows.first);
@@ -33,8 +33,8 @@ static void write_top_keys(const struct worker *w, const struct work_panel *pane
 static void write_observed(const struct worker *w, const struct work_panel *panel) {
     const struct rapt_problem *p = &w->plan->problem;
     const struct rapt_observed *observed = &panel->total.observed;
-    write_statistic(w, panel, &p->entropy, observed->entropy);
-    write_statistic(w, panel, &p->distance, observed->distance);
+    write_number(w, panel, &p->entropy, observed->entropy);
+    write_number(w, panel, &p->distance, observed->distance);
     if (observed->segments > 0)
         rapt_scatter_rows(w, panel, &p->segments, 0, observed->segments, observed->mass);
     if (observed->diagonals > 0)
@@ -71,8 +71,8 @@ void rapt_write_panel(const struct worker *w, const struct work_panel *panel, fl
         sink[lane] = ((const float *)w->plan->problem.sink.data)[offsets[lane]];
     w->plan->kernels->finish(&panel->total, sink, lse, top);
     rapt_scatter_rows(w, panel, &p->out, 0, p->value_dim, panel->total.out);
-    write_statistic(w, panel, &p->lse, lse);
-    write_statistic(w, panel, &p->max, top);
+    write_number(w, panel, &p->lse, lse);
+    write_number(w, panel, &p->max, top);
     write_observed(w, panel);
     if (p->received.dtype != RAPT_NONE)
         keep_statistics(w, panel, statistics);

@@ -82,7 +82,7 @@ static void attend_block(struct worker *w, struct work_panel *panel, struct rapt
     struct rapt_block block = rapt_make_block(w, panel, keys, true);
     block.panel.begins = panel->empty;
     panel->empty = false;
-    rapt_plan_prefetch(w, panel, keys, &block);
+    rapt_choose_prefetch(w, panel, keys, &block);
     w->plan->kernels->attend(&panel->kernel, &block, w->scratch->scores);
 }
 

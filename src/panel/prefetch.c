@@ -91,8 +91,8 @@ static struct rapt_prefetch find_outs(const struct worker *w, const struct work_
     return find_lanes(w, panel->rows, &w->plan->problem.out, keys.first / block - from, to - from);
 }
 
-void rapt_plan_prefetch(const struct worker *w, const struct work_panel *panel,
-                        struct rapt_range keys, struct rapt_block *block) {
+void rapt_choose_prefetch(const struct worker *w, const struct work_panel *panel,
+                          struct rapt_range keys, struct rapt_block *block) {
     const struct rapt_plan *plan = w->plan;
     const int64_t index = panel - w->panel;
     const struct rapt_range next_keys =

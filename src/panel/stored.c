@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The blocks of few queries (decode): rows of keys and values where they are stored, or copied
- * where the kernel can't read them there. Pages are read here and in stage.c. */
+ * where the kernel can't read them there. Pages are read here, in stage.c and in block.c. */
 #include <string.h>
 
 #include "src/panel/worker.h"

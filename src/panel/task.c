@@ -10,7 +10,7 @@ static void end_panel(struct worker *w, struct work_panel *panel, float *statist
         w->plan->kernels->clear(&panel->total);
         rapt_clear_out(&panel->total);
     } else if (w->is_few) {
-        rapt_end_few(w, &panel->total);
+        rapt_few_to_lanes(w, &panel->total);
     }
     rapt_write_panel(w, panel, statistics);
     panel->done = true;
@@ -54,7 +54,7 @@ static void run_parts(struct worker *w, const struct rapt_split *split) {
             rapt_survey(w, panel, rapt_meet(panel->keys, rapt_chunk_keys(w, chunk)));
         if (w->is_few) {
             rapt_attend_few_part(w, keys);
-            rapt_end_few(w, &panel->kernel);
+            rapt_few_to_lanes(w, &panel->kernel);
             continue;
         }
         rapt_attend_keys(w, panel, keys);

@@ -19,7 +19,8 @@ struct work_panel {
     struct rapt_range rows;   /* of the sequence and key head */
     struct rapt_range keys;   /* that any lane attends */
     struct rapt_range whole;  /* that every lane attends */
-    uint64_t hides, shows;    /* of the present chunk: what the mask does to all lanes */
+    uint64_t hides, shows;    /* of the present chunk, a bit for each 32 keys: the mask hides them
+                                 from all lanes; it leaves all their scores as they are */
 };
 
 /* Where a block's groups of rows lie as they are stored. */
@@ -183,7 +184,7 @@ struct rapt_block rapt_new_block(const struct rapt_problem *p, struct rapt_range
 struct rapt_block rapt_make_block(const struct worker *w, const struct work_panel *panel,
                                   struct rapt_range keys, bool masks);
 
-/* Parts of it that stored.c needs, too: how many groups of rows, int8's scales, what masks keys. */
+/* Steps of it that stored.c shares: how many groups of rows, int8's scales, what masks keys. */
 int rapt_groups_in(struct rapt_range keys);
 void rapt_scale_block(const struct worker *w, struct rapt_range keys, struct rapt_block *block);
 void rapt_mask_block(const struct worker *w, const struct work_panel *panel, struct rapt_range keys,
@@ -204,18 +205,18 @@ void rapt_attend_few_chunk(struct worker *w, struct rapt_range keys);
 void rapt_attend_few_part(struct worker *w, struct rapt_range keys);
 
 /* Brings their state into the lanes of a panel. */
-void rapt_end_few(const struct worker *w, const struct rapt_panel *panel);
+void rapt_few_to_lanes(const struct worker *w, const struct rapt_panel *panel);
 
 /* ---- prefetch.c ---- */
 
 /* Says what the kernel prefetches for a panel while it computes some keys of one block. */
-void rapt_plan_prefetch(const struct worker *w, const struct work_panel *panel,
-                        struct rapt_range keys, struct rapt_block *block);
+void rapt_choose_prefetch(const struct worker *w, const struct work_panel *panel,
+                          struct rapt_range keys, struct rapt_block *block);
 
 /* ---- outputs.c, weights.c ---- */
 
-/* Turns a panel's state into its outputs and writes all but the weights; to the row statistics,
- * what the received pass needs of every row. */
+/* Turns a panel's state into its outputs and writes all but the weights. Also writes the row
+ * statistics, if the received pass needs them. */
 void rapt_write_panel(const struct worker *w, const struct work_panel *panel, float *statistics);
 
 /* Hides all keys in the weights of few queries, before their kernel leaves scores there. */

@@ -6,11 +6,24 @@
 enum {
     CHUNK_BYTES = 1 << 19, /* of keys and values, a quarter of a common L2 cache */
     CHUNK_KEYS_MAX = 1280,
+    /* Keys of a block, for up to 64 channels, up to 128, and more. The received pass takes as many
+     * queries. Half a block is whole groups, for few queries prefetch by halves. */
+    NARROW_BLOCK = 192,
+    MIDDLE_BLOCK = 96,
+    WIDE_BLOCK = 64,
 };
+_Static_assert(NARROW_BLOCK <= RAPT_GROUPS_MAX * RAPT_GROUP_ROWS, "room for groups of rows");
+_Static_assert(RAPT_AMX_BLOCK <= RAPT_GROUPS_MAX * RAPT_GROUP_ROWS, "room for groups of rows");
+_Static_assert(NARROW_BLOCK % (2 * RAPT_GROUP_ROWS) == 0 &&
+                   MIDDLE_BLOCK % (2 * RAPT_GROUP_ROWS) == 0 &&
+                   WIDE_BLOCK % (2 * RAPT_GROUP_ROWS) == 0 &&
+                   RAPT_AMX_BLOCK % (2 * RAPT_GROUP_ROWS) == 0,
+               "half a block is whole groups");
+_Static_assert(CHUNK_KEYS_MAX <= RAPT_MASK_PIECES_MAX * RAPT_MASK_KEYS, "bits of a chunk mask");
 
 int rapt_key_block(int64_t head_dim, int64_t value_dim) {
     const int64_t widest = rapt_max(head_dim, value_dim);
-    return widest <= 64 ? 192 : widest <= 128 ? 96 : 64;
+    return widest <= 64 ? NARROW_BLOCK : widest <= 128 ? MIDDLE_BLOCK : WIDE_BLOCK;
 }
 
 /* Keys of as many blocks of so many keys and bytes as a chunk has. */

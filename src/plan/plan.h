@@ -3,7 +3,7 @@
  * How a problem is divided: keys into blocks and chunks, query rows into panels, both into tasks
  * for threads, and the scratch of a thread. All of it is a pure function of the problem, the
  * variant and the number of threads. Only the blocks and chunks of keys have any influence on the
- * result's bits, and these follow from the head sizes alone.
+ * result's bits. They follow from the head sizes alone, and from whether amx computes.
  *
  * A row is one (query position, head of a group) pair of a sequence and key head: row = query *
  * group + head.
@@ -69,7 +69,7 @@ struct rapt_plan {
     int64_t chunk;  /* keys after which the softmax starts anew; the panels of a task share them
                        while they lie in the cache */
     bool joins;     /* some sequence has keys of more than one chunk */
-    bool amx;       /* amx takes keys and values: groups of them are staged instead */
+    bool amx; /* the kernels multiply bf16 by AMX; a panel's keys and values are staged for it */
     bool stage_key, stage_value; /* rows are copied first: of a chunk if panels share it, or else of
                                     a block */
     bool has_few;
@@ -83,7 +83,7 @@ struct rapt_plan {
     struct rapt_split *splits;
     size_t part_bytes; /* the state of a panel, of part_width lanes */
 
-    int64_t chunk_mask_count; /* which heads share: of sequences, panels and chunks */
+    int64_t chunk_mask_count; /* that heads share: [batch][panels][chunks], up to a limit */
     int64_t chunk_mask_panels, chunk_mask_chunks; /* of a sequence */
 
     struct rapt_received_plan received;
@@ -93,8 +93,8 @@ struct rapt_plan {
 
 /*
  * What a mask does to the keys of one chunk, for the rows of a panel: see `survey` of the kernels.
- * Heads may share a mask. Then the first of them leaves this for the others. It is 0 until then,
- * for no chunk needs all 64 bits.
+ * Heads may share a mask. Then the first of them leaves this for the others. Until then it is 0,
+ * which no mask gives: a chunk has 63 pieces at most, so the highest bit stays set.
  */
 struct rapt_chunk_mask {
     atomic_uint_fast64_t hides, shows;
@@ -133,7 +133,7 @@ int64_t rapt_statistics_at(const struct rapt_problem *p, int64_t b, int64_t head
 /* The chunks that a task's panels attend, all pieces of it together. */
 struct rapt_range rapt_task_chunks(const struct rapt_plan *plan, const struct rapt_task *task);
 
-/* Fills which variant's blocks, chunks and panels there are, from problem and kernels. */
+/* Fills amx, panel_rows, key_block and chunk, from problem and kernels. */
 void rapt_plan_geometry(struct rapt_plan *plan);
 
 /*

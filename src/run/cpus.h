@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many threads a call takes: the one place that decides. docs/threads.md has the table. */
+/* How many threads there are by default: decided here alone, as docs/threads.md has it. A plan may
+ * take fewer, where its work isn't worth them. */
 #ifndef RAPT_SRC_RUN_CPUS_H
 #define RAPT_SRC_RUN_CPUS_H
 

@@ -50,13 +50,14 @@ static bool needs(const struct dl_phdr_info *object, const char *library) {
     return false;
 }
 
-static int look(struct dl_phdr_info *object, size_t size, void *context) {
+static int visit_object(struct dl_phdr_info *object, size_t size, void *context) {
     struct search *search = context;
     (void)size;
     search->loads = object->dlpi_adds;
     if (!search->library)
         return 1;
-    search->found = !holds(object, (const void *)(uintptr_t)look) && needs(object, search->library);
+    search->found =
+        !holds(object, (const void *)(uintptr_t)visit_object) && needs(object, search->library);
     return search->found;
 }
 
@@ -64,7 +65,7 @@ bool rapt_host_uses(void (*function)(void)) {
     /* What was loaded when that was asked for last, and the answer in the lowest bit. */
     static atomic_ullong known;
     struct search search = {0};
-    dl_iterate_phdr(look, &search);
+    dl_iterate_phdr(visit_object, &search);
     const unsigned long long before = atomic_load_explicit(&known, memory_order_relaxed);
     if (before >> 1 == search.loads)
         return before & 1;
@@ -72,7 +73,7 @@ bool rapt_host_uses(void (*function)(void)) {
     if (!dladdr((const void *)(uintptr_t)function, &library) || !library.dli_fname)
         return true;
     search.library = name_of(library.dli_fname);
-    dl_iterate_phdr(look, &search);
+    dl_iterate_phdr(visit_object, &search);
     atomic_store_explicit(&known, search.loads << 1 | search.found, memory_order_relaxed);
     return search.found;
 }

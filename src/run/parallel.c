@@ -34,7 +34,7 @@ static atomic_int pauses;
 /* An OpenMP region ends when all its threads have come to its end. A thread without a CPU holds up
  * the caller until it gets one, and those that spin for it keep it from that. Then the other CPUs
  * are busy, and the library's own threads are better. */
-static void watch(int64_t begin, int64_t own_end, int64_t end) {
+static void note_wait(int64_t begin, int64_t own_end, int64_t end) {
     const int64_t waited = end - own_end;
     if (waited < WAIT_MOST || waited < (own_end - begin) / 2) {
         if (end > atomic_load_explicit(&pause_end, memory_order_relaxed) + PAUSE_FIRST)
@@ -106,7 +106,7 @@ ALONE static void run_region(int threads, void (*work)(void *context, int thread
         if (thread == 0)
             own_end = rapt_spin_clock();
     }
-    watch(begin, own_end, rapt_spin_clock());
+    note_wait(begin, own_end, rapt_spin_clock());
 }
 #endif
 

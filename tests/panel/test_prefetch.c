@@ -48,7 +48,7 @@ static void run_task(struct worker *w, struct counts *counts) {
                 const struct rapt_range keys = {k, rapt_min(k + plan->key_block, KEYS)};
                 struct rapt_block block = {0};
                 w->panel[i].begun = true;
-                rapt_plan_prefetch(w, &w->panel[i], keys, &block);
+                rapt_choose_prefetch(w, &w->panel[i], keys, &block);
                 for (int n = 0; n < RAPT_PREFETCH_MOST; n++) {
                     count_rows(&block.panel.prefetch[n], memory.key, counts->keys);
                     count_rows(&block.panel.prefetch[n], memory.value, counts->values);
@@ -133,7 +133,7 @@ Test(prefetch, knows_how_rows_lie) {
     const struct rapt_task task = {.panels = 1, .split = -1, .chunks = {0, 3}};
     struct worker w = {.plan = &plan, .task = &task, .keys = {0, KEYS}};
     struct rapt_block block = {0};
-    rapt_plan_prefetch(&w, &w.panel[0], (struct rapt_range){0, plan.key_block}, &block);
+    rapt_choose_prefetch(&w, &w.panel[0], (struct rapt_range){0, plan.key_block}, &block);
     cr_expect(block.panel.prefetch[0].bytes == 0 && block.panel.prefetch[1].bytes == 0);
 
     int32_t table[KEYS / 20];
@@ -146,7 +146,7 @@ Test(prefetch, knows_how_rows_lie) {
     p.key.stride[0] = p.value.stride[0] = 20 * DIM;
     plan = bound_plan(&p);
     const int64_t first = plan.key_block, page = first / 20;
-    rapt_plan_prefetch(&w, &w.panel[0], (struct rapt_range){0, first}, &block);
+    rapt_choose_prefetch(&w, &w.panel[0], (struct rapt_range){0, first}, &block);
     cr_expect_eq(block.panel.prefetch[0].first,
                  (const char *)memory.key +
                      ((table[page] * 20 + first % 20) * DIM) * (int64_t)sizeof(float));
