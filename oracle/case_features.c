@@ -71,6 +71,9 @@ static void set_window(struct attention_case *c, int option) {
 static void set_lengths(struct attention_case *c, int option) {
     c->lengths = (enum length_kind)option;
 }
+static void set_first(struct attention_case *c, int option) {
+    c->first = (enum first_kind)option;
+}
 static void set_scale(struct attention_case *c, int option) {
     c->scale = scales[option];
 }
@@ -119,6 +122,7 @@ const struct feature features[FEATURE_COUNT] = {
     {OFFSET_COUNT, set_offset},
     {COUNT(windows), set_window},
     {LENGTH_COUNT, set_lengths},
+    {FIRST_COUNT, set_first},
     {COUNT(scales), set_scale},
     {COUNT(softcaps), set_softcap},
     {COUNT(outputs), set_outputs},

@@ -11,7 +11,7 @@ struct feature {
     void (*set)(struct attention_case *c, int option);
 };
 
-enum { FEATURE_SIZES, FEATURE_HEADS, FEATURE_COUNT = 20 };
+enum { FEATURE_SIZES, FEATURE_HEADS, FEATURE_COUNT = 21 };
 
 extern const struct attention_case features_base;
 extern const struct feature features[FEATURE_COUNT];

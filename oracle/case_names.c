@@ -20,6 +20,7 @@ static const char *const alibis[] = {"none", "heads", "batches", "negative", "hu
 static const char *const sinks[] = {"none", "zero", "batches", "absent", "huge", "nan"};
 static const char *const offsets[] = {"none", "end", "negative", "past", "varied", "far"};
 static const char *const lengths[] = {"none", "all", "some", "zero"};
+static const char *const firsts[] = {"none", "varied", "past"};
 static const char *const kinds[] = {"softmax", "scaled", "capped", "masked"};
 static const char *const observations[] = {"none", "sums", "all"};
 static const char *const fills[] = {"normal",  "large",     "overflow", "equal",  "subnormal",
@@ -59,6 +60,7 @@ void cases_name(struct attention_case *c) {
     if (c->window_left >= 0 || c->window_right >= 0)
         put(c, " window=%lld,%lld", (long long)c->window_left, (long long)c->window_right);
     put_option(c, "kv_len", lengths, c->lengths);
+    put_option(c, "kv_start", firsts, c->first);
     if (c->scale > 0)
         put(c, " scale=%g", (double)c->scale);
     if (c->softcap > 0)

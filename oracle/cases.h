@@ -103,6 +103,14 @@ enum length_kind {
     LENGTH_COUNT
 };
 
+/* The first key that exists. */
+enum first_kind {
+    FIRST_NONE,   /* NULL */
+    FIRST_VARIED, /* another for each batch, in the middle of the keys */
+    FIRST_PAST,   /* behind the last key in the first batch, the second key in the others */
+    FIRST_COUNT
+};
+
 /* (1, Hq, 1, 1), or (B, Hq, 1, 1) where batches differ */
 enum alibi_kind {
     ALIBI_NONE,
@@ -165,6 +173,7 @@ struct attention_case {
     enum offset_kind offset;
     int64_t window_left, window_right;
     enum length_kind lengths;
+    enum first_kind first;
     float scale, softcap;
     bool lse, max, weights;
     rapt_weights_kind weights_kind;

@@ -65,7 +65,7 @@ static void cut(rapt_tensor *view, int dimension, int64_t first, int64_t last) {
 static void solve(struct trial *k, const rapt_attention_args *whole, int64_t first, int64_t last,
                   bool sink, struct part *part) {
     const struct mode mode = {.what = "a part of the keys", .threads = 1};
-    int64_t q_offset[CASE_BATCH_MAX], kv_len[CASE_BATCH_MAX];
+    int64_t q_offset[CASE_BATCH_MAX], kv_len[CASE_BATCH_MAX], kv_start[CASE_BATCH_MAX];
     rapt_attention_args args = *whole;
     for (int role = 0; role < TENSOR_OUT; role++)
         if (tensors_is_of_keys(role))
@@ -76,9 +76,12 @@ static void solve(struct trial *k, const rapt_attention_args *whole, int64_t fir
         const int64_t length = (whole->kv_len ? whole->kv_len[b] : whole->key.shape[2]) - first;
         q_offset[b] = (whole->q_offset ? whole->q_offset[b] : 0) - first;
         kv_len[b] = length < 0 ? 0 : length > last - first ? last - first : length;
+        const int64_t before = (whole->kv_start ? whole->kv_start[b] : 0) - first;
+        kv_start[b] = before < 0 ? 0 : before;
     }
     args.q_offset = q_offset;
     args.kv_len = kv_len;
+    args.kv_start = kv_start;
     args.out = dense(part->out, &whole->query, whole->value.shape[3]);
     args.lse = dense(part->lse, &whole->query, 1);
     for (int role = TENSOR_MAX; role < TENSOR_COUNT; role++)

@@ -90,7 +90,7 @@ static int64_t position_of(const rapt_attention_args *args, int64_t b, int64_t i
 
 bool oracle_attends(const rapt_attention_args *args, int64_t b, int64_t h, int64_t i, int64_t j) {
     const int64_t position = position_of(args, b, i);
-    if (j >= places_keys(args, b))
+    if (j >= places_keys(args, b) || (args->kv_start && j < args->kv_start[b]))
         return false;
     if (args->causal && j > position)
         return false;

@@ -202,6 +202,9 @@ static void set_positions(struct tensors *t, const struct attention_case *c) {
                                                all / 3, 5 * b - 3, b % 2 ? -far_away : far_away};
         const int64_t starts[START_COUNT] = {0, 0, end < 0 ? 0 : end, all / 3 + b,
                                              b % 2 ? far_away : t->kv_len[b] + b};
+        const int64_t firsts[FIRST_COUNT] = {0, t->kv_len[b] / 3 + 3 * b,
+                                             b == 0 ? t->kv_len[b] + 7 : 1};
+        t->kv_start[b] = firsts[c->first];
         t->q_offset[b] = offsets[c->offset];
         t->mask_start[b] = starts[c->start];
     }
@@ -221,6 +224,7 @@ static void set_args(struct tensors *t, const struct attention_case *c) {
     t->args.cu_k = ragged_keys ? t->cu_k : NULL;
     t->args.kv_len = ragged_keys || (all_keys && !c->page_size) ? NULL : t->kv_len;
     t->args.sequences = t->args.cu_q || c->seed & 0x200 ? c->batch : 0;
+    t->args.kv_start = c->first == FIRST_NONE ? NULL : t->kv_start;
     t->args.q_offset = c->offset == OFFSET_NONE ? NULL : t->q_offset;
     t->args.mask_start = c->start == START_NONE ? NULL : t->mask_start;
     t->args.causal = c->causal;
@@ -343,6 +347,7 @@ bool tensors_copy(struct tensors *t, const struct tensors *from, const struct at
         t->order[b] = order[b];
         t->q_len[b] = from->q_len[order[b]];
         t->kv_len[b] = from->kv_len[order[b]];
+        t->kv_start[b] = from->kv_start[order[b]];
         t->q_offset[b] = from->q_offset[order[b]];
         t->mask_start[b] = from->mask_start[order[b]];
     }

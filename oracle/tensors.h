@@ -36,7 +36,8 @@ enum { CANARY_BYTE = 0xa5 };
 /* A problem that owns its memory. Don't move it: args point into it. */
 struct tensors {
     rapt_attention_args args;
-    int64_t q_offset[CASE_BATCH_MAX], kv_len[CASE_BATCH_MAX], mask_start[CASE_BATCH_MAX];
+    int64_t q_offset[CASE_BATCH_MAX], kv_len[CASE_BATCH_MAX], kv_start[CASE_BATCH_MAX],
+        mask_start[CASE_BATCH_MAX];
     int64_t q_len[CASE_BATCH_MAX], cu_q[CASE_BATCH_MAX + 1], cu_k[CASE_BATCH_MAX + 1];
     int64_t segment_bounds[CASE_SEGMENTS + 1], diagonal_offsets[CASE_DIAGONALS];
     int order[CASE_BATCH_MAX]; /* which sequence of the case is in each place */

@@ -93,6 +93,7 @@ static void bring_numbers(const struct trial *k, rapt_attention_args *form, int6
                           rapt_attention_data *data) {
     static const int64_t starts[CASE_BATCH_MAX];
     data->kv_len = form->kv_len;
+    data->kv_start = form->kv_start;
     data->q_offset = form->q_offset;
     data->mask_start = form->mask_start;
     data->block_table = form->block_table;
@@ -102,7 +103,7 @@ static void bring_numbers(const struct trial *k, rapt_attention_args *form, int6
     }
     form->kv_len = form->block_table ? capacity : NULL;
     form->mask_start = form->mask_start ? starts : NULL;
-    form->q_offset = NULL;
+    form->kv_start = form->q_offset = NULL;
     form->block_table = NULL;
 }
 

@@ -153,6 +153,7 @@ static void take_item(struct item *item, const rapt_attention_args *args, int64_
         item->args.kv_len = args->kv_len + b;
     if (args->block_table)
         item->args.block_table = args->block_table + b * args->block_table_stride;
+    item->args.kv_start = args->kv_start ? args->kv_start + b : NULL;
     item->args.q_offset = args->q_offset ? args->q_offset + b : NULL;
     item->args.mask_start = args->mask_start ? args->mask_start + b : NULL;
 }

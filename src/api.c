@@ -49,6 +49,7 @@ static void keep_numbers(struct rapt_arena *arena, struct rapt_problem *p) {
     keep_table(arena, p); /* first: it reads lengths */
     keep_array(arena, &p->q_offset, p->batch);
     keep_array(arena, &p->kv_lens, p->batch);
+    keep_array(arena, &p->kv_starts, p->batch);
     keep_array(arena, &p->mask_start, p->batch);
     keep_array(arena, &p->cu_q, p->batch + 1);
     keep_array(arena, &p->cu_k, p->batch + 1);

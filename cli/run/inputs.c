@@ -21,6 +21,7 @@ static const char *const option_names[INPUTS] = {
     [INPUT_CU_K] = "cu-k",
     [INPUT_BLOCK_TABLE] = "block-table",
     [INPUT_KV_LEN] = "kv-len",
+    [INPUT_KV_START] = "kv-start",
     [INPUT_Q_OFFSET] = "q-offset",
 };
 

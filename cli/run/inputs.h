@@ -24,6 +24,7 @@ enum input_name {
     INPUT_CU_K,
     INPUT_BLOCK_TABLE,
     INPUT_KV_LEN,
+    INPUT_KV_START,
     INPUT_Q_OFFSET,
     INPUTS,
 };

@@ -113,6 +113,9 @@ static const struct args_option table[] = {
     {"kv-len", ARGS_STRING, &o.in.text[INPUT_KV_LEN], file,
      .help = "Number of keys that exist: integers, one per sequence.",
      .group = "Sequences and pages"},
+    {"kv-start", ARGS_STRING, &o.in.text[INPUT_KV_START], file,
+     .help = "The first key that exists, as left padding wants: integers, one per sequence. "
+             "Positions still count from the first key."},
     {"cu-q", ARGS_STRING, &o.in.text[INPUT_CU_Q], file,
      .help = "Where each sequence's queries begin, end to end in Q; then their total."},
     {"cu-k", ARGS_STRING, &o.in.text[INPUT_CU_K], file,

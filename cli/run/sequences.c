@@ -102,6 +102,7 @@ static bool load_block_table(struct input *input, rapt_attention_args *args) {
 bool sequences_load(struct inputs *inputs, rapt_attention_args *args) {
     struct input *cu_q = &inputs->list[INPUT_CU_Q], *cu_k = &inputs->list[INPUT_CU_K];
     struct input *table = &inputs->list[INPUT_BLOCK_TABLE], *kv_len = &inputs->list[INPUT_KV_LEN];
+    struct input *kv_start = &inputs->list[INPUT_KV_START];
     if (cu_q->text && !load_cumulative_queries(cu_q, args))
         return false;
     const int64_t sequences = sequences_count(args);
@@ -115,6 +116,11 @@ bool sequences_load(struct inputs *inputs, rapt_attention_args *args) {
         if (!load_counted(kv_len, sequences, "one per sequence"))
             return false;
         args->kv_len = kv_len->array.data;
+    }
+    if (kv_start->text) {
+        if (!load_counted(kv_start, sequences, "one per sequence"))
+            return false;
+        args->kv_start = kv_start->array.data;
     }
     return !table->text || load_block_table(table, args);
 }

@@ -5,7 +5,7 @@
 
 #include "cli/run/inputs.h"
 
-/* Loads --cu-q, --cu-k, --block-table and --kv-len, once args has the tensors. */
+/* Loads --cu-q, --cu-k, --block-table, --kv-len and --kv-start, once args has the tensors. */
 bool sequences_load(struct inputs *inputs, rapt_attention_args *args);
 
 /* Loads --q-offset and --mask-start, once args has the sequences. */

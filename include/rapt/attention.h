@@ -6,7 +6,7 @@
  * Staats 2021; Dao et al. 2022). So no matrix of queries by keys is ever stored. A score passes
  * these steps in this order, which is also that of ONNX Attention:
  *
- *     scale -> softcap -> additive mask -> bool mask, causal, window, kv_len -> softmax
+ *     scale -> softcap -> additive mask -> bool mask, causal, window, kv_len, kv_start -> softmax
  *
  * Same bits: a query's row of the outputs depends on its own query, keys, values and masks alone.
  * None of these ever changes a bit of it:
@@ -34,8 +34,8 @@ extern "C" {
 
 /*
  * What the output `weights` holds: the softmax, or scores at an earlier step, in natural units.
- * SCALED and CAPPED have every key, also behind masks. With dense keys they also have those beyond
- * kv_len, which must be readable then. MASKED has -inf in these places.
+ * SCALED and CAPPED have every key, also behind masks. With dense keys they also have those that
+ * kv_len and kv_start leave out, which must be readable then. MASKED has -inf in these places.
  */
 typedef enum rapt_weights_kind {
     RAPT_WEIGHTS_SOFTMAX = 0,
@@ -164,6 +164,8 @@ typedef struct rapt_attention_args {
     const int64_t *q_offset; /* B numbers, may be negative; NULL means 0 */
     const int64_t *kv_len;   /* B numbers of 0 to Skv (or what a block table's row has room for),
                                 later keys don't exist; NULL means Skv */
+    const int64_t *kv_start; /* B numbers of 0 to 2^60: earlier keys don't exist, as left padding
+                                wants; positions still count from key 0; NULL means 0 */
 
     int threads;     /* at most this many; 0: rapt_default_threads() */
     const char *isa; /* a name of rapt/isa.h; NULL means RAPT_ISA if it is set, or else the best */
@@ -226,7 +228,7 @@ typedef struct rapt_attention_data {
      * Make the plan for the largest lengths and offsets: it divides the work, and others may be
      * divided less well. All slices of a run bring the same numbers.
      */
-    const int64_t *kv_len, *q_offset, *mask_start;
+    const int64_t *kv_len, *kv_start, *q_offset, *mask_start;
     const int32_t *block_table;
 } rapt_attention_data;
 
@@ -252,7 +254,7 @@ static inline rapt_attention_data rapt_attention_data_of(const rapt_attention_ar
     data.segments = args->segments.data;
     data.diagonals = args->diagonals.data;
     data.received = args->received.data;
-    data.kv_len = data.q_offset = data.mask_start = NULL;
+    data.kv_len = data.kv_start = data.q_offset = data.mask_start = NULL;
     data.block_table = NULL;
     return data;
 }

@@ -53,6 +53,7 @@ class _Problem:
         window=None,
         mask=None,
         kv_len=None,
+        kv_start=None,
         block_table=None,
         alibi=None,
         sinks=None,
@@ -86,6 +87,8 @@ class _Problem:
             args.q_offset = _options.numbers("q_offset", q_offset, batch)
         if kv_len is not None:
             args.kv_len = _options.numbers("kv_len", kv_len, batch)
+        if kv_start is not None:
+            args.kv_start = _options.numbers("kv_start", kv_start, batch)
         self.table = None
         if block_table is not None:
             self.table = _table(block_table)
@@ -174,6 +177,8 @@ def attention(q, k, v, **options):
     mask            broadcasts to (batch, heads, queries, keys): bool, true means attend, or floats
                     that are added to the scores
     kv_len          how many keys there are: one number, or one for each sequence
+    kv_start        the first key there is, as left padding wants: one number, or one for each
+                    sequence. Positions still count from key 0
     block_table     (sequences, pages of each): pages of k and v, which then have the shape (pages,
                     heads, page size, channels); kv_len is required
     alibi, sinks    numbers of heads, (heads) or (batch, heads): slopes; logits without a value.
@@ -265,22 +270,32 @@ class Plan:
         return self._size
 
     def run(
-        self, q=None, k=None, v=None, *, out=None, kv_len=None, q_offset=None, block_table=None
+        self,
+        q=None,
+        k=None,
+        v=None,
+        *,
+        out=None,
+        kv_len=None,
+        kv_start=None,
+        q_offset=None,
+        block_table=None,
     ):
         """Computes it on the plan's tensors, or on others of their shapes, strides and types.
 
-        kv_len, q_offset and block_table replace the plan's for this run, so that a decoder needs
+        kv_len, kv_start, q_offset and block_table replace the plan's for this run, so that a decoder needs
         one plan for all of its tokens: made for the most keys, it has the result of a plan made for
         these numbers. kv_len is at most the plan's, and the table has the form of the plan's.
 
         Returns what attention() does.
         """
-        others = q is not None or k is not None or v is not None or out is not None
-        if not others and kv_len is None and q_offset is None and block_table is None:
+        numbers = {"kv_len": kv_len, "kv_start": kv_start, "q_offset": q_offset}
+        brought = (q, k, v, out, block_table, *numbers.values())
+        if all(thing is None for thing in brought):
             self._problem.call.make(self._run_own)
             return self._result
         return self._run_on(
-            {"query": q, "key": k, "value": v, "out": out}, out, kv_len, q_offset, block_table
+            {"query": q, "key": k, "value": v, "out": out}, out, numbers, block_table
         )
 
     def _run_own(self):
@@ -292,7 +307,7 @@ class Plan:
         """kept: what data points to, which outlives the run here, whoever has left it."""
         check(lib.rapt_plan_run(self._handle.pointer, data, self._workspace, self._size))
 
-    def _run_on(self, arrays, out, kv_len, q_offset, block_table):
+    def _run_on(self, arrays, out, numbers, block_table):
         data = AttentionData.from_buffer_copy(self._data)
         kept = []  # what an exporter made for this run, as a copy, has to outlive it
         for field, array in arrays.items():
@@ -301,7 +316,7 @@ class Plan:
                 setattr(data, field, address)
                 kept.append(owner)
         batch = self._problem.views["query"].shape[0]
-        for field, value in (("kv_len", kv_len), ("q_offset", q_offset)):
+        for field, value in numbers.items():
             if value is not None:
                 kept.append(_options.numbers(field, value, batch))
                 setattr(data, field, ctypes.addressof(kept[-1]))

@@ -92,6 +92,7 @@ class AttentionArgs(ctypes.Structure):
         ("window_right", ctypes.c_int64),
         ("q_offset", ctypes.POINTER(ctypes.c_int64)),
         ("kv_len", ctypes.POINTER(ctypes.c_int64)),
+        ("kv_start", ctypes.POINTER(ctypes.c_int64)),
         ("threads", ctypes.c_int),
         ("isa", ctypes.c_char_p),
         ("interrupted", INTERRUPTED),
@@ -107,7 +108,7 @@ class AttentionData(ctypes.Structure):
         for name in (
             "query key value key_scale value_scale mask alibi sink out lse max weights "
             "entropy top_weight top_key distance segments diagonals received "
-            "kv_len q_offset mask_start block_table".split()
+            "kv_len kv_start q_offset mask_start block_table".split()
         )
     ]
 

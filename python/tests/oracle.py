@@ -4,7 +4,7 @@
 import numpy as np
 
 
-def allowed(shape, *, causal, q_offset, window, kv_len):
+def allowed(shape, *, causal, q_offset, window, kv_len, kv_start):
     """Which keys a query may attend: (batch, 1, queries, keys)."""
     batch, _, queries, keys = shape
     position = np.reshape(q_offset, (-1, 1, 1, 1)) + np.arange(queries).reshape(1, 1, -1, 1)
@@ -19,6 +19,8 @@ def allowed(shape, *, causal, q_offset, window, kv_len):
         ok &= key <= position + right
     if kv_len is not None:
         ok &= key < np.reshape(kv_len, (-1, 1, 1, 1))
+    if kv_start is not None:
+        ok &= key >= np.reshape(kv_start, (-1, 1, 1, 1))
     return ok
 
 
@@ -38,6 +40,7 @@ def attention(
     window=None,
     mask=None,
     kv_len=None,
+    kv_start=None,
     alibi=None,
     sinks=None,
     softcap=None,
@@ -50,7 +53,14 @@ def attention(
     if softcap:
         scores = softcap * np.tanh(scores / softcap)
     ok = np.broadcast_to(
-        allowed(scores.shape, causal=causal, q_offset=q_offset, window=window, kv_len=kv_len),
+        allowed(
+            scores.shape,
+            causal=causal,
+            q_offset=q_offset,
+            window=window,
+            kv_len=kv_len,
+            kv_start=kv_start,
+        ),
         scores.shape,
     ).copy()
     if mask is not None and mask.dtype == bool:

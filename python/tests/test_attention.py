@@ -46,6 +46,7 @@ OPTIONS = {
         {"mask": floats_mask().astype(np.float16)},
     ],
     "kv_len": [{"kv_len": 21}, {"kv_len": [0, 30]}],
+    "kv_start": [{"kv_start": 5}, {"kv_start": [36, 2], "kv_len": [20, 30], "causal": True}],
     "alibi": [{"alibi": 2.0 ** -np.arange(1, 7)}, {"alibi": RNG.random((2, 6)), "q_offset": 18}],
     "sinks": [{"sinks": RNG.standard_normal(6)}, {"sinks": [[1, 2, 3, 4, 5, 6]]}],
     "softcap": [{"softcap": 1.5}],
@@ -226,6 +227,8 @@ class Errors(unittest.TestCase):
         self.refused("softcap", softcap=-1.0)
         self.refused("kv_len: found 3 numbers, expected 1 or 2", kv_len=[1, 2, 3])
         self.refused("kv_len", kv_len=38)
+        self.refused("kv_start: found 3 numbers, expected 1 or 2", kv_start=[1, 2, 3])
+        self.refused("kv_start", kv_start=-1)
         self.refused("mask: found 5 dimensions", mask=np.ones((1, 1, 1, 1, 1), bool))
         self.refused("mask: shape.3.", mask=np.ones((19, 36), bool))
         self.refused("alibi: found 0 dimensions", alibi=0.5)

@@ -44,7 +44,7 @@ class Plan(unittest.TestCase):
         batch, _, queries, _ = q.shape
         plan = rapt.Plan(q, k, v, causal=True, kv_len=700, q_offset=700 - queries)
         for length in (queries, 191, 192, 193, 500, 700):
-            numbers = {"kv_len": length, "q_offset": length - queries}
+            numbers = {"kv_len": length, "kv_start": length // 3, "q_offset": length - queries}
             expected = rapt.attention(q, k, v, causal=True, **numbers)
             np.testing.assert_array_equal(plan.run(**numbers), expected)
         numbers = {"kv_len": list(range(650, 650 + batch)), "q_offset": np.arange(batch) + 600}

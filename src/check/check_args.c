@@ -158,6 +158,7 @@ static rapt_status check_sequences(const rapt_attention_args *args, struct rapt_
     p->batch = args->sequences ? args->sequences : none ? 0 : args->query.shape[0];
     p->kv_most = args->key.shape[2];
     p->kv_lens = args->kv_len;
+    p->kv_starts = args->kv_start;
     p->cu_q = args->cu_q;
     p->cu_k = args->cu_k;
     if (args->cu_q)
@@ -327,6 +328,7 @@ rapt_status rapt_check_args(const rapt_attention_args *args, struct rapt_problem
     memset(p, 0, sizeof *p);
     TRY(check_types(args));
     TRY(check_sequences(args, p));
+    TRY(rapt_check_numbers("kv_start", p->kv_starts, p->batch, 0, RAPT_POSITION_MAX));
     TRY(check_shapes(args, p));
     TRY(check_scale_of("key_scale", &args->key, &args->key_scale, &p->key_scale));
     TRY(check_scale_of("value_scale", &args->value, &args->value_scale, &p->value_scale));

@@ -81,6 +81,7 @@ static rapt_status check_lengths(const struct rapt_problem *p, const int64_t *kv
 static rapt_status check_run_numbers(const struct rapt_problem *p, int64_t table_stride,
                                      const rapt_attention_data *data) {
     TRY(check_lengths(p, data->kv_len));
+    TRY(rapt_check_numbers("kv_start", data->kv_start, p->batch, 0, RAPT_POSITION_MAX));
     TRY(rapt_check_numbers("q_offset", data->q_offset, p->batch, -RAPT_POSITION_MAX,
                            RAPT_POSITION_MAX));
     if (data->mask_start && !p->mask_start)

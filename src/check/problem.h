@@ -28,7 +28,7 @@ struct rapt_problem {
     int64_t window_left, window_right; /* -1 or at most RAPT_WINDOW_MAX */
 
     /* [batch], or NULL for 0, that of the view, and no start */
-    const int64_t *q_offset, *kv_lens, *mask_start;
+    const int64_t *q_offset, *kv_lens, *kv_starts, *mask_start;
     const int64_t *segment_bounds;   /* [segment_count + 1] */
     const int64_t *diagonal_offsets; /* [diagonal_count] */
     const int64_t *cu_q, *cu_k;      /* [batch + 1] or NULL: not ragged */
@@ -58,10 +58,15 @@ static inline int64_t rapt_kv_len(const struct rapt_problem *p, int64_t b) {
     return p->cu_k ? p->cu_k[b + 1] - p->cu_k[b] : p->kv_lens ? p->kv_lens[b] : p->key.shape[2];
 }
 
+/* The first key that exists. */
+static inline int64_t rapt_kv_start(const struct rapt_problem *p, int64_t b) {
+    return p->kv_starts ? p->kv_starts[b] : 0;
+}
+
 /* What scores and outputs of a sequence take, whatever is masked. */
 static inline double rapt_flops(const struct rapt_problem *p, int64_t b) {
     return 2.0 * (double)(p->head_dim + p->value_dim) * (double)p->q_heads *
-           (double)rapt_q_len(p, b) * (double)rapt_kv_len(p, b);
+           (double)rapt_q_len(p, b) * (double)rapt_max(0, rapt_kv_len(p, b) - rapt_kv_start(p, b));
 }
 
 /* Keys that a query of a sequence attends as far as position and length go: none unless first <
@@ -69,7 +74,7 @@ static inline double rapt_flops(const struct rapt_problem *p, int64_t b) {
 static inline struct rapt_range rapt_key_bounds(const struct rapt_problem *p, int64_t b,
                                                 int64_t query) {
     const int64_t position = query + (p->q_offset ? p->q_offset[b] : 0);
-    struct rapt_range keys = {0, rapt_kv_len(p, b)};
+    struct rapt_range keys = {rapt_kv_start(p, b), rapt_kv_len(p, b)};
     if (p->mask_start)
         keys.last = rapt_min(keys.last, p->mask_start[b] + p->mask.shape[3]);
     if (p->causal)
@@ -77,7 +82,7 @@ static inline struct rapt_range rapt_key_bounds(const struct rapt_problem *p, in
     if (p->window_right >= 0)
         keys.last = rapt_min(keys.last, position + p->window_right + 1);
     if (p->window_left >= 0)
-        keys.first = rapt_max(0, position - p->window_left);
+        keys.first = rapt_max(keys.first, position - p->window_left);
     return keys;
 }
 
@@ -99,7 +104,8 @@ static inline struct rapt_range rapt_query_range(const struct rapt_problem *p, i
         queries.first = rapt_max(queries.first, at - p->window_right);
     if (p->window_left >= 0)
         queries.last = rapt_min(queries.last, at + p->window_left + 1);
-    if (key >= rapt_kv_len(p, b) || (p->mask_start && key >= p->mask_start[b] + p->mask.shape[3]) ||
+    if (key < rapt_kv_start(p, b) || key >= rapt_kv_len(p, b) ||
+        (p->mask_start && key >= p->mask_start[b] + p->mask.shape[3]) ||
         queries.first >= queries.last)
         return (struct rapt_range){0, 0};
     return queries;

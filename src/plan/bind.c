@@ -50,10 +50,12 @@ void rapt_bind(const struct rapt_plan *plan, const rapt_attention_data *data,
     struct rapt_problem *p = &bound->problem;
     *bound = *plan;
     bind_tensors(p, data);
-    bound->is_of_run = data->kv_len || data->q_offset || data->mask_start || data->block_table;
+    bound->is_of_run =
+        data->kv_len || data->kv_start || data->q_offset || data->mask_start || data->block_table;
     if (!bound->is_of_run)
         return;
     p->kv_lens = data->kv_len ? data->kv_len : p->kv_lens;
+    p->kv_starts = data->kv_start ? data->kv_start : p->kv_starts;
     p->q_offset = data->q_offset ? data->q_offset : p->q_offset;
     p->mask_start = data->mask_start ? data->mask_start : p->mask_start;
     if (data->block_table) {

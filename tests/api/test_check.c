@@ -170,6 +170,8 @@ static const struct bad table[] = {
     NUMBERS(kv_len, "6", 6, 5),
     NUMBERS(kv_len, INT64_MAX_TEXT, 0, INT64_MAX),
     NUMBERS(kv_len, INT64_MIN_TEXT, INT64_MIN, 0),
+    NUMBERS(kv_start, "-1", 0, -1),
+    NUMBERS(kv_start, "1152921504606846977", POSITION_MAX + 1, 0),
     NUMBERS(q_offset, "1152921504606846977", POSITION_MAX + 1, 0),
     NUMBERS(q_offset, "-1152921504606846977", 0, -POSITION_MAX - 1),
     NUMBERS(q_offset, INT64_MAX_TEXT, 0, INT64_MAX),

@@ -12,9 +12,10 @@ enum { BATCH_MAX = 3, PAGES_MAX = 128, RUNS = 4, SLICES = 3 };
 struct numbered {
     rapt_attention_args plan, run; /* of the same tensors, but for the outputs */
     int64_t capacity[BATCH_MAX], lengths[BATCH_MAX], offsets[BATCH_MAX], starts[BATCH_MAX];
-    int64_t planned_offsets[BATCH_MAX], planned_starts[BATCH_MAX];
+    int64_t firsts[BATCH_MAX];
+    int64_t planned_offsets[BATCH_MAX], planned_starts[BATCH_MAX], planned_firsts[BATCH_MAX];
     int32_t table[BATCH_MAX * PAGES_MAX], run_table[BATCH_MAX * PAGES_MAX];
-    bool brings_lengths, brings_offsets, brings_starts, brings_table;
+    bool brings_lengths, brings_firsts, brings_offsets, brings_starts, brings_table;
 };
 
 static int64_t next_below(uint64_t *seed, int64_t most) {
@@ -77,9 +78,12 @@ static void make_numbered(struct numbered *n, uint64_t *seed) {
         n->capacity[b] = limited ? 1 + next_below(seed, f.kv_len) : f.kv_len;
         n->planned_offsets[b] = next_below(seed, f.kv_len + 3);
         n->planned_starts[b] = next_below(seed, f.kv_len);
+        n->planned_firsts[b] = next_below(seed, f.kv_len + 2);
     }
     if (limited)
         n->plan.kv_len = n->capacity;
+    if (next_below(seed, 3) == 0)
+        n->plan.kv_start = n->planned_firsts;
     if (next_bool(seed))
         n->plan.q_offset = n->planned_offsets;
     if (f.mask != RAPT_NONE && next_below(seed, 3) == 0)
@@ -100,6 +104,7 @@ static rapt_attention_args next_run(struct numbered *n, uint64_t *seed) {
     rapt_attention_args args = n->plan;
     n->brings_lengths = next_below(seed, 4) > 0;
     n->brings_offsets = next_below(seed, 4) > 0;
+    n->brings_firsts = next_below(seed, 3) == 0;
     n->brings_starts = n->plan.mask_start && next_bool(seed);
     n->brings_table = n->plan.block_table && next_bool(seed);
     const bool ends = next_bool(seed);
@@ -108,9 +113,12 @@ static rapt_attention_args next_run(struct numbered *n, uint64_t *seed) {
                              : next_below(seed, n->capacity[b] + 1);
         n->offsets[b] = n->lengths[b] - args.query.shape[2] + next_below(seed, 3) - 1;
         n->starts[b] = next_below(seed, n->capacity[b] + 1);
+        n->firsts[b] = next_below(seed, n->capacity[b] + 3);
     }
     if (n->brings_lengths)
         args.kv_len = n->lengths;
+    if (n->brings_firsts)
+        args.kv_start = n->firsts;
     if (n->brings_offsets)
         args.q_offset = n->offsets;
     if (n->brings_starts)
@@ -132,6 +140,7 @@ static rapt_attention_data data_of(const struct numbered *n) {
     memcpy(&data.out, &out.out,
            offsetof(rapt_attention_data, kv_len) - offsetof(rapt_attention_data, out));
     data.kv_len = n->brings_lengths ? n->lengths : NULL;
+    data.kv_start = n->brings_firsts ? n->firsts : NULL;
     data.q_offset = n->brings_offsets ? n->offsets : NULL;
     data.mask_start = n->brings_starts ? n->starts : NULL;
     data.block_table = n->brings_table ? n->run_table : NULL;

@@ -42,6 +42,7 @@ Test(numbers_args, bad_numbers) {
     REFUSED(kv_len, "51", "50", 0, 51);
     REFUSED(kv_len, "-1", "50", -1, 0);
     REFUSED(kv_len, "9223372036854775807", "50", 50, INT64_MAX);
+    REFUSED(kv_start, "-1", "1152921504606846976", 3, -1);
     REFUSED(q_offset, "1152921504606846977", "1152921504606846976", 0, (INT64_C(1) << 60) + 1);
     REFUSED(q_offset, "-9223372036854775808", "1152921504606846976", INT64_MIN, 0);
     REFUSED(mask_start, "found", "NULL", 0, 0);

@@ -95,6 +95,7 @@ Test(command, run_refuses_bad_files) {
         {RUN " --kv-len K.npy", "--kv-len: K.npy: dtype '<f4', expected '<i8' (int64)"},
         {RUN " --kv-len too-many.npy", "shape (2,), expected (1,), one per sequence\n"},
         {RUN " --kv-len beyond.npy", "kv_len[0]"},
+        {RUN " --kv-start too-many.npy", "shape (2,), expected (1,), one per sequence\n"},
         {RUN " --kv-len far.npy --causal --q-offset end", "kv_len[0]"},
         {RUN " --causal --q-offset integers.npy",
          "shape (3, 1), expected (1,), one per sequence\n"},

@@ -78,7 +78,7 @@ enum { SEQUENCES = 2, COLUMNS = 6, OBSERVED = 3 };
 
 /* What args point to, beside tensors. */
 struct lists {
-    int64_t q_offset[SEQUENCES], kv_len[SEQUENCES], mask_start[SEQUENCES];
+    int64_t q_offset[SEQUENCES], kv_len[SEQUENCES], kv_start[SEQUENCES], mask_start[SEQUENCES];
     int64_t cu_q[SEQUENCES + 1], cu_k[SEQUENCES + 1];
     int32_t table[SEQUENCES * COLUMNS];
     int64_t bounds[OBSERVED + 1], offsets[OBSERVED];
@@ -217,12 +217,14 @@ static rapt_attention_args next_args(struct input *in, struct lists *lists) {
     for (int b = 0; b < SEQUENCES; b++) {
         lists->q_offset[b] = next_number(in);
         lists->kv_len[b] = next_within(in, n[4]);
+        lists->kv_start[b] = next_number(in);
         lists->mask_start[b] = next_within(in, n[4]);
     }
     const bool listed = n[0] >= 1 && n[0] <= SEQUENCES;
     if (listed) {
         args.q_offset = options & 1 ? lists->q_offset : NULL;
         args.kv_len = options & 2 ? lists->kv_len : NULL;
+        args.kv_start = (options & 3) == 3 ? lists->kv_start : NULL;
         args.mask_start = (options & 12) == 12 ? lists->mask_start : NULL;
     }
     const struct sizes sizes = {n[0], n[1], n[2], n[3], n[4], n[5], n[6]};
