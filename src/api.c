@@ -2,7 +2,6 @@
 /* The public functions: check, plan, run. */
 #include <rapt/rapt.h>
 
-#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>

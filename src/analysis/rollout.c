@@ -2,7 +2,6 @@
 /* Attention rollout: a product of matrices, row by row. */
 #include <rapt/summary.h>
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
 /* Projections on their own: one, or one of the other's results. */
 #include <rapt/linear.h>
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "src/base/arena.h"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src/plan/scratch.h"
 
-#include <string.h>
-
 void rapt_place_workspace(const struct rapt_plan *plan, int slices, struct rapt_arena *arena,
                           struct rapt_workspace *workspace) {
     const size_t mask = sizeof *workspace->chunk_masks;
