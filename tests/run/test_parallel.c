@@ -133,8 +133,18 @@ Test(parallel, forked_processes_have_threads_of_their_own) {
     cr_expect_eq(atomic_load(&m.arrived), 4, "the parent goes on");
 }
 
+/* The address sanitizer's allocator doesn't survive a fork while another thread allocates: a lock
+ * of its own then stays locked in the child. */
+#if defined(__SANITIZE_ADDRESS__)
+#    define FORKS_ANY_TIME false
+#elif defined(__has_feature)
+#    define FORKS_ANY_TIME !__has_feature(address_sanitizer)
+#else
+#    define FORKS_ANY_TIME true
+#endif
+
 /* Forks while other threads are in calls, with their locks held at times. */
-Test(parallel, a_fork_at_any_time) {
+Test(parallel, a_fork_at_any_time, .disabled = !FORKS_ANY_TIME) {
     pthread_t callers[3];
     for (int i = 0; i < 3; i++)
         cr_assert_eq(pthread_create(&callers[i], NULL, call_often, NULL), 0);
