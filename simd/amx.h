@@ -5,9 +5,12 @@
 
 #include "simd/kernels.h"
 
-/* What both files are compiled with, for one table has functions of both. */
-#define RAPT_PANEL_VECTORS 3
-#define RAPT_FEW_ROWS 8
+/* The sizes that kern_amx.c and kern_avx512.c must share, for amx's table has functions of both. */
+enum { RAPT_AMX_PANEL_VECTORS = 3, RAPT_AMX_FEW_ROWS = 8 };
+#define RAPT_ASSERT_AMX_SIZES                                                                      \
+    _Static_assert(RAPT_PANEL_VECTORS == RAPT_AMX_PANEL_VECTORS &&                                 \
+                       RAPT_FEW_ROWS == RAPT_AMX_FEW_ROWS,                                         \
+                   "amx.h has these sizes")
 
 void rapt_amx_open(bool few);
 void rapt_amx_close(void);

@@ -6,6 +6,10 @@
 #include "simd/amx.h"
 #include "simd/vec_avx512.h"
 
+#define RAPT_PANEL_VECTORS 3
+#define RAPT_FEW_ROWS 8
+RAPT_ASSERT_AMX_SIZES;
+
 #include "simd/shared.inc"
 #include "simd/scores.inc"
 

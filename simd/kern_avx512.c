@@ -6,8 +6,10 @@
 #include "simd/amx.h"
 #include "simd/vec_avx512.h"
 
+#define RAPT_PANEL_VECTORS 3
 #define RAPT_TILE_ROWS(vectors) 8
 #define RAPT_TILE_STEPS 4
+#define RAPT_FEW_ROWS 8
 #define RAPT_FEW_MOST 16
 #define RAPT_FEW_VECTORS 4
 #define RAPT_FEW_STEPS 1
@@ -15,6 +17,7 @@
 #define RAPT_FEW_SUMS 16
 #define RAPT_FEW_TOGETHER 16
 #define RAPT_PROBE_CHAINS 12
+RAPT_ASSERT_AMX_SIZES;
 #include "simd/attention.inc"
 
 RAPT_KERNELS(avx512, RAPT_BLOCKS);
