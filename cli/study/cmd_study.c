@@ -9,7 +9,6 @@
 
 #include <cjson/cJSON.h>
 
-#include "bench/topology.h"
 #include "cli/base/args.h"
 #include "cli/base/outputs.h"
 #include "cli/study/study.h"
@@ -175,7 +174,7 @@ static int run_to_file(const struct study_lesson *first, int count,
 }
 
 int cmd_study(int argc, char **argv) {
-    struct request request = {.seed = 1, .threads = topology_cpus_usable(), .color = true};
+    struct request request = {.seed = 1, .threads = rapt_default_threads(), .color = true};
     int code = read_request(&request, argc, argv);
     if (code != ARGS_GO_ON)
         return code;
