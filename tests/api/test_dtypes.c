@@ -332,3 +332,38 @@ Test(dtypes, sizes) {
         cr_expect(a.dtype == dtype && b.dtype == dtype && a.stride[3] == 1 && b.stride[3] == 1);
     }
 }
+
+/* Data that isn't aligned to an element of its type; types of single bytes are aligned anywhere. */
+Test(dtypes, alignment) {
+    static const struct {
+        rapt_dtype dtype;
+        const char *multiple; /* NULL: any address will do */
+        int shift;
+    } types[] = {
+        {RAPT_F32, "multiple of 4", 2},
+        {RAPT_F16, "multiple of 2", 1},
+        {RAPT_BF16, "multiple of 2", 1},
+        {RAPT_Q8_0, NULL, 1},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        tensors = 0;
+        rapt_attention_args args = new_attention(types[i].dtype);
+        args.key.data = (char *)args.key.data + types[i].shift;
+        const rapt_status status = rapt_attention(&args);
+        cr_expect_eq(status, types[i].multiple ? RAPT_INVALID_ARGUMENT : RAPT_OK, "type %zu", i);
+        if (types[i].multiple)
+            cr_expect(mentions(rapt_last_error(), "key: data") &&
+                          mentions(rapt_last_error(), types[i].multiple),
+                      "%s", rapt_last_error());
+    }
+    tensors = 0;
+    rapt_attention_args args = new_attention(RAPT_F32);
+    args.mask = zeros(RAPT_BOOL, SIZE, SIZE, SIZE, SIZE);
+    args.mask.data = (char *)args.mask.data + 1;
+    expect_ok(rapt_attention(&args));
+    args.top_weight = zeros(RAPT_F32, SIZE, SIZE, SIZE, 1);
+    args.top_key = zeros(RAPT_I32, SIZE, SIZE, SIZE, 1);
+    args.top_key.data = (char *)args.top_key.data + 2;
+    cr_expect_eq(rapt_attention(&args), RAPT_INVALID_ARGUMENT);
+    cr_expect(mentions(rapt_last_error(), "top_key: data"), "%s", rapt_last_error());
+}
