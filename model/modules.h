@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What sentence-transformers puts behind a transformer (Reimers and Gurevych 2019). modules.json
- * lists it in order: a Transformer, a Pooling that makes one vector of a text's states, and any
- * number of Dense layers and of Normalize. Without modules.json there is the pooling that
- * 1_Pooling/config.json tells, or else the mean, and a Normalize.
+ * lists it in order. First come a Transformer and a Pooling that makes one vector of a text's
+ * states. Any number of Dense layers and of Normalize follows. Without modules.json there is the
+ * pooling that 1_Pooling/config.json tells, or else the mean, and a Normalize.
  */
 #ifndef RAPT_MODEL_MODULES_H
 #define RAPT_MODEL_MODULES_H

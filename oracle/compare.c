@@ -20,9 +20,9 @@ bool compare_number(struct trial *k, rapt_dtype dtype, const void *got, double e
     const double error = fabs(number - expected);
     if (!(error <= bound))
         return false;
-    /* The share of the bound is reported only where it means something. It means nothing where half
-     * a unit in the last place of a smaller type, the whole number, or the order of two scores may
-     * be lost. */
+    /* The share of the bound is reported only where it means something. It means nothing where the
+     * whole number may be lost, or half a unit in the last place of a smaller type, or the order of
+     * two scores. */
     const bool telling =
         dtype == RAPT_F32 && bound < 0.01 * fabs(expected) && k->c->alibi != ALIBI_HUGE;
     if (telling && error > k->report->bound_share * bound) {

@@ -65,8 +65,8 @@ static void find_max(const struct scores *scores, int64_t keys, struct oracle_ro
 }
 
 /*
- * Pass 2: makes the scores, the sink's included, relative to `top`, the largest, and their
- * intervals wider by the errors of exp, which are known now.
+ * Pass 2: makes the scores, the sink's included, relative to `top`, the largest. Their intervals
+ * get wider by the errors of exp, which are known now.
  */
 static void subtract_top(const struct scores *scores, int64_t keys, double top) {
     double max = -INFINITY;

@@ -4,8 +4,8 @@
  * precision, one query at a time. It shares no code with the library.
  *
  * Beside every result stands a bound: how far a correct f32 computation may be off. It follows the
- * roundings of a kernel that sums scores channel by channel and outputs key by key in blocks of at
- * least 32, with an online softmax. With u = 2^-24, for key j:
+ * roundings of a kernel with an online softmax. The kernel sums scores channel by channel, and
+ * outputs key by key in blocks of at least 32. With u = 2^-24, for key j:
  *
  * - score: q times scale log2(e): 5 u of each product; the chain of fused multiply-adds: u times
  *   the sum of the sizes of its partial sums (running error analysis: Higham, Accuracy and
@@ -22,10 +22,10 @@
  *   u |out| (sum of partial sums of the weights + 4). f16 and bf16 add half a unit in the last
  *   place, see storage.h.
  *
- * Subnormal intermediate results add multiples of 2^-149. Where a score's products have both signs
- * and could overflow f32, or scale times a query does, its interval is everything, and if it is
+ * Subnormal intermediate results add multiples of 2^-149. A score's products may have both signs
+ * and overflow f32, or scale times a query may. Then its interval is everything, and if it is
  * shown, even a NaN will do. The bounds are worst cases over signs of errors, so a correct kernel
- * stays far below them: random f32 data of 300 keys give errors of a few percent of the bound,
+ * stays far below them. Random f32 data of 300 keys give errors of a few percent of the bound,
  * which itself is about 1e-5.
  */
 #ifndef RAPT_ORACLE_ORACLE_H

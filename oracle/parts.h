@@ -11,8 +11,8 @@
 bool parts_can_be_cut(const struct attention_case *c);
 
 /*
- * Checks that merged parts are the whole, within a bound that follows from the parts' own, and to
- * the bit where one part is all there is. whole: the oracle's results of the case.
+ * Checks that merged parts are the whole, within a bound that follows from the parts' own. Where
+ * one part is all there is, they are the whole to the bit. whole: the oracle's results of the case.
  */
 void parts_check(struct trial *k, const struct tensors *t, const struct oracle_result *whole);
 

@@ -21,8 +21,8 @@ int64_t places_room(const rapt_attention_args *args, int64_t b);
 /* Columns of a row of weights, also where there are none. */
 int64_t places_columns(const rapt_attention_args *args);
 
-/* Sets at[0] and at[2], batch and position, to those of a query in query, out, lse, max and weights
- * and of a key in key, value and their scales. */
+/* Sets at[0] and at[2], batch and position. Those of a query are for query, out, lse, max and
+ * weights, those of a key for key, value and their scales. */
 void places_query(const rapt_attention_args *args, int64_t b, int64_t i, int64_t *at);
 void places_key(const rapt_attention_args *args, int64_t b, int64_t j, int64_t *at);
 

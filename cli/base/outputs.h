@@ -4,9 +4,9 @@
  * in its target's folder, without a name if the file system can, or else under a temporary one.
  * Once all are complete they get their names (place.h).
  *
- * A file that is replaced leaves its mode, its access list and, as far as the system allows, its
- * owner and group to the new one. It leaves no setuid, setgid or sticky bit and no other
- * attributes. A symbolic link to it stays; another hard link keeps the old content.
+ * A file that is replaced leaves its mode and its access list to the new one. As far as the system
+ * allows, it leaves its owner and group, too. It leaves no setuid, setgid or sticky bit and no
+ * other attributes. A symbolic link to it stays; another hard link keeps the old content.
  */
 #ifndef RAPT_CLI_BASE_OUTPUTS_H
 #define RAPT_CLI_BASE_OUTPUTS_H

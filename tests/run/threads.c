@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads of the caller's that use the library at the same time: the first calls of the process,
- * one plan that all of them run, one-shot calls, and slices of one run. Every thread must get the
+ * Threads of the caller's that use the library at the same time. They make the first calls of the
+ * process, run one plan, call in one shot, and run slices of one run. Every thread must get the
  * bits that one thread alone gets. This is plain C, so that it runs under a thread sanitizer.
  */
 #include <rapt/rapt.h>
