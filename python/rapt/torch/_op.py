@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rapt::attention, an operator of PyTorch's: compilers and exporters keep it whole."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import rapt
+
+from ._backward import attention_backward
+
+_SCHEMA = (
+    "attention(Tensor query, Tensor key, Tensor value, Tensor? mask, Tensor? sinks, *, "
+    "bool causal=False, float? scale=None, float? softcap=None, SymInt left=-1, SymInt right=-1, "
+    "SymInt q_offset=0, SymInt[]? kv_start=None, SymInt[]? kv_len=None) -> (Tensor out, Tensor lse)"
+)
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+class Tally(threading.local):
+    """What this thread has computed by rapt. Compiled code counts too, for the operator counts."""
+
+    calls = 0
+    dense = 0  # the calls that had a bool mask of queries and keys
+    biases = 0  # the calls that had a float mask of queries and keys
+    passed = 0  # the calls that PyTorch computed in rapt's place
+
+
+tally = Tally()
+
+
+def compute(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any) -> Any:
+    """rapt.attention() of (batch, heads, positions, channels), with torch's number of threads."""
+    tally.calls += 1
+    if mask is not None and mask.shape[-2] > 1 and mask.shape[-1] > 1:
+        if mask.dtype == torch.bool:
+            tally.dense += 1
+        else:
+            tally.biases += 1
+    return rapt.attention(
+        query.detach(),
+        key.detach(),
+        value.detach(),
+        mask=mask if mask is None else mask.detach(),
+        out=empty_out(query, value),
+        threads=torch.get_num_threads(),
+        **options,
+    )
+
+
+def empty_out(query: Tensor, value: Tensor) -> Tensor:
+    """Laid out as the query is, so that what undoes a transposition copies nothing."""
+    if query.shape[-1] == value.shape[-1]:
+        return torch.empty_like(query, requires_grad=False)
+    return query.new_empty(query.shape[:-1] + value.shape[-1:])
+
+
+def is_plain(*tensors: Tensor | None) -> bool:
+    """Whether nothing looks on: no gradient, compiler, tracer or mode of dispatch."""
+    if (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._get_tracing_state() is not None
+    ):
+        return False
+    grads = torch.is_grad_enabled()
+    for tensor in tensors:
+        if tensor is None:
+            continue
+        if type(tensor) not in _PLAIN or tensor.is_neg() or (grads and tensor.requires_grad):
+            return False
+    return True
+
+
+def is_transformed() -> bool:
+    """Whether torch.func transforms what is called: vmap, grad and others."""
+    return (
+        not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is not None
+    )
+
+
+def _run(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    sinks: Tensor | None,
+    *,
+    left: int = -1,
+    right: int = -1,
+    **options: Any,
+) -> tuple[Tensor, Tensor]:
+    options.update(window=(left, right), sinks=sinks, return_lse=True)
+    out, lse = compute(query, key, value, mask, **options)
+    return out, lse
+
+
+def _fake(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+    return empty_out(query, value), query.new_empty(query.shape[:-1], dtype=torch.float32)
+
+
+def _setup_context(
+    ctx: Any, inputs: Sequence[Any], keyword_only_inputs: dict[str, Any], output: Any
+) -> None:
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(*inputs, *output)
+    ctx.options = keyword_only_inputs
+
+
+def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    return attention_backward(
+        grad, *ctx.saved_tensors, needed=ctx.needs_input_grad, **ctx.options
+    )
+
+
+library: Any = torch.library.Library("rapt", "DEF")  # type: ignore[no-untyped-call]
+library.define(_SCHEMA)
+library.impl("attention", _run, "CPU")
+torch.library.register_fake("rapt::attention", _fake, lib=library)
+torch.library.register_autograd(
+    "rapt::attention", _backward, setup_context=_setup_context, lib=library
+)
+attention = torch.ops.rapt.attention.default
