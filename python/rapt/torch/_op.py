@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """rapt::attention, an operator of PyTorch's: compilers and exporters keep it whole."""
 
+import os
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -20,31 +21,109 @@ _SCHEMA = (
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
-class Tally(threading.local):
-    """What this thread has computed by rapt. Compiled code counts too, for the operator counts."""
+class Tally:
+    """What this process has computed by rapt. Compiled code counts too, for the operator counts."""
 
-    calls = 0
-    dense = 0  # the calls that had a bool mask of queries and keys
-    biases = 0  # the calls that had a float mask of queries and keys
-    passed = 0  # the calls that PyTorch computed in rapt's place
+    NAMES = "calls", "dense", "biases", "passed"
+
+    def __init__(self) -> None:
+        self._numbers = dict.fromkeys(self.NAMES, 0)
+        self.unlock()
+
+    def unlock(self) -> None:
+        self._lock = threading.Lock()
+
+    def add(self, *names: str) -> None:
+        with self._lock:
+            for name in names:
+                self._numbers[name] += 1
+
+    def read(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._numbers)
 
 
 tally = Tally()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=tally.unlock)  # another thread may have held the lock
 
 
-def compute(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any) -> Any:
+class Counts:
+    """What has been computed since this was made, until stop(), in the whole process."""
+
+    def __init__(self) -> None:
+        self._begin = tally.read()
+        self._end: dict[str, int] | None = None
+
+    def stop(self) -> None:
+        self._end = tally.read()
+
+    def _since(self, name: str) -> int:
+        return (self._end or tally.read())[name] - self._begin[name]
+
+    @property
+    def calls(self) -> int:
+        """How many attentions rapt has computed."""
+        return self._since("calls")
+
+    @property
+    def dense(self) -> int:
+        """How many of them had a bool mask of queries and keys."""
+        return self._since("dense")
+
+    @property
+    def biases(self) -> int:
+        """How many of them had a float mask of queries and keys."""
+        return self._since("biases")
+
+    @property
+    def passed(self) -> int:
+        """How many calls of PyTorch's function were left to it, in eager mode."""
+        return self._since("passed")
+
+    def __repr__(self) -> str:
+        return "rapt: " + ", ".join(f"{self._since(name)} {name}" for name in Tally.NAMES)
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    sinks: Tensor | None = None,
+    *,
+    left: int = -1,
+    right: int = -1,
+    **options: Any,
+) -> Tensor:
+    """The output; at once where nothing looks on, else by the operator."""
+    out: Tensor
+    if is_plain(query, key, value, mask, sinks):
+        out = compute(query, key, value, mask, sinks, window=(left, right), **options)
+    else:
+        out, _ = attention(query, key, value, mask, sinks, left=left, right=right, **options)
+    return out
+
+
+def compute(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    sinks: Tensor | None = None,
+    **options: Any,
+) -> Any:
     """rapt.attention() of (batch, heads, positions, channels), with torch's number of threads."""
-    tally.calls += 1
-    if mask is not None and mask.shape[-2] > 1 and mask.shape[-1] > 1:
-        if mask.dtype == torch.bool:
-            tally.dense += 1
-        else:
-            tally.biases += 1
+    if mask is None or mask.shape[-2] == 1 or mask.shape[-1] == 1:
+        tally.add("calls")
+    else:
+        tally.add("calls", "dense" if mask.dtype == torch.bool else "biases")
     return rapt.attention(
         query.detach(),
         key.detach(),
         value.detach(),
         mask=mask if mask is None else mask.detach(),
+        sinks=sinks,
         out=empty_out(query, value),
         threads=torch.get_num_threads(),
         **options,
@@ -94,8 +173,8 @@ def _run(
     right: int = -1,
     **options: Any,
 ) -> tuple[Tensor, Tensor]:
-    options.update(window=(left, right), sinks=sinks, return_lse=True)
-    out, lse = compute(query, key, value, mask, **options)
+    options.update(window=(left, right), return_lse=True)
+    out, lse = compute(query, key, value, mask, sinks, **options)
     return out, lse
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from ._op import attention, compute, is_plain, is_transformed, tally
+from ._op import attend, is_transformed, tally
 
 Shape = tuple[int, ...]
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -52,7 +52,7 @@ def scaled_dot_product_attention(
         or not (shapes := _shapes(query, key, value, attn_mask, enable_gqa))
     ):
         if not torch.compiler.is_compiling():
-            tally.passed += 1
+            tally.add("passed")
         return F.scaled_dot_product_attention(
             query,
             key,
@@ -65,11 +65,7 @@ def scaled_dot_product_attention(
         )
     q, k, v = (_four(x, s) for x, s in zip((query, key, value), shapes))
     mask = attn_mask if attn_mask is None else _four_mask(attn_mask, shapes[0])
-    out: Tensor
-    if is_plain(q, k, v, mask):
-        out = compute(q, k, v, mask, causal=bool(is_causal), scale=scale)
-    else:
-        out, _ = attention(q, k, v, mask, None, causal=bool(is_causal), scale=scale)
+    out = attend(q, k, v, mask, causal=bool(is_causal), scale=scale)
     return out if len(shapes[0]) == 2 else out.reshape(shapes[0] + out.shape[2:])
 
 

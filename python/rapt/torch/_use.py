@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from ._op import tally
+from ._op import Counts
 from ._sdpa import scaled_dot_product_attention
 
 # PyTorch asks a mode about this function as a whole and about nothing within. So what
@@ -32,8 +32,8 @@ class use(TorchFunctionMode):
     nn.MultiheadAttention too, in eager mode and under torch.compile. PyTorch asks Python about each
     of its functions meanwhile, which takes some 2 µs a call.
 
-    What `with` gives tells what was done in this thread since then: `calls`, the attentions that
-    rapt computed, and `passed`, those that it left to PyTorch in eager mode.
+    What `with` gives counts what was done since then: `calls`, the attentions that rapt computed,
+    and `passed`, those that it left to PyTorch in eager mode. The numbers are the process's.
 
     >>> import torch, rapt.torch
     >>> q = torch.randn(1, 4, 3, 16)
@@ -44,11 +44,6 @@ class use(TorchFunctionMode):
     (1, 1)
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._before = (0, 0)
-        self._after: tuple[int, int] | None = None
-
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
@@ -58,25 +53,11 @@ class use(TorchFunctionMode):
             func = _multi_head_attention_forward
         return func(*args, **(kwargs or {}))
 
-    def __enter__(self) -> "use":
-        self._before, self._after = (tally.calls, tally.passed), None
+    def __enter__(self) -> Counts:  # type: ignore[override]
         super().__enter__()  # type: ignore[no-untyped-call]
-        return self
+        self._counts = Counts()
+        return self._counts
 
     def __exit__(self, *error: Any) -> None:
+        self._counts.stop()
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        self._after = (tally.calls, tally.passed)
-
-    def _since(self, which: int) -> int:
-        now = self._after or (tally.calls, tally.passed)
-        return now[which] - self._before[which]
-
-    @property
-    def calls(self) -> int:
-        """How many attentions rapt has computed."""
-        return self._since(0)
-
-    @property
-    def passed(self) -> int:
-        """How many calls PyTorch has computed, for rapt can't."""
-        return self._since(1)
