@@ -6,16 +6,8 @@ import ctypes
 import numpy as np
 
 from . import _calls, _options, _views
-from ._library import (
-    F32,
-    AttentionData,
-    InvalidArgument,
-    OutOfMemory,
-    Unsupported,
-    check,
-    default_args,
-    lib,
-)
+from ._abi import F32, AttentionData
+from ._library import InvalidArgument, OutOfMemory, Unsupported, check, default_args, lib
 
 _FIELDS = {"q": "query", "k": "key", "v": "value"}
 
@@ -93,7 +85,7 @@ class _Problem:
         if block_table is not None:
             self.table = _table(block_table)
             args.sequences, args.block_table_stride = self.table.shape
-            args.block_table = self.table.ctypes.data_as(type(args.block_table))
+            args.block_table = ctypes.cast(_views.address(self.table), type(args.block_table))
         args.threads = _options.integer("threads", threads, 0, _options.INT_MAX)
         args.isa = _options.isa(isa)
         self._place_outputs(
@@ -319,11 +311,13 @@ class Plan:
         for field, value in numbers.items():
             if value is not None:
                 kept.append(_options.numbers(field, value, batch))
-                setattr(data, field, ctypes.addressof(kept[-1]))
+                setattr(data, field, kept[-1])
         if block_table is not None:
             planned = self._problem.table
             kept.append(_table(block_table, planned.shape if planned is not None else None))
-            data.block_table = _views.address(kept[-1])
+            data.block_table = ctypes.cast(
+                _views.address(kept[-1]), ctypes.POINTER(ctypes.c_int32)
+            )
         self._problem.call.make(lambda: self._run_with(data, kept))
         if out is None:
             return self._result

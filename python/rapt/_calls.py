@@ -7,9 +7,10 @@ import signal
 import threading
 import weakref
 
-from ._library import INTERRUPTED
+from ._abi import AttentionArgs
 
 _LONG = 1e10  # floating-point operations: some tenths of a second on one thread
+_INTERRUPTED = dict(AttentionArgs._fields_)["interrupted"]
 _LOOK = 0.1  # seconds; a signal that comes just before the main thread waits doesn't wake it
 
 
@@ -64,7 +65,7 @@ class Call:
         _lock(self)
         self._is_long = flops > _LONG
         if self._is_long:
-            self._asked = INTERRUPTED(_question(weakref.ref(self)))
+            self._asked = _INTERRUPTED(_question(weakref.ref(self)))
             args.interrupted = self._asked
 
     def make(self, function):

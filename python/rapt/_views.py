@@ -7,17 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._library import (
-    BF16,
-    BOOL,
-    F16,
-    F32,
-    InvalidArgument,
-    InvalidType,
-    OutOfMemory,
-    Tensor,
-    Unsupported,
-)
+from ._abi import BF16, BOOL, F16, F32, Tensor
+from ._library import InvalidArgument, InvalidType, OutOfMemory, Unsupported
 
 _NUMPY_TYPES = {np.dtype("f4"): F32, np.dtype("f2"): F16, np.dtype("?"): BOOL}
 _NUMPY_OF = {F32: np.float32, F16: np.float16}
