@@ -77,7 +77,7 @@ class Operator(Case):
         return [out.detach()] + [tensor.grad for tensor in (*inputs, sinks)]
 
     def test_opcheck(self):
-        for name, options in OPTIONS.items():
+        for name, options in list(OPTIONS.items())[::3]:
             for grad in (False, True):
                 with self.subTest(name, grad=grad):
                     inputs = *tensors(*SHAPES, grad=grad), bool_mask(5, 7), None

@@ -24,6 +24,7 @@ def attention_backward(
     causal: bool = False,
     scale: float | None = None,
     softcap: float | None = None,
+    counted: bool = False,
     **span: Any,
 ) -> Gradients:
     """Of query, key, value, mask and sinks. PyTorch's own kernel computes them where it can."""

@@ -19,6 +19,7 @@ from ._op import compute
 NAME = "rapt"
 
 
+@torch.no_grad()
 def _attend(
     query: Tensor,
     key: Tensor,

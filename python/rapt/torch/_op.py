@@ -16,7 +16,8 @@ from ._backward import attention_backward
 _SCHEMA = (
     "attention(Tensor query, Tensor key, Tensor value, Tensor? mask, Tensor? sinks, *, "
     "bool causal=False, float? scale=None, float? softcap=None, SymInt left=-1, SymInt right=-1, "
-    "SymInt q_offset=0, SymInt[]? kv_start=None, SymInt[]? kv_len=None) -> (Tensor out, Tensor lse)"
+    "SymInt q_offset=0, SymInt[]? kv_start=None, SymInt[]? kv_len=None, bool counted=False) "
+    "-> (Tensor out, Tensor lse)"
 )
 _PLAIN = (Tensor, torch.nn.Parameter)
 
@@ -111,30 +112,22 @@ def compute(
     value: Tensor,
     mask: Tensor | None,
     sinks: Tensor | None = None,
+    counted: bool = False,
     **options: Any,
 ) -> Any:
-    """rapt.attention() of (batch, heads, positions, channels), with torch's number of threads."""
-    if mask is None or mask.shape[-2] == 1 or mask.shape[-1] == 1:
+    """rapt.attention() of (batch, heads, positions, channels), with torch's number of threads.
+
+    counted: it is a part of an attention of which another part is counted.
+    """
+    if counted:
+        pass
+    elif mask is None or mask.shape[-2] == 1 or mask.shape[-1] == 1:
         tally.add("calls")
     else:
         tally.add("calls", "dense" if mask.dtype == torch.bool else "biases")
     return rapt.attention(
-        query.detach(),
-        key.detach(),
-        value.detach(),
-        mask=mask if mask is None else mask.detach(),
-        sinks=sinks,
-        out=empty_out(query, value),
-        threads=torch.get_num_threads(),
-        **options,
+        query, key, value, mask=mask, sinks=sinks, threads=torch.get_num_threads(), **options
     )
-
-
-def empty_out(query: Tensor, value: Tensor) -> Tensor:
-    """Laid out as the query is, so that what undoes a transposition copies nothing."""
-    if query.shape[-1] == value.shape[-1]:
-        return torch.empty_like(query, requires_grad=False)
-    return query.new_empty(query.shape[:-1] + value.shape[-1:])
 
 
 def is_plain(*tensors: Tensor | None) -> bool:
@@ -162,6 +155,7 @@ def is_transformed() -> bool:
     )
 
 
+@torch.no_grad()  # autograd has done its part before a kernel runs
 def _run(
     query: Tensor,
     key: Tensor,
@@ -179,7 +173,10 @@ def _run(
 
 
 def _fake(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-    return empty_out(query, value), query.new_empty(query.shape[:-1], dtype=torch.float32)
+    lse = query.new_empty(query.shape[:-1], dtype=torch.float32)
+    if query.shape[-1] == value.shape[-1]:  # laid out as the query is, as rapt.attention() does
+        return torch.empty_like(query), lse
+    return query.new_empty(query.shape[:-1] + value.shape[-1:]), lse
 
 
 def _setup_context(

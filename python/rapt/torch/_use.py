@@ -53,7 +53,7 @@ class use(TorchFunctionMode):
             func = _multi_head_attention_forward
         return func(*args, **(kwargs or {}))
 
-    def __enter__(self) -> Counts:  # type: ignore[override]
+    def __enter__(self) -> Counts:
         super().__enter__()  # type: ignore[no-untyped-call]
         self._counts = Counts()
         return self._counts

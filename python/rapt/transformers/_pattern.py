@@ -46,7 +46,7 @@ class Pattern(Tensor):
         padding: Padding,
         dense: Callable[[], Tensor],
     ) -> "Pattern":
-        self: Pattern = Tensor._make_wrapper_subclass(cls, size, dtype=torch.bool)  # type: ignore
+        self: Pattern = Tensor._make_wrapper_subclass(cls, size, dtype=torch.bool)
         self.span, self.q_offset, self.padding, self.dense = span, q_offset, padding, dense
         return self
 
@@ -68,7 +68,7 @@ class Pattern(Tensor):
             rows = args[0]._rows(*args[1:])
             if rows is not None:
                 return rows
-        if func in _ARITHMETIC:
+        if func._schema.name.removeprefix("aten::").rstrip("_") in _ARITHMETIC:
             raise Unsupported(
                 f"attention_mask: found a model that computes with it ({func}), expected one that "
                 "hands it to attention as it is"
@@ -90,15 +90,7 @@ class Pattern(Tensor):
         )
 
 
-_aten = torch.ops.aten
-_ARITHMETIC = {
-    overload
-    for packet in (
-        _aten.add, _aten.sub, _aten.rsub, _aten.mul, _aten.div, _aten.eq, _aten.ne, _aten.lt,
-        _aten.gt, _aten.le, _aten.ge,
-    )  # fmt: skip
-    for overload in (getattr(packet, name) for name in packet.overloads())
-}
+_ARITHMETIC = "add sub rsub mul div eq ne lt gt le ge".split()
 
 
 def mask(

@@ -111,8 +111,8 @@ def in_place_of_sdpa() -> Iterator[Counts]:
             model.generate_batch(prompts, generation_config)
     """
     register()
-    attentions, masks = AttentionInterface._global_mapping, AttentionMaskInterface._global_mapping
-    before = attentions["sdpa"], masks["sdpa"]
+    interfaces: Any = (AttentionInterface, AttentionMaskInterface)
+    before = [interface._global_mapping["sdpa"] for interface in interfaces]
     AttentionInterface.register("sdpa", attention)
     AttentionMaskInterface.register("sdpa", mask)
     counts = Counts()
@@ -120,5 +120,5 @@ def in_place_of_sdpa() -> Iterator[Counts]:
         yield counts
     finally:
         counts.stop()
-        AttentionInterface.register("sdpa", before[0])
-        AttentionMaskInterface.register("sdpa", before[1])
+        for interface, function in zip(interfaces, before):
+            interface.register("sdpa", function)
