@@ -198,8 +198,11 @@ def without_memory(output: Output) -> _views.View:
 
 
 def _rows(output: Output, array: Any) -> _views.View:
-    """The view that the library has of an output other than out."""
-    v = _views.view(output.name, array)
+    """The view that the library has of an output other than out, which is dense."""
+    v = without_memory(output)
+    if not isinstance(array, _views.View):
+        place = array.data_ptr() if _views.is_torch(array) else _views.address(array)
+        v = v._replace(address=int(place), owner=array)
     if output.name == "received":  # by keys, all queries together
         v = v._replace(
             shape=(*v.shape[:-1], 1, v.shape[-1]), strides=(*v.strides[:-1], 0, v.strides[-1])
