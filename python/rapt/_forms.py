@@ -81,7 +81,7 @@ def locate(name: str, array: Any, quantized: bool = False) -> tuple[Any, int, An
 
 def view(name: str, owner: Any, place: int, quantized: bool = False) -> _views.View:
     """The view of what locate() has found, without looking again at what it has looked at."""
-    if owner.__class__ is _Tensor:
+    if owner.__class__ is _Tensor and not owner.is_quantized:
         return _views.of_plain_torch(name, owner, place, quantized)
     return _views.view(name, owner, quantized)
 
