@@ -34,10 +34,9 @@ class Tally:
     def unlock(self) -> None:
         self._lock = threading.Lock()
 
-    def add(self, *names: str) -> None:
+    def add(self, name: str) -> None:
         with self._lock:
-            for name in names:
-                self._numbers[name] += 1
+            self._numbers[name] += 1
 
     def read(self) -> dict[str, int]:
         with self._lock:
@@ -100,7 +99,8 @@ def attend(
     """The output; at once where nothing looks on, else by the operator."""
     out: Tensor
     if is_plain(query, key, value, mask, sinks):
-        out = compute(query, key, value, mask, sinks, window=(left, right), **options)
+        window = None if left < 0 and right < 0 else (left, right)
+        out = compute(query, key, value, mask, sinks, window=window, **options)
     else:
         out, _ = attention(query, key, value, mask, sinks, left=left, right=right, **options)
     return out
@@ -119,12 +119,10 @@ def compute(
 
     counted: it is a part of an attention of which another part is counted.
     """
-    if counted:
-        pass
-    elif mask is None or mask.shape[-2] == 1 or mask.shape[-1] == 1:
+    if not counted:
         tally.add("calls")
-    else:
-        tally.add("calls", "dense" if mask.dtype == torch.bool else "biases")
+        if mask is not None and mask.shape[-2] > 1 and mask.shape[-1] > 1:
+            tally.add("dense" if mask.dtype == torch.bool else "biases")
     return rapt.attention(
         query, key, value, mask=mask, sinks=sinks, threads=torch.get_num_threads(), **options
     )
