@@ -4,7 +4,7 @@
  * held against libsleef's exp2f_u35, or 0 from -125.5 down. It takes minutes, so it isn't among the
  * tests. Run it by hand after a change of exp2.inc or of a vector header:
  *
- *     ninja -C build tests/exp2_all && build/tests/exp2_all
+ *     ninja -C build tests/sleef_all && build/tests/sleef_all
  *
  * Exit status: 0 if all bits agree, 1 if not, 77 on a machine without FMA.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * exp2 of every variant has the bits of libsleef's exp2f_u35 (its scalar FMA function) above
- * -125.5, and is 0 from there down. This is a sample of some millions; exp2_all.c goes through all
+ * -125.5, and is 0 from there down. This is a sample of some millions; sleef_all.c goes through all
  * floats.
  */
 #include <math.h>
