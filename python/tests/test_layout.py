@@ -12,25 +12,19 @@ import tempfile
 import unittest
 
 import rapt
-from rapt import _library
+from rapt import _abi, _library
 
 INCLUDE = pathlib.Path(__file__).parents[2] / "include"
+HEADERS = "".join(
+    path.read_text(encoding="utf-8") for path in sorted((INCLUDE / "rapt").glob("*.h"))
+)
 STRUCTS = {
-    "rapt_tensor": _library.Tensor,
-    "rapt_attention_args": _library.AttentionArgs,
-    "rapt_attention_data": _library.AttentionData,
-    "rapt_isa": _library.Isa,
+    struct.__doc__: struct
+    for struct in vars(_abi).values()
+    if isinstance(struct, type) and issubclass(struct, ctypes.Structure)
 }
 CONSTANTS = {
-    "RAPT_NONE": _library.NONE,
-    "RAPT_F32": _library.F32,
-    "RAPT_BOOL": _library.BOOL,
-    "RAPT_F16": _library.F16,
-    "RAPT_BF16": _library.BF16,
-    "RAPT_INVALID_ARGUMENT": 1,
-    "RAPT_UNSUPPORTED": 2,
-    "RAPT_ISA_UNAVAILABLE": 3,
-    "RAPT_OUT_OF_MEMORY": 4,
+    f"RAPT_{name}": value for name, value in vars(_abi).items() if isinstance(value, int)
 }
 
 
@@ -75,6 +69,14 @@ class Layout(unittest.TestCase):
         self.assertEqual(
             found.splitlines(), [*facts_of_ctypes(), bytes(_library.default_args()).hex()]
         )
+
+    def test_everything_is_there(self):
+        structs = re.findall(r"^typedef struct (\w+) {", HEADERS, re.M)
+        constants = re.findall(r"^ +(RAPT_\w+) = \d", HEADERS, re.M)
+        functions = re.findall(r"^RAPT_API [^;]*?(\w+)\(", HEADERS, re.M)
+        self.assertEqual(sorted(STRUCTS), sorted(structs))
+        self.assertEqual(sorted(CONSTANTS), sorted(constants))
+        self.assertEqual(sorted(_abi.FUNCTIONS), sorted(functions))
 
     def test_version(self):
         text = (INCLUDE / "rapt/version.h").read_text(encoding="utf-8")
