@@ -241,7 +241,7 @@ def attention(
     k_form, k_at, key = _forms.locate("k", k, True)
     v_form, v_at, value = _forms.locate("v", v, True)
     mask_form, mask_at, bias = _ABSENT if mask is None else _forms.locate("mask", mask)
-    out_form, out_at, target = _ABSENT if out is None else _forms.locate("out", out)
+    out_form, out_at, target = _ABSENT if out is None else _forms.locate_out(out)
     heads, lists, numbers = _NO_HEADS, _NO_LISTS, _NO_NUMBERS
     if not (key_scale is value_scale is alibi is sinks is None):
         heads = Heads(key_scale, value_scale, alibi, sinks, _options.layout(layout))

@@ -46,9 +46,9 @@ class Problem:
         query = self.views["query"]
         if mask is not None:
             self._place("mask", _views.broadcast("mask", mask))
-        for field, view in heads.views.items():
-            if view is not None:
-                self._place(field, view)
+        for field, given in heads.views.items():
+            if given is not None:
+                self._place(field, given)
         self._set_options(plain)
         self.sequences = lists.count(query.shape[0])
         self.keys = self._find_keys(lists.tuples["cu_k"])
@@ -101,7 +101,7 @@ class Problem:
 
     def set_numbers(self, numbers: Numbers) -> None:
         """Has the arguments name the numbers of sequences."""
-        for name, array in numbers.arrays.items():
+        for name, array in numbers.arrays().items():
             setattr(self.args, name, array)
 
     def largest_numbers(self, numbers: Numbers) -> Numbers:
@@ -113,8 +113,9 @@ class Problem:
             "q_offset": max(0, self.keys - queries),
             "mask_start": 0,
         }
+        given = numbers.arrays()
         return Numbers(
-            self.sequences, **{name: most[name] if name in numbers.arrays else None for name in most}
+            self.sequences, **{name: most[name] if name in given else None for name in most}
         )
 
     def _find_keys(self, cu_k: tuple[int, ...] | None) -> int:

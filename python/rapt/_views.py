@@ -5,6 +5,7 @@ Neither NumPy nor torch is imported for that: whoever passes an array of theirs 
 """
 
 import ctypes
+import struct
 import sys
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ _QUANTIZED = {"int8": I8, "uint8": Q8_0}
 _EXPECTED = "expected float32, float16, bfloat16 or, for a mask, bool"
 _EXPECTED_KEYS = "expected float32, float16, bfloat16, int8 or, as blocks of q8_0, uint8"
 Q8_0_BYTES, Q8_0_ELEMENTS = 34, 32
+_PACKED = struct.Struct("@Pi8q")  # a rapt_tensor, at a third of what ctypes takes for its fields
+assert _PACKED.size == ctypes.sizeof(Tensor)
+_pack_into = _PACKED.pack_into
 
 
 class View(NamedTuple):
@@ -36,8 +40,7 @@ class View(NamedTuple):
 
     def fill(self, tensor: Tensor) -> None:
         """Writes a view of four dimensions to a rapt_tensor."""
-        tensor.data, tensor.dtype = self.address, self.dtype
-        tensor.shape[:], tensor.stride[:] = self.shape, self.strides
+        _pack_into(tensor, 0, self.address, self.dtype, *self.shape, *self.strides)
 
 
 def numpy() -> Any:
@@ -134,14 +137,15 @@ def _of_torch(name: str, tensor: Any, quantized: bool = False) -> View:
     torch = sys.modules["torch"]
     _refuse_torch(name, tensor, torch)
     dtype = _type_of(name, str(tensor.dtype)[6:], quantized)
-    try:  # also of its storage, which those without memory have none of
-        tensor.untyped_storage().data_ptr()
-        place = tensor.data_ptr()
-    except Exception as error:
+    try:  # a trace's tensors say that they are on the CPU, but not where their storage is
+        place = tensor.data_ptr() if tensor.untyped_storage().device.type == "cpu" else 0
+    except (RuntimeError, NotImplementedError):
+        place = 0
+    if not place and tensor.numel():
         raise InvalidArgument(
             f"{name}: found a tensor without memory of its own, as under a transformation or in "
-            f"a trace, expected one with numbers: {error}"
-        ) from None
+            "a trace, expected one with numbers"
+        )
     return View(place, dtype, tuple(tensor.shape), tensor.stride(), True, tensor)
 
 
@@ -176,17 +180,21 @@ def view4(name: str, array: Any, swap: bool, quantized: bool = False) -> View:
     if not 2 <= rank <= 4:
         raise InvalidArgument(f"{name}: found {rank} dimensions, expected 2 to 4")
     if swap and rank > 2:
-        order = [*range(rank - 3), rank - 2, rank - 3, rank - 1]
-        v = v._replace(
-            shape=tuple(v.shape[i] for i in order), strides=tuple(v.strides[i] for i in order)
-        )
+        *first, positions, heads, channels = v.shape
+        *first_steps, position_step, head_step, step = v.strides
+        shape = (*first, heads, positions, channels)
+        strides = (*first_steps, head_step, position_step, step)
+        v = View(v.address, v.dtype, shape, strides, v.writeable, v.owner)
     return extended(v)
 
 
 def extended(v: View) -> View:
     """A view of four dimensions, ones before those that it has."""
     more = 4 - len(v.shape)
-    return v._replace(shape=(1,) * more + v.shape, strides=(0,) * more + v.strides)
+    if not more:
+        return v
+    shape, strides = (1,) * more + v.shape, (0,) * more + v.strides
+    return View(v.address, v.dtype, shape, strides, v.writeable, v.owner)
 
 
 def broadcast(name: str, array: Any) -> View:
