@@ -8,6 +8,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if RAPT_SLEEF
+#    include <sleef.h>
+#endif
+
 #include "simd/loops.h"
 
 #define V_LANES 8
@@ -197,5 +201,22 @@ static inline void v_store_bf16(uint16_t *p, vf a) {
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(words, words), 0x08);
     _mm_storeu_si128((__m128i *)(void *)p, _mm256_castsi256_si128(packed));
 }
+
+#if RAPT_SLEEF
+static inline vf v_sleef_exp2(vf a) {
+    return Sleef_finz_exp2f8_u35avx2(a);
+}
+static inline vf v_sleef_log(vf a) {
+    return Sleef_finz_logf8_u10avx2(a);
+}
+static inline vf v_sleef_tanh(vf a) {
+    return Sleef_finz_tanhf8_u35avx2(a);
+}
+static inline void v_sleef_sincos(vf a, vf *sine, vf *cosine) {
+    const Sleef___m256_2 both = Sleef_finz_sincosf8_u10avx2(a);
+    *sine = both.x;
+    *cosine = both.y;
+}
+#endif
 
 #endif

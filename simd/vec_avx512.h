@@ -8,6 +8,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if RAPT_SLEEF
+#    include <sleef.h>
+#endif
+
 #include "simd/loops.h"
 
 #define V_LANES 16
@@ -214,5 +218,22 @@ static inline void v_store_bf16(uint16_t *p, vf a) {
     _mm256_storeu_si256((__m256i *)(void *)p,
                         _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
 }
+
+#if RAPT_SLEEF
+static inline vf v_sleef_exp2(vf a) {
+    return Sleef_finz_exp2f16_u35avx512f(a);
+}
+static inline vf v_sleef_log(vf a) {
+    return Sleef_finz_logf16_u10avx512f(a);
+}
+static inline vf v_sleef_tanh(vf a) {
+    return Sleef_finz_tanhf16_u35avx512f(a);
+}
+static inline void v_sleef_sincos(vf a, vf *sine, vf *cosine) {
+    const Sleef___m512_2 both = Sleef_finz_sincosf16_u10avx512f(a);
+    *sine = both.x;
+    *cosine = both.y;
+}
+#endif
 
 #endif

@@ -8,6 +8,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if RAPT_SLEEF
+#    include <sleef.h>
+#endif
+
 #include "simd/loops.h"
 
 #define V_LANES 4
@@ -167,5 +171,22 @@ static inline void v_store_bf16(uint16_t *p, vf a) {
     const uint32x4_t even = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
     vst1_u16(p, vshrn_n_u32(vbslq_u32(v_ne(a, a), bits, even), 16));
 }
+
+#if RAPT_SLEEF
+static inline vf v_sleef_exp2(vf a) {
+    return Sleef_finz_exp2f4_u35advsimd(a);
+}
+static inline vf v_sleef_log(vf a) {
+    return Sleef_finz_logf4_u10advsimd(a);
+}
+static inline vf v_sleef_tanh(vf a) {
+    return Sleef_finz_tanhf4_u35advsimd(a);
+}
+static inline void v_sleef_sincos(vf a, vf *sine, vf *cosine) {
+    const Sleef_float32x4_t_2 both = Sleef_finz_sincosf4_u10advsimd(a);
+    *sine = both.x;
+    *cosine = both.y;
+}
+#endif
 
 #endif

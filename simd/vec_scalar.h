@@ -8,6 +8,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if RAPT_SLEEF
+#    include <sleef.h>
+#endif
+
 #define V_LANES 1
 typedef float vf;
 typedef int vm;
@@ -188,5 +192,40 @@ static inline void v_store_bf16(uint16_t *p, vf a) {
     memcpy(&bits, &a, sizeof bits);
     *p = (uint16_t)((v_ne(a, a) ? bits : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
+
+#if RAPT_SLEEF
+/*
+ * SLEEF's scalar functions with FMA give the vectors' bits, but an old x86 can't run them. Its
+ * header shows them only to units compiled for FMA, which this one must not be.
+ */
+float Sleef_finz_exp2f1_u35purecfma(float);
+float Sleef_finz_logf1_u10purecfma(float);
+float Sleef_finz_tanhf1_u35purecfma(float);
+Sleef_float_2 Sleef_finz_sincosf1_u10purecfma(float);
+
+static inline int v_has_fma(void) {
+#    if defined(__x86_64__) || defined(__i386__)
+    return __builtin_cpu_supports("fma");
+#    else
+    return 1;
+#    endif
+}
+
+static inline vf v_sleef_exp2(vf a) {
+    return v_has_fma() ? Sleef_finz_exp2f1_u35purecfma(a) : Sleef_cinz_exp2f1_u35purec(a);
+}
+static inline vf v_sleef_log(vf a) {
+    return v_has_fma() ? Sleef_finz_logf1_u10purecfma(a) : Sleef_cinz_logf1_u10purec(a);
+}
+static inline vf v_sleef_tanh(vf a) {
+    return v_has_fma() ? Sleef_finz_tanhf1_u35purecfma(a) : Sleef_cinz_tanhf1_u35purec(a);
+}
+static inline void v_sleef_sincos(vf a, vf *sine, vf *cosine) {
+    const Sleef_float_2 both =
+        v_has_fma() ? Sleef_finz_sincosf1_u10purecfma(a) : Sleef_cinz_sincosf1_u10purec(a);
+    *sine = both.x;
+    *cosine = both.y;
+}
+#endif
 
 #endif
