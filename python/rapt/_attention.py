@@ -267,7 +267,12 @@ def attention(
         form = (tuple(options.values()), tuple(map(type, options.values())), *form[2:])
         known = _forms.find(form)
         if known is None:
-            problem = _problem.Problem((query, key, value), bias, options, heads, lists)
+            views = (
+                _forms.view("q", query, q_at),
+                _forms.view("k", key, k_at, True),
+                _forms.view("v", value, v_at, True),
+            )
+            problem = _problem.Problem(views, bias, options, heads, lists)
             if _calls.is_long(problem.flops()):
                 return _forms.run_long(problem, q, out, numbers)
             problem.set_numbers(problem.largest_numbers(numbers))

@@ -79,6 +79,13 @@ def locate(name: str, array: Any, quantized: bool = False) -> tuple[Any, int, An
     return (_kind_of(kind), v.shape, v.strides, v.dtype, v.writeable), v.address, v
 
 
+def view(name: str, owner: Any, place: int, quantized: bool = False) -> _views.View:
+    """The view of what locate() has found, without looking again at what it has looked at."""
+    if owner.__class__ is _Tensor and not owner.is_quantized:
+        return _views.of_plain_torch(name, owner, place, quantized)
+    return _views.view(name, owner, quantized)
+
+
 def locate_out(out: Any) -> tuple[Any, int, Any]:
     """locate() of where to write, with which goes whether that may be written."""
     form, place, owner = locate("out", out)
@@ -97,15 +104,15 @@ class Form:
     __slots__ = ("handle", "pointer", "size", "makers", "names", "is_jax", "place_of")
 
     def __init__(self, problem: _problem.Problem, like: Any, out: Any) -> None:
-        # Arrays that there are, or views without memory of those to come.
-        samples = [_problem.without_memory(output) for output in problem.outputs]
+        # Where to write, or views without memory of arrays to come.
+        samples = [] if out is None else [out]
         self.makers: list[tuple[int, Callable[[], Any] | None]] = []
-        if out is not None:
-            samples[0] = out
-        elif like.__class__ is _Tensor and like.shape == problem.outputs[0].shape:
-            samples[0] = sys.modules["torch"].empty_like(like)  # in the order of q in memory
+        if out is None and like.__class__ is _Tensor and like.shape == problem.outputs[0].shape:
+            sample = sys.modules["torch"].empty_like(like)  # in the order of q in memory
+            samples.append(_problem.without_memory(problem.outputs[0], sample.stride()))
             self.makers.append((0, None))
-        for output in problem.outputs[1 if out is not None or self.makers else 0 :]:
+        for output in problem.outputs[len(samples) :]:
+            samples.append(_problem.without_memory(output))
             self.makers.append((_OUTPUTS.index(output.name), _maker(output, like)))
         problem.place_outputs(samples)
         self.handle = _memory.Handle(problem.args)

@@ -106,6 +106,9 @@ class Problem:
 
     def largest_numbers(self, numbers: Numbers) -> Numbers:
         """Those of a plan whose runs bring numbers of their own: all keys, the last offset."""
+        given = numbers.arrays()
+        if not given:
+            return numbers
         queries = self.views["query"].shape[2]
         most = {
             "kv_len": self.keys,
@@ -113,7 +116,6 @@ class Problem:
             "q_offset": max(0, self.keys - queries),
             "mask_start": 0,
         }
-        given = numbers.arrays()
         return Numbers(
             self.sequences, **{name: most[name] if name in given else None for name in most}
         )
@@ -188,18 +190,22 @@ class Problem:
         return 2.0 * batch * heads * queries * keys * pages * (head_dim + channels)
 
 
-def without_memory(output: Output) -> _views.View:
-    """The view of an array that is not there yet."""
-    strides, step = [], 1
-    for size in reversed(output.shape):
-        strides.append(step)
-        step *= size
-    return _views.View(0, output.dtype, output.shape, tuple(reversed(strides)), True, None)
+def without_memory(output: Output, strides: tuple[int, ...] | None = None) -> _views.View:
+    """The view of an array that is not there yet, a dense one if not told otherwise."""
+    if strides is None:
+        strides, step = (), 1
+        for size in reversed(output.shape):
+            strides = (step, *strides)
+            step *= size
+    return _views.View(0, output.dtype, output.shape, strides, True, None)
 
 
 def _rows(output: Output, array: Any) -> _views.View:
-    """The view that the library has of an output other than out."""
-    v = _views.view(output.name, array)
+    """The view that the library has of an output other than out, which is dense."""
+    v = without_memory(output)
+    if not isinstance(array, _views.View):
+        place = array.data_ptr() if _views.is_torch(array) else _views.address(array)
+        v = v._replace(address=int(place), owner=array)
     if output.name == "received":  # by keys, all queries together
         v = v._replace(
             shape=(*v.shape[:-1], 1, v.shape[-1]), strides=(*v.strides[:-1], 0, v.strides[-1])
