@@ -19,10 +19,13 @@ class Numbers:
     def __init__(
         self, count: int, q_offset: Any, kv_len: Any, kv_start: Any, mask_start: Any
     ) -> None:
+        if q_offset is None or type(q_offset) is int and q_offset == 0:
+            # A decoder's first step has the form of all others.
+            q_offset = None if kv_len is None else 0
         given = {
             "kv_len": kv_len,
             "kv_start": kv_start,
-            "q_offset": None if type(q_offset) is int and q_offset == 0 else q_offset,
+            "q_offset": q_offset,
             "mask_start": mask_start,
         }
         self.arrays = {

@@ -46,9 +46,9 @@ class Problem:
         query = self.views["query"]
         if mask is not None:
             self._place("mask", _views.broadcast("mask", mask))
-        for field, view in heads.views.items():
-            if view is not None:
-                self._place(field, view)
+        for field, given in heads.views.items():
+            if given is not None:
+                self._place(field, given)
         self._set_options(plain)
         self.sequences = lists.count(query.shape[0])
         self.keys = self._find_keys(lists.tuples["cu_k"])
