@@ -20,6 +20,8 @@ from ._library import (
     library_path,
     version,
 )
+from ._layer import MultiHeadAttention
+from ._linear import embed, linear
 from ._merge import merge
 from ._plan import Plan
 from ._result import Result
@@ -34,6 +36,7 @@ __all__ = [
     "InvalidType",
     "IsaUnavailable",
     "KVCache",
+    "MultiHeadAttention",
     "OutOfMemory",
     "Plan",
     "Result",
@@ -41,8 +44,10 @@ __all__ = [
     "Unsupported",
     "attention",
     "default_threads",
+    "embed",
     "isas",
     "library_path",
+    "linear",
     "merge",
     "rollout",
     "summarize",

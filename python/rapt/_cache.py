@@ -152,8 +152,11 @@ class KVCache:
     @property
     def lengths(self) -> list[int]:
         """The number of tokens of each sequence."""
-        pointer = self._handle.pointer
-        return [lib.rapt_cache_length(pointer, i) for i in range(self.sequences)]
+        return [self._length(i) for i in range(self.sequences)]
+
+    def _length(self, sequence: int) -> int:
+        """-1 if there is no such sequence."""
+        return int(lib.rapt_cache_length(self._handle.pointer, sequence))
 
     @property
     def pages_free(self) -> int:
@@ -208,7 +211,7 @@ class KVCache:
                 places = None
                 if first is not None:
                     places = ctypes.cast(first + 8 * b * step, ctypes.POINTER(ctypes.c_int64))
-                length = lib.rapt_cache_length(pointer, sequence)
+                length = self._length(sequence)
                 key_tensor, value_tensor = _one(key, b), _one(value, b)
                 check(lib.rapt_cache_append(pointer, sequence, key_tensor, value_tensor, places))
                 done.append((sequence, length))
@@ -226,7 +229,7 @@ class KVCache:
         lengths = _options.numbers("length", length, len(chosen))
         with self._turns.lock:
             for sequence, kept in zip(chosen, lengths):
-                found = lib.rapt_cache_length(self._handle.pointer, sequence)
+                found = self._length(sequence)
                 if not 0 <= kept <= found:
                     raise InvalidArgument(
                         f"length: found {kept}, expected 0 to {found}, the tokens of sequence "

@@ -23,6 +23,11 @@ def _plain(name: str, value: Any) -> Any:
         raise InvalidArgument(f"{name}: {error}, expected integers") from None
 
 
+def shape_of(name: str, value: Any) -> tuple[int, ...]:
+    """The shape of integers in one or two dimensions."""
+    return _flat(name, value)[1]
+
+
 def _flat(name: str, value: Any) -> tuple[list[Any], tuple[int, ...]]:
     """The elements row by row, and the shape: of one or two dimensions."""
     rows = _plain(name, value)
