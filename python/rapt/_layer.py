@@ -273,8 +273,8 @@ class MultiHeadAttention:
                         longest sequence after the run
         kv_len          how many keys there are, one number or one for each sequence; not with a
                         cache. kv_start: the first one there is, as left padding wants
-        positions       (tokens) or (batch, tokens): what the rope turns by. None: from 0 on, or from
-                        a sequence's length in the cache. Causal and window don't go by them
+        positions       (tokens) or (batch, tokens): what the rope turns by; None for 0 and on, or
+                        a sequence's length in the cache and on. Causal and window ignore them
         cu              bounds of sequences of different lengths, end to end in an x whose batch is
                         1: sequence b has the tokens cu[b] to cu[b + 1] - 1, and sees itself alone
         out             where to write, also x itself; a new array of the kind of x if None

@@ -32,6 +32,20 @@ def pages_or_none():
     return ({}, {"page_size": 7}, {"page_size": 16, "pages": 12})
 
 
+class Turn:
+    """In place of a cache's lock: notes how long its first sequence is at both ends of each turn."""
+
+    def __init__(self, cache):
+        self.cache, self.lengths, self.start = cache, [], None
+        cache._turns.lock = self
+
+    def __enter__(self):
+        self.start = self.cache.lengths[0]
+
+    def __exit__(self, *error):
+        self.lengths.append((self.start, self.cache.lengths[0]))
+
+
 class Case(unittest.TestCase):
     def same(self, found, expected):
         np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))

@@ -10,7 +10,7 @@ import unittest
 
 import numpy as np
 import rapt
-from caches import CAPACITY, DIM, HEADS, Case, new_cache, pages_or_none, queries, tokens
+from caches import CAPACITY, DIM, HEADS, Case, Turn, new_cache, pages_or_none, queries, tokens
 
 
 class Changes(Case):
@@ -170,6 +170,16 @@ class Threads(Case):
                 thread.join()
             self.assertEqual(wrong, [])
             self.assertEqual(cache.lengths, [CAPACITY] * count)
+
+    def test_changes_take_turns(self):
+        cache = new_cache(sequences=2)
+        turn = Turn(cache)
+        cache.append(*tokens(5, batch=2))
+        cache.truncate(3)
+        cache.append(*tokens(4), sequences=1)
+        cache.fork(1, 0)
+        cache.attend(queries(1, batch=2))
+        self.assertEqual(turn.lengths, [(0, 5), (5, 3), (3, 3), (3, 7), (7, 7)])
 
     def test_one_sequence_that_changes_under_readers(self):
         cache, stop = new_cache(page_size=8, pages=7, sequences=2), threading.Event()

@@ -3,14 +3,17 @@
 
 import copy
 import doctest
+import gc
 import importlib.util
 import pickle
 import threading
 import unittest
+import weakref
 
 import numpy as np
 import oracle
 import rapt
+from caches import Turn
 from exporter import Described, bf16_of
 from rapt import _layer
 
@@ -225,8 +228,15 @@ class Forms(Case):
             thread.join()
         self.assertEqual(wrong, [])
 
+    def test_runs_take_turns_with_all_that_changes_a_cache(self):
+        cache, x = self.layer.new_cache(capacity=40), self.x[:1]
+        turn = Turn(cache)
+        self.layer.run(x, cache=cache)
+        self.layer.append(x, cache)
+        self.layer.run(x, context_cache=cache)
+        self.assertEqual(turn.lengths, [(0, TOKENS), (TOKENS, 2 * TOKENS)])
+
     def test_one_cache_of_many_threads(self):
-        """Runs that append to one cache take turns: each sees whole tokens."""
         cache = self.layer.new_cache(capacity=40, sequences=8)
         wanted, wrong = self.layer.run(self.x[:1]), []
 
@@ -274,6 +284,11 @@ class Refused(Case):
             make(*weights, 6, windows=4)
         self.refused("^module", make.from_torch, object(), kind=rapt.InvalidType)
         layer = make(*weights, 6)
+        alive = weakref.ref(weights[1])
+        del weights, key
+        layer.weights.clear()
+        gc.collect()
+        self.assertIsNotNone(alive())
         for call in (copy.copy, copy.deepcopy, pickle.dumps):
             self.refused("layer: found a copy", call, layer, kind=rapt.Unsupported)
 

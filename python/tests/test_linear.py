@@ -80,7 +80,8 @@ class Embed(Case):
             np.testing.assert_array_equal(found, expected)
         np.testing.assert_array_equal(rapt.embed([words], [ids[0]]), words[ids[0]])
         two = rapt.embed([places, words], [[[3, 4]], [[8, 9]]])
-        np.testing.assert_array_equal(two, (places[[3, 4]].astype(np.float32) + words[[8, 9]])[None])
+        expected = places[[3, 4]].astype(np.float32) + words[[8, 9]]
+        np.testing.assert_array_equal(two, expected[None])
         out = np.zeros((2, 5, 6), np.float16)
         self.assertIs(rapt.embed([words], [ids], out=out), out)
         np.testing.assert_array_equal(out, words[ids].astype(np.float16))
