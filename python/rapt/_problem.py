@@ -101,14 +101,17 @@ class Problem:
 
     def set_numbers(self, numbers: Numbers) -> None:
         """Has the arguments name the numbers of sequences."""
-        for name, array in numbers.arrays.items():
+        for name, array in numbers.arrays().items():
             setattr(self.args, name, array)
 
     def largest_numbers(self, numbers: Numbers) -> Numbers:
         """Those of a plan whose runs bring numbers of their own: all keys, the last offset."""
+        given = numbers.arrays()
+        if not given:
+            return numbers
         queries, mask, keys = self.views["query"].shape[2], self.views.get("mask"), self.keys
         if self.args.block_table and mask is not None and mask.shape[3] != 1:
-            if "mask_start" not in numbers.arrays:  # it has as many columns as any run has keys
+            if "mask_start" not in given:  # it has as many columns as any run has keys
                 keys = min(keys, mask.shape[3])
         most = {
             "kv_len": keys,
@@ -117,7 +120,7 @@ class Problem:
             "mask_start": 0,
         }
         return Numbers(
-            self.sequences, **{name: most[name] if name in numbers.arrays else None for name in most}
+            self.sequences, **{name: most[name] if name in given else None for name in most}
         )
 
     def _find_keys(self, cu_k: tuple[int, ...] | None) -> int:
@@ -190,18 +193,22 @@ class Problem:
         return 2.0 * batch * heads * queries * keys * pages * (head_dim + channels)
 
 
-def without_memory(output: Output) -> _views.View:
-    """The view of an array that is not there yet."""
-    strides, step = [], 1
-    for size in reversed(output.shape):
-        strides.append(step)
-        step *= size
-    return _views.View(0, output.dtype, output.shape, tuple(reversed(strides)), True, None)
+def without_memory(output: Output, strides: tuple[int, ...] | None = None) -> _views.View:
+    """The view of an array that is not there yet, a dense one if not told otherwise."""
+    if strides is None:
+        strides, step = (), 1
+        for size in reversed(output.shape):
+            strides = (step, *strides)
+            step *= size
+    return _views.View(0, output.dtype, output.shape, strides, True, None)
 
 
 def _rows(output: Output, array: Any) -> _views.View:
-    """The view that the library has of an output other than out."""
-    v = _views.view(output.name, array)
+    """The view that the library has of an output other than out, which is dense."""
+    v = without_memory(output)
+    if not isinstance(array, _views.View):
+        place = array.data_ptr() if _views.is_torch(array) else _views.address(array)
+        v = v._replace(address=int(place), owner=array)
     if output.name == "received":  # by keys, all queries together
         v = v._replace(
             shape=(*v.shape[:-1], 1, v.shape[-1]), strides=(*v.strides[:-1], 0, v.strides[-1])

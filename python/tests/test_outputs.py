@@ -2,10 +2,12 @@
 """Every output and input of attention() beside those of test_attention, against definitions."""
 
 import unittest
+from unittest import mock
 
 import numpy as np
 import oracle
 import rapt
+from rapt import _calls, _forms
 from test_attention import RNG, tensors
 
 
@@ -76,18 +78,20 @@ class Outputs(unittest.TestCase):
         with self.assertRaisesRegex(rapt.InvalidArgument, 'weights_kind: found .* "masked"'):
             rapt.attention(q, k, v, weights_kind="raw")
 
+    ALL = {
+        "return_received": True,
+        "return_lse": True,
+        "return_weights": True,
+        "top_k": 2,
+        "diagonals": [0],
+        "segments": [0, 1],
+        "return_entropy": True,
+        "return_distance": True,
+        "return_max": True,
+    }
+
     def test_order_and_names(self):
-        found = self.ask(
-            return_received=True,
-            return_lse=True,
-            return_weights=True,
-            top_k=2,
-            diagonals=[0],
-            segments=[0, 1],
-            return_entropy=True,
-            return_distance=True,
-            return_max=True,
-        )
+        found = self.ask(**self.ALL)
         names = (
             "out lse max weights entropy top_weight top_key distance segments diagonals received"
         ).split()
@@ -97,6 +101,18 @@ class Outputs(unittest.TestCase):
         self.assertIn("received", repr(found))
         with self.assertRaises(AttributeError):
             self.ask(return_lse=True).entropy
+
+    def test_all_ways_give_all(self):
+        expected = self.ask(**self.ALL)
+        plan = rapt.Plan(*self.arrays, **self.OPTIONS, **self.ALL)
+        out = np.zeros_like(self.arrays[0])
+        with mock.patch.object(_calls, "_LONG", 0):
+            _forms._own.forms.clear()
+            alone = self.ask(**self.ALL)
+        for found in plan.run(), plan.run(out=out), alone, self.ask(out=out, **self.ALL):
+            self.assertEqual(list(vars(found)), list(vars(expected)))
+            for f, e in zip(found, expected):
+                np.testing.assert_array_equal(f, e)
 
     def test_lists_that_say_nothing(self):
         for name, wrong in (
