@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/attend/groups.h"
+#include "cli/base/row.h"
 #include "cli/base/text.h"
 
 static float largest(const float *numbers, size_t count) {
@@ -86,7 +87,7 @@ static void print_note(FILE *out, int query, const void *context) {
     const struct sample *sentence = view->sentence;
     int tokens = sentence->token_count;
     const float *weights = view->weights + (size_t)query * (size_t)tokens;
-    struct attend_row row = attend_summarise(weights, tokens);
+    struct row_summary row = row_summarise(weights, tokens);
     double most = tokens > 1 ? log(tokens) : 1;
     fprintf(out, "%4.2f %3.0f%% ", row.entropy, 100 * row.entropy / most);
     heatmap_print_label(out, sentence->tokens[row.strongest],

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "cli/base/row.h"
+
 static rapt_tensor view(const struct samples *samples, const struct sample *sentence,
                         const struct attend_range *range, const float *data) {
     int64_t row = samples->head_dim;
@@ -47,31 +49,17 @@ rapt_status attend_compute(const struct samples *samples, const struct sample *s
     return status;
 }
 
-struct attend_row attend_summarise(const float *weights, int keys) {
-    struct attend_row row = {0};
-    for (int key = 0; key < keys; key++) {
-        double weight = weights[key];
-        row.sum += weight;
-        if (weight > 0)
-            row.entropy -= weight * log(weight);
-        if (weights[key] > weights[row.strongest])
-            row.strongest = key;
-    }
-    row.entropy = row.entropy > 0 ? row.entropy : 0; /* a weight may be rounded to just above 1 */
-    return row;
-}
-
 double attend_mean_entropy(const float *weights, int tokens) {
     double total = 0;
     for (int query = 0; query < tokens; query++)
-        total += attend_summarise(weights + (size_t)query * (size_t)tokens, tokens).entropy;
+        total += row_summarise(weights + (size_t)query * (size_t)tokens, tokens).entropy;
     return total / tokens;
 }
 
 double attend_sum_deviation(const float *weights, size_t rows, int keys) {
     double most = 0;
     for (size_t row = 0; row < rows; row++) {
-        double sum = attend_summarise(weights + row * (size_t)keys, keys).sum;
+        double sum = row_summarise(weights + row * (size_t)keys, keys).sum;
         most = fmax(most, fabs(sum - 1));
     }
     return most;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The attention of a range of heads over one sentence, and what can be read off its rows. */
+/* The attention of a range of heads over one sentence, and means over their rows. */
 #ifndef RAPT_CLI_SENTENCES_ATTEND_H
 #define RAPT_CLI_SENTENCES_ATTEND_H
 
@@ -21,15 +21,6 @@ struct attend_range {
 rapt_status attend_compute(const struct samples *samples, const struct sample *sentence,
                            const struct attend_range *range, const char *isa, int threads,
                            float **weights);
-
-/* One query's weights, summed in double precision. */
-struct attend_row {
-    double sum;
-    double entropy; /* -sum of w ln w, in nats: 0 for one key alone, ln(keys) for all alike */
-    int strongest;  /* the key with the largest weight, the first of equals */
-};
-
-struct attend_row attend_summarise(const float *weights, int keys);
 
 /* The mean entropy of a head's rows, in nats. */
 double attend_mean_entropy(const float *weights, int tokens);
