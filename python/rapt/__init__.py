@@ -6,7 +6,7 @@ plan = rapt.Plan(q, k, v, out=out)              # checked and divided once
 plan.run()                                      # as often as you like
 """
 
-from ._attention import Plan, attention
+from ._attention import attention
 from ._library import (
     Error,
     InvalidArgument,
@@ -19,6 +19,8 @@ from ._library import (
     library_path,
     version,
 )
+from ._plan import Plan
+from ._result import Result
 
 __version__ = version()
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "IsaUnavailable",
     "OutOfMemory",
     "Plan",
+    "Result",
     "Unsupported",
     "attention",
     "default_threads",

@@ -1,164 +1,178 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator: once, and as a plan."""
+"""The operator, in one call."""
 
-import ctypes
+from typing import Any, Literal, TypeVar, overload
 
-import numpy as np
+from . import _calls, _convert, _forms, _options, _problem
+from ._inputs import Heads, Lists, Numbers
 
-from . import _calls, _options, _views
-from ._abi import F32, AttentionData
-from ._library import InvalidArgument, OutOfMemory, Unsupported, check, default_args, lib
+Q = TypeVar("Q")
+Ints = Any  # an integer, or one for each sequence: a list, an array
+Kind = Literal["softmax", "scaled", "capped", "masked"]
 
-_FIELDS = {"q": "query", "k": "key", "v": "value"}
-
-
-def _table(value, shape=None):
-    """A block table as int32, in rows without gaps."""
-    try:
-        array = np.asarray(value)
-    except Exception as error:
-        raise InvalidArgument(f"block_table: {error}, expected integers in rows") from None
-    if array.ndim != 2 or array.dtype.kind not in "iu" or (shape and array.shape != shape):
-        raise InvalidArgument(
-            f"block_table: found shape {array.shape} of type {array.dtype}, expected integers of "
-            f"shape {shape or '(sequences, pages of each)'}"
-        )
-    table = np.ascontiguousarray(array, np.int32)
-    if array.dtype != np.int32 and not np.array_equal(table, array):
-        raise InvalidArgument("block_table: found numbers beyond 32 bits, expected pages")
-    return table
+# The options that are plain values, in the order of the key that attention() makes of them.
+PLAIN = (
+    "layout scale causal window softcap threads isa weights_kind return_lse return_max "
+    "return_weights return_entropy return_distance return_received top_k"
+).split()
+_ABSENT = None, 0, None  # the form, address and owner of an array that there isn't
+_NO_HEADS = Heads(None, None, None, None)
+_NO_LISTS = Lists(None, None, None, None, None)
+_NO_NUMBERS = Numbers(0, 0, None, None, None)
 
 
-class _Problem:
-    """The arguments for the library, the outputs, and what has to stay alive for both."""
-
-    def __init__(
-        self,
-        q,
-        k,
-        v,
-        *,
-        layout="bhsd",
-        scale=None,
-        causal=False,
-        q_offset=0,
-        window=None,
-        mask=None,
-        kv_len=None,
-        kv_start=None,
-        block_table=None,
-        alibi=None,
-        sinks=None,
-        softcap=None,
-        out=None,
-        return_lse=False,
-        return_weights=False,
-        threads=0,
-        isa=None,
-    ):
-        self.swap = _options.layout(layout)
-        self.args = args = default_args()
-        self.views = {}
-        for name, array in (("q", q), ("k", k), ("v", v)):
-            self._place(_FIELDS[name], _views.view4(name, array, self.swap))
-        if mask is not None:
-            self._place("mask", _views.broadcast("mask", mask))
-        if alibi is not None:
-            self._place("alibi", _views.floats("alibi", alibi))
-        if sinks is not None:
-            self._place("sink", _views.floats("sinks", sinks))
-
-        if scale is not None:
-            args.scale = _options.factor("scale", scale, "1 / sqrt(channels)")
-        if softcap is not None:
-            args.softcap = _options.factor("softcap", softcap, "none", or_zero=True)
-        args.causal = _options.flag("causal", causal)
-        args.window_left, args.window_right = _options.window(window)
-        batch = self.views["query"].shape[0]
-        if type(q_offset) is not int or q_offset:
-            args.q_offset = _options.numbers("q_offset", q_offset, batch)
-        if kv_len is not None:
-            args.kv_len = _options.numbers("kv_len", kv_len, batch)
-        if kv_start is not None:
-            args.kv_start = _options.numbers("kv_start", kv_start, batch)
-        self.table = None
-        if block_table is not None:
-            self.table = _table(block_table)
-            args.sequences, args.block_table_stride = self.table.shape
-            args.block_table = ctypes.cast(_views.address(self.table), type(args.block_table))
-        args.threads = _options.integer("threads", threads, 0, _options.INT_MAX)
-        args.isa = _options.isa(isa)
-        self._place_outputs(
-            q,
-            out,
-            _options.flag("return_lse", return_lse),
-            _options.flag("return_weights", return_weights),
-        )
-        self.call = _calls.Call(args, self._flops())
-
-    def _flops(self):
-        """Floating-point operations, if no key is masked."""
-        batch, heads, queries, head_dim = self.views["query"].shape
-        keys, channels = self.views["key"].shape[2], self.views["value"].shape[3]
-        pages = 1 if self.table is None else self.table.shape[1]
-        return 2.0 * batch * heads * queries * keys * pages * (head_dim + channels)
-
-    def _place(self, field, view):
-        self.views[field] = view
-        view.fill(getattr(self.args, field))
-
-    def _place_outputs(self, q, out, return_lse, return_weights):
-        self.made_out = out is None
-        batch, heads, queries, _ = self.views["query"].shape
-        keys, channels = self.views["key"].shape[2], self.views["value"].shape[3]
-        if self.table is not None:
-            keys *= self.table.shape[1]
-        if out is None:
-            shape = (batch, queries, heads, channels) if self.swap else None
-            out = _views.empty_like(
-                "out", q, self.views["query"].dtype, shape or (batch, heads, queries, channels)
-            )
-        self._place("out", self.view_out(out))
-        self.results = [out]
-        if return_lse:
-            lse = _views.empty_like("lse", q, F32, (batch, heads, queries))
-            self._place("lse", _lse_view(lse))
-            self.results.append(lse)
-        if return_weights:
-            weights = _views.empty_like("weights", q, F32, (batch, heads, queries, keys))
-            self._place("weights", _views.view("weights", weights))
-            self.results.append(weights)
-
-    def view_out(self, out):
-        if _views.is_jax(out):
-            raise InvalidArgument("out: found a JAX array, expected memory that may change")
-        view = _views.view4("out", out, self.swap)
-        if not view.writeable:
-            raise InvalidArgument("out: found a read-only array, expected one to write to")
-        return view
-
-    def make_jax(self):
-        """What was made here, for a caller whose arrays are JAX's."""
-        given = [] if self.made_out else self.results[:1]
-        made = self.results[len(given) :]
-        self.results = given + [_views.to_jax(result) for result in made]
-
-    def result(self):
-        return self.results[0] if len(self.results) == 1 else tuple(self.results)
+def canonical(plain: dict[str, Any]) -> dict[str, Any]:
+    """Options as Python's own values, each of one type; raises what is wrong with them."""
+    _options.layout(plain["layout"])
+    _options.choice("weights_kind", plain["weights_kind"], _problem.WEIGHTS_KINDS)
+    _options.isa(plain["isa"])
+    options = dict(plain)
+    for name, value in plain.items():
+        if name.startswith("return_") or name == "causal":
+            options[name] = _options.flag(name, value)
+    if plain["scale"] is not None:
+        options["scale"] = _options.factor("scale", plain["scale"], "1 / sqrt(channels)")
+    if plain["softcap"] is not None:
+        options["softcap"] = _options.factor("softcap", plain["softcap"], "none", or_zero=True)
+    if plain["window"] is not None:
+        options["window"] = _options.window(plain["window"])
+    options["threads"] = _options.threads(plain["threads"])
+    options["top_k"] = _options.integer("top_k", plain["top_k"], 0, _options.INT_MAX)
+    return options
 
 
-def _lse_view(lse):
-    view = _views.view("lse", lse)
-    return view._replace(shape=view.shape + (1,), strides=view.strides + (1,))
+@overload
+def attention(
+    q: Q,
+    k: Any,
+    v: Any,
+    *,
+    layout: str = "bhsd",
+    scale: float | None = None,
+    causal: bool = False,
+    q_offset: Ints = 0,
+    window: tuple[int | None, int | None] | None = None,
+    mask: Any = None,
+    mask_start: Ints | None = None,
+    kv_len: Ints | None = None,
+    kv_start: Ints | None = None,
+    cu_q: Any = None,
+    cu_k: Any = None,
+    block_table: Any = None,
+    key_scale: Any = None,
+    value_scale: Any = None,
+    alibi: Any = None,
+    sinks: Any = None,
+    softcap: float | None = None,
+    out: Any = None,
+    return_lse: Literal[False] = False,
+    return_max: Literal[False] = False,
+    return_weights: Literal[False] = False,
+    weights_kind: Kind = "softmax",
+    return_entropy: Literal[False] = False,
+    top_k: Literal[0] = 0,
+    return_distance: Literal[False] = False,
+    segments: None = None,
+    diagonals: None = None,
+    return_received: Literal[False] = False,
+    convert: bool = False,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> Q: ...
 
 
-def attention(q, k, v, **options):
+@overload
+def attention(
+    q: Q,
+    k: Any,
+    v: Any,
+    *,
+    layout: str = "bhsd",
+    scale: float | None = None,
+    causal: bool = False,
+    q_offset: Ints = 0,
+    window: tuple[int | None, int | None] | None = None,
+    mask: Any = None,
+    mask_start: Ints | None = None,
+    kv_len: Ints | None = None,
+    kv_start: Ints | None = None,
+    cu_q: Any = None,
+    cu_k: Any = None,
+    block_table: Any = None,
+    key_scale: Any = None,
+    value_scale: Any = None,
+    alibi: Any = None,
+    sinks: Any = None,
+    softcap: float | None = None,
+    out: Any = None,
+    return_lse: bool = False,
+    return_max: bool = False,
+    return_weights: bool = False,
+    weights_kind: Kind = "softmax",
+    return_entropy: bool = False,
+    top_k: int = 0,
+    return_distance: bool = False,
+    segments: Any = None,
+    diagonals: Any = None,
+    return_received: bool = False,
+    convert: bool = False,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> Any: ...
+
+
+def attention(
+    q: Q,
+    k: Any,
+    v: Any,
+    *,
+    layout: str = "bhsd",
+    scale: float | None = None,
+    causal: bool = False,
+    q_offset: Ints = 0,
+    window: tuple[int | None, int | None] | None = None,
+    mask: Any = None,
+    mask_start: Ints | None = None,
+    kv_len: Ints | None = None,
+    kv_start: Ints | None = None,
+    cu_q: Any = None,
+    cu_k: Any = None,
+    block_table: Any = None,
+    key_scale: Any = None,
+    value_scale: Any = None,
+    alibi: Any = None,
+    sinks: Any = None,
+    softcap: float | None = None,
+    out: Any = None,
+    return_lse: bool = False,
+    return_max: bool = False,
+    return_weights: bool = False,
+    weights_kind: Kind = "softmax",
+    return_entropy: bool = False,
+    top_k: int = 0,
+    return_distance: bool = False,
+    segments: Any = None,
+    diagonals: Any = None,
+    return_received: bool = False,
+    convert: bool = False,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> Any:
     """softmax(scale * q kᵀ + bias) v, per batch and head: exact, in one pass, in f32.
 
-    q, k and v are NumPy arrays or anything with __dlpack__ in the CPU's memory (torch, JAX), of
-    float32, float16 or bfloat16 in any mix and with any strides; nothing is copied. There may be
+    q, k and v are NumPy arrays, torch tensors or anything with __dlpack__ in the CPU's memory (JAX),
+    of float32, float16 or bfloat16 in any mix and with any strides; nothing is copied. There may be
     fewer heads of keys than of queries (GQA), and the values' channels may be another number. All
     sizes but channels may be 0. Numbers may be Python's, NumPy's or any with __index__, __float__.
+    Arrays may lack the first dimensions: (heads, positions, channels), (positions, channels).
+
+    >>> import numpy as np, rapt
+    >>> q, k, v = np.zeros((3, 1, 2, 5, 8), np.float32)
+    >>> rapt.attention(q, k, v, causal=True).shape
+    (1, 2, 5, 8)
+    >>> seen = rapt.attention(q, k, v, return_lse=True, return_entropy=True)
+    >>> seen.entropy.shape, round(float(seen.lse[0, 0, 0]), 4)
+    ((1, 2, 5), 1.6094)
 
     layout          "bhsd": (batch, heads, positions, channels), or "bshd": positions before heads
     scale           1 / sqrt(channels) if None
@@ -168,174 +182,102 @@ def attention(q, k, v, **options):
                     sliding window of n keys, the query's own among them, is (n - 1, 0)
     mask            broadcasts to (batch, heads, queries, keys): bool, true means attend, or floats
                     that are added to the scores
+    mask_start      the key that the mask's first column is for: earlier ones are attended
     kv_len          how many keys there are: one number, or one for each sequence
     kv_start        the first key there is, as left padding wants: one number, or one for each
                     sequence. Positions still count from key 0
+    cu_q, cu_k      ragged sequences, end to end in a batch of 1: sequence b has the positions cu[b]
+                    to cu[b + 1] - 1 of q and out, of k and v
     block_table     (sequences, pages of each): pages of k and v, which then have the shape (pages,
                     heads, page size, channels); kv_len is required
+    key_scale, value_scale
+                    for k and v of int8: float32, of their shape without channels; an element counts
+                    times its row's scale. k and v of uint8 are blocks of q8_0, as GGUF files have
+                    them: 34 bytes for 32 channels
     alibi, sinks    numbers of heads, (heads) or (batch, heads): slopes; logits without a value.
                     Of any type, also torch's Parameters; what isn't float32 is converted
     softcap         c turns a score s into c * tanh(s / c)
     out             where to write; of the type, layout and kind of q if None
-    return_lse      also return the log of the sum of exp(score), (batch, heads, queries)
-    return_weights  also return the softmax, (batch, heads, queries, keys)
-    threads         at most so many; 0 for rapt.default_threads()
+    return_...      more outputs, lse, max, weights and so on: see rapt.Result
+    weights_kind    what weights holds: "softmax", or scores: "scaled", "capped", "masked"
+    top_k           so many of the largest weights of each query, and their keys
+    segments        n + 1 bounds: the weight in each of n ranges of keys
+    diagonals       offsets from the query's position: the weight of the key there
+    convert         True: floats and integers of other types are converted, to float32; a mask of
+                    integers to bool, not 0 means attend. Otherwise they are refused
+    threads         at most so many; None or 0 for rapt.default_threads()
     isa             a name of rapt.isas(); None for that of RAPT_ISA, or the best
 
-    Returns out, or (out, lse), (out, weights) or (out, lse, weights), new arrays of the kind of q.
-    Errors are rapt.Error, but for Python's own TypeError about arguments that there aren't. Other
-    Python threads run meanwhile. Ctrl-C ends a long call; some of the outputs are then written.
+    Returns out, of the kind of q, or a rapt.Result if more is asked for: a tuple of out and the
+    others. Errors are rapt.Error, but for Python's own TypeError about arguments that there aren't.
+
+    Other Python threads run meanwhile. Ctrl-C ends a long call; some of the outputs are then
+    written. A thread keeps plans of its last calls by their form, so that a call of a form seen
+    before costs little: shapes, strides, types and options. The default number of threads and
+    RAPT_ISA are those of the form's first call.
     """
-    problem = _Problem(q, k, v, **options)
-    problem.call.make(lambda: check(lib.rapt_attention(problem.args)))
-    if _views.is_jax(q):
-        problem.make_jax()
-    return problem.result()
-
-
-class _Handle:
-    """The library's plan, which lives as long as anything that may run it."""
-
-    __slots__ = ("pointer", "_destroy")
-
-    def __init__(self, args):
-        self.pointer, self._destroy = None, lib.rapt_plan_destroy
-        made = ctypes.c_void_p()
-        check(lib.rapt_plan_create(args, made))
-        self.pointer = made
-
-    def __del__(self):
-        pointer, self.pointer = getattr(self, "pointer", None), None
-        if pointer:
-            self._destroy(pointer)
-
-
-_NO_COPY = "plan: found a copy of one, expected another one made of the same tensors"
-
-
-def _workspace(size):
+    if convert is not False and _options.flag("convert", convert):
+        q, k, v, mask = _convert.inputs(q, k, v, mask)
+    if window is not None:
+        window = _options.window(window)
+    plain = (
+        layout,
+        scale,
+        causal,
+        window,
+        softcap,
+        threads,
+        isa,
+        weights_kind,
+        return_lse,
+        return_max,
+        return_weights,
+        return_entropy,
+        return_distance,
+        return_received,
+        top_k,
+    )
+    q_form, q_at, query = _forms.locate("q", q)
+    k_form, k_at, key = _forms.locate("k", k, True)
+    v_form, v_at, value = _forms.locate("v", v, True)
+    mask_form, mask_at, bias = _ABSENT if mask is None else _forms.locate("mask", mask)
+    out_form, out_at, target = _ABSENT if out is None else _forms.locate("out", out)
+    heads, lists, numbers = _NO_HEADS, _NO_LISTS, _NO_NUMBERS
+    if not (key_scale is value_scale is alibi is sinks is None):
+        heads = Heads(key_scale, value_scale, alibi, sinks, _options.layout(layout))
+    if not (segments is diagonals is cu_q is cu_k is block_table is None):
+        lists = Lists(segments, diagonals, cu_q, cu_k, block_table)
+    if q_offset.__class__ is not int or q_offset or not (kv_len is kv_start is mask_start is None):
+        batch = q_form[1][0] if len(q_form[1]) == 4 else 1
+        numbers = Numbers(lists.count(batch), q_offset, kv_len, kv_start, mask_start)
+    form = (
+        plain,
+        tuple(map(type, plain)),
+        (q_form, k_form, v_form, mask_form, out_form),
+        heads.form,
+        lists.form,
+        numbers.form,
+    )
     try:
-        return ctypes.create_string_buffer(max(size, 1))
-    except (MemoryError, OverflowError):
-        raise OutOfMemory(f"workspace: no memory for {size} bytes") from None
-
-
-class Plan:
-    """A problem that is checked and divided into tasks once, and then run as often as wanted.
-
-    Takes the arguments of attention(). Its memory, the outputs included, is allocated here and
-    belongs to the plan: each run overwrites what the last one returned. Runs of one plan are made
-    one after the other, also from several threads; those of different plans run side by side. A
-    plan keeps what it runs on alive. It can't be copied or pickled. Outputs are NumPy's for JAX.
-    """
-
-    def __init__(self, q, k, v, **options):
-        if hasattr(self, "_handle"):  # a run of it may be under way
-            raise Unsupported("plan: found one that is made, expected a new one")
-        self._problem = _Problem(q, k, v, **options)
-        self._handle = _Handle(self._problem.args)
-        handle = self._handle.pointer
-        self._size = lib.rapt_plan_workspace_size(handle)
-        self._workspace = _workspace(self._size)
-        self._data = AttentionData(
-            **{field: view.address for field, view in self._problem.views.items()}
-        )
-        self._arguments = (handle, self._data, self._workspace, self._size)
-        self._result = self._problem.result()
-
-    def __reduce__(self):  # for copy and pickle
-        raise Unsupported(_NO_COPY)
-
-    @property
-    def isa(self):
-        """The name of the instruction set that it runs on."""
-        return lib.rapt_plan_isa(self._handle.pointer).decode()
-
-    @property
-    def threads(self):
-        """How many threads a run uses at most."""
-        return lib.rapt_plan_threads(self._handle.pointer)
-
-    @property
-    def workspace_size(self):
-        """Bytes of memory beside the tensors."""
-        return self._size
-
-    def run(
-        self,
-        q=None,
-        k=None,
-        v=None,
-        *,
-        out=None,
-        kv_len=None,
-        kv_start=None,
-        q_offset=None,
-        block_table=None,
-    ):
-        """Computes it on the plan's tensors, or on others of their shapes, strides and types.
-
-        kv_len, kv_start, q_offset and block_table replace the plan's for this run, so that a decoder needs
-        one plan for all of its tokens: made for the most keys, it has the result of a plan made for
-        these numbers. kv_len is at most the plan's, and the table has the form of the plan's.
-
-        Returns what attention() does.
-        """
-        numbers = {"kv_len": kv_len, "kv_start": kv_start, "q_offset": q_offset}
-        brought = (q, k, v, out, block_table, *numbers.values())
-        if all(thing is None for thing in brought):
-            self._problem.call.make(self._run_own)
-            return self._result
-        return self._run_on(
-            {"query": q, "key": k, "value": v, "out": out}, out, numbers, block_table
-        )
-
-    def _run_own(self):
-        status = lib.rapt_plan_run(*self._arguments)
-        if status:
-            check(status)
-
-    def _run_with(self, data, kept):
-        """kept: what data points to, which outlives the run here, whoever has left it."""
-        check(lib.rapt_plan_run(self._handle.pointer, data, self._workspace, self._size))
-
-    def _run_on(self, arrays, out, numbers, block_table):
-        data = AttentionData.from_buffer_copy(self._data)
-        kept = []  # what an exporter made for this run, as a copy, has to outlive it
-        for field, array in arrays.items():
-            if array is not None:
-                address, owner = self._locate(field, array)
-                setattr(data, field, address)
-                kept.append(owner)
-        batch = self._problem.views["query"].shape[0]
-        for field, value in numbers.items():
-            if value is not None:
-                kept.append(_options.numbers(field, value, batch))
-                setattr(data, field, kept[-1])
-        if block_table is not None:
-            planned = self._problem.table
-            kept.append(_table(block_table, planned.shape if planned is not None else None))
-            data.block_table = ctypes.cast(
-                _views.address(kept[-1]), ctypes.POINTER(ctypes.c_int32)
-            )
-        self._problem.call.make(lambda: self._run_with(data, kept))
-        if out is None:
-            return self._result
-        problem = self._problem
-        return out if len(problem.results) == 1 else (out, *problem.results[1:])
-
-    def _locate(self, field, array):
-        """Where an array lies that has the form of the plan's, and what keeps it there."""
-        problem, planned = self._problem, self._problem.views[field]
-        if _views.same_array_form(array, planned.owner):
-            return _views.address(array), array
-        view = (
-            problem.view_out(array) if field == "out" else _views.view4(field, array, problem.swap)
-        )
-        if not view.same_form(planned):
-            raise InvalidArgument(
-                f"{field}: found shape {view.shape} and strides {view.strides} of type "
-                f"{view.dtype}, expected those of the plan: {planned.shape}, {planned.strides}, "
-                f"{planned.dtype}"
-            )
-        return view.address, view.owner
+        known = _forms.find(form)
+    except TypeError:  # an option that has no hash isn't plain yet
+        known = None
+    if known is None:
+        options = canonical(dict(zip(PLAIN, plain)))
+        form = (tuple(options.values()), tuple(map(type, options.values())), *form[2:])
+        known = _forms.find(form)
+        if known is None:
+            problem = _problem.Problem((query, key, value), bias, options, heads, lists)
+            if _calls.is_long(problem.flops()):
+                return _forms.run_long(problem, q, out, numbers)
+            problem.set_numbers(problem.largest_numbers(numbers))
+            known = _forms.Form(problem, q, out)
+            _forms.keep(form, known)
+    table = lists.table
+    return known.run(
+        q,
+        (q_at, k_at, v_at, *heads.places[:2], mask_at, *heads.places[2:]),
+        out,
+        out_at,
+        (*numbers.places, 0 if table is None else table.address),
+    )

@@ -6,7 +6,7 @@ import weakref
 
 import numpy as np
 
-from rapt import _views
+from rapt import _dlpack
 
 _new = ctypes.pythonapi.PyCapsule_New
 _new.restype = ctypes.py_object
@@ -72,7 +72,7 @@ class Described:
     def __init__(self, array, code, bits, *, device=1, skip=0, read_only=None, major=1):
         self.array, self.device = array, device
         shape = (ctypes.c_int64 * array.ndim)(*array.shape)
-        tensor = _views._DLTensor(
+        tensor = _dlpack._Tensor(
             data=array.ctypes.data - skip,
             device_type=device,
             ndim=array.ndim,
@@ -85,7 +85,7 @@ class Described:
         if read_only is None:
             self.managed, self.name = tensor, b"dltensor"
         else:
-            self.managed = _views._Versioned(major=major, flags=int(read_only), tensor=tensor)
+            self.managed = _dlpack._Versioned(major=major, flags=int(read_only), tensor=tensor)
             self.name = b"dltensor_versioned"
 
     def __dlpack_device__(self):

@@ -199,7 +199,7 @@ class Errors(unittest.TestCase):
         q, k, v = tensors()
         self.refused("q: found dtype float64", q.astype(float), k, v)
         self.refused("k: found list", q, [1, 2], v)
-        self.refused("v: found 3 dimensions, expected 4", q, k, v[0])
+        self.refused("v: found 3 dimensions, expected 4, as q has", q, k, v[0])
         self.refused("key: shape.1.", q, k[:, [0, 0, 0, 0]], v[:, [0, 0, 0, 0]])
         odd = np.zeros(q.nbytes + 64, np.uint8)
         odd = np.ndarray(q.shape, np.float32, odd, 0, (q.strides[0], q.strides[1], 81, 4))

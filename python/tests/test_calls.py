@@ -67,7 +67,7 @@ class Signals(unittest.TestCase):
 
         def work():
             done.append("begun")
-            while not call._run.stop:
+            while not all(run.stop for run in call._runs.values()):
                 time.sleep(0.001)
             done.append("ended")
 
@@ -147,18 +147,18 @@ class Signals(unittest.TestCase):
             plan = rapt.Plan(q, k, v)
             expected = plan.run().copy()
             results = []
-            own = plan._run_own
+            own = plan._run
 
             def run_again(number, frame):
-                plan._run_own = own
+                plan._run = own
                 results.append(plan.run().copy())
 
-            def send_and_run():
+            def send_and_run(*arguments):
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
-                own()
+                own(*arguments)
 
             signal.signal(signal.SIGALRM, run_again)
-            plan._run_own = send_and_run
+            plan._run = send_and_run
             plan.run()
             while not results:
                 time.sleep(0.001)
@@ -225,7 +225,7 @@ class Forks(unittest.TestCase):
         q, k, v = arrays(4, 100, 16)
         plan = rapt.Plan(q, k, v)
         expected = plan.run().copy()
-        with plan._problem.call.lock:  # as a run of another thread has it
+        with plan._turns.lock:  # as a run of another thread has it
             self.assertTrue(np.array_equal(self.child(plan.run), expected))
 
 

@@ -94,7 +94,7 @@ class Plan(unittest.TestCase):
         q, k, v = tensors()
         plan = rapt.Plan(q, k, v)
         for other in (q[:1], q.astype(np.float16), np.repeat(q, 2, 3)[..., ::2]):
-            with self.assertRaisesRegex(rapt.InvalidArgument, "query: found shape"):
+            with self.assertRaisesRegex(rapt.InvalidArgument, "q: found shape"):
                 plan.run(other)
         with self.assertRaisesRegex(rapt.InvalidArgument, "out: its memory overlaps"):
             plan.run(out=q)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs of attention that most calls do without: numbers of sequences, lists, arrays for heads."""
+
+import ctypes
+from typing import Any
+
+from . import _heads, _options, _views
+from ._library import InvalidArgument
+
+LIST_MAX = 2**20  # numbers in a list of the caller's; the library knows closer limits
+_PAGES_MAX = 2**31
+
+
+class Numbers:
+    """q_offset, kv_len and so on: each None, or a C array of one number for each sequence."""
+
+    __slots__ = ("arrays", "form", "places")
+
+    def __init__(
+        self, count: int, q_offset: Any, kv_len: Any, kv_start: Any, mask_start: Any
+    ) -> None:
+        given = {
+            "kv_len": kv_len,
+            "kv_start": kv_start,
+            "q_offset": None if type(q_offset) is int and q_offset == 0 else q_offset,
+            "mask_start": mask_start,
+        }
+        self.arrays = {
+            name: _options.numbers(name, value, count)
+            for name, value in given.items()
+            if value is not None
+        }
+        self.form = count, tuple(self.arrays)
+        self.places = tuple(
+            ctypes.addressof(self.arrays[name]) if name in self.arrays else 0 for name in given
+        )
+
+
+class Lists:
+    """Lists of integers, each a tuple or None, and the table of pages."""
+
+    __slots__ = ("tuples", "table", "form")
+
+    def __init__(
+        self, segments: Any, diagonals: Any, cu_q: Any, cu_k: Any, block_table: Any
+    ) -> None:
+        self.tuples = {
+            "segments": _listed("segments", segments, 2),
+            "diagonals": _listed("diagonals", diagonals, 1),
+            "cu_q": _listed("cu_q", cu_q, 1),
+            "cu_k": _listed("cu_k", cu_k, 1),
+        }
+        self.table = None if block_table is None else Table(block_table)
+        shape = None if self.table is None else self.table.shape
+        self.form = tuple(self.tuples.values()), shape
+
+    def count(self, batch: int) -> int:
+        """How many sequences there are: the batch, or what a table or bounds say."""
+        if self.table is not None:
+            return self.table.shape[0]
+        bounds = self.tuples["cu_q"] or self.tuples["cu_k"]
+        return batch if bounds is None else len(bounds) - 1
+
+
+def _listed(name: str, value: Any, least: int) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    amount = f"{least} or more"
+    return _options.listed(name, value, least, LIST_MAX, f"a list of {amount} integers", amount)
+
+
+class Table:
+    """A block table as int32, in rows without gaps."""
+
+    def __init__(self, value: Any) -> None:
+        rows = _rows_of(value)
+        width = len(rows[0]) if rows else 0
+        if any(len(row) != width for row in rows):
+            raise InvalidArgument("block_table: found rows of different lengths")
+        self.shape = len(rows), width
+        numbers = [number for row in rows for number in row]
+        self.numbers = (ctypes.c_int32 * max(1, len(numbers)))(*numbers)
+        self.address = ctypes.addressof(self.numbers)
+
+
+def _rows_of(value: Any) -> list[tuple[int, ...]]:
+    expected = "integers in rows: (sequences, pages of each)"
+    kind = str(getattr(value, "dtype", "int"))
+    if getattr(value, "ndim", 2) != 2 or "int" not in kind:
+        shape = tuple(getattr(value, "shape", ()))
+        raise InvalidArgument(f"block_table: found {kind} of shape {shape}, expected {expected}")
+    shape = getattr(value, "shape", (0, 0))
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    try:
+        rows = [
+            _options.listed(f"block_table[{i}]", row, 0, LIST_MAX, expected)
+            for i, row in enumerate(value)
+        ]
+    except TypeError as error:
+        raise InvalidArgument(f"block_table: {error}, expected {expected}") from None
+    for i, row in enumerate(rows):
+        for j, page in enumerate(row):
+            _options.integer(f"block_table[{i}][{j}]", page, -_PAGES_MAX, _PAGES_MAX - 1)
+    return rows or [()] * shape[0]
+
+
+class Heads:
+    """Arrays of one number for each head, or for each key of one: their views, or None."""
+
+    __slots__ = ("views", "form", "places")
+
+    def __init__(
+        self, key_scale: Any, value_scale: Any, alibi: Any, sinks: Any, swap: bool = False
+    ) -> None:
+        self.views = {
+            "key_scale": None if key_scale is None else _scales("key_scale", key_scale, swap),
+            "value_scale": (
+                None if value_scale is None else _scales("value_scale", value_scale, swap)
+            ),
+            "alibi": None if alibi is None else _heads.floats("alibi", alibi),
+            "sink": None if sinks is None else _heads.floats("sinks", sinks),
+        }
+        views = self.views.values()
+        self.form = tuple(v and (v.dtype, v.shape, v.strides) for v in views)
+        self.places = tuple(0 if v is None else v.address for v in views)
+
+
+def _scales(name: str, array: Any, swap: bool) -> _views.View:
+    """Scales of int8 rows, of the keys' shape without channels, as a tensor of one channel."""
+    v = _views.view(name, array)
+    if len(v.shape) not in (1, 2, 3):
+        raise InvalidArgument(
+            f"{name}: found {len(v.shape)} dimensions, expected those of k and v but channels"
+        )
+    return _views.view4(name, v._replace(shape=(*v.shape, 1), strides=(*v.strides, 1)), swap)
