@@ -2,7 +2,7 @@
 #include "cli/page/check.h"
 
 #include <inttypes.h>
-#include <math.h>
+#include <limits.h>
 #include <stdarg.h>
 
 rapt_status page_fail(char error[PAGE_ERROR_SIZE], rapt_status status, const char *format, ...) {
@@ -73,10 +73,9 @@ static rapt_status check_layer(const struct page *page, const struct page_layer 
 static rapt_status check_text(const struct page *page, const struct page_text *text,
                               char error[PAGE_ERROR_SIZE]) {
     const struct sight *sight = &text->sight;
-    if (sight->queries < 1 || sight->keys < 1)
-        REFUSE("tokens: found %" PRId64 " queries and %" PRId64
-               " keys, expected one or more of both",
-               sight->queries, sight->keys);
+    if (sight->queries < 1 || sight->keys < 1 || sight->queries > INT_MAX || sight->keys > INT_MAX)
+        REFUSE("tokens: found %" PRId64 " queries and %" PRId64 " keys, expected 1 to %d of both",
+               sight->queries, sight->keys, INT_MAX);
     if (!text->queries && (sight->offset < 0 || sight->offset + sight->queries > sight->keys))
         REFUSE("tokens: found %" PRId64 " queries from token %" PRId64 " on and %" PRId64
                " tokens, expected queries that are some of these, or their own tokens",

@@ -110,36 +110,68 @@ static void write_groups(FILE *file, const struct tokens *tokens, int64_t first,
     fputs("],\"words\":null", file);
 }
 
-static bool write_side(FILE *file, const char *name, const char *const *given, int64_t all,
+static void write_side(FILE *file, const char *name, const struct tokens *tokens,
                        struct sight_range shown, int64_t group) {
-    struct tokens tokens;
-    if (!tokens_read(&tokens, given, (int)all))
-        return false;
-    fprintf(file, "\"%s\":{\"first\":%" PRId64 ",\"count\":%" PRId64 ",", name, shown.first,
-            shown.end - shown.first);
+    const int64_t count = shown.end - shown.first;
+    fprintf(file, "\"%s\":{\"first\":%" PRId64 ",\"count\":%" PRId64 ",", name, shown.first, count);
     if (group == 1)
-        write_single(file, &tokens, shown.first, shown.end - shown.first);
+        write_single(file, tokens, shown.first, count);
     else
-        write_groups(file, &tokens, shown.first, shown.end - shown.first, group);
+        write_groups(file, tokens, shown.first, count, group);
     fputs("},\n", file);
-    tokens_free(&tokens);
-    return true;
+}
+
+static void join(FILE *out, const struct tokens *tokens) {
+    for (int i = 0; i < tokens->words; i++)
+        fprintf(out, "%s%s", i ? " " : "", tokens->names[i]);
+}
+
+/* The text, or the words in its place. */
+static bool write_title(FILE *file, const struct page_text *text, const struct tokens *queries,
+                        const struct tokens *keys) {
+    char *joined = NULL;
+    size_t size = 0;
+    FILE *out = text->text ? NULL : open_memstream(&joined, &size);
+    if (!text->text && !out)
+        return false;
+    if (out && queries != keys) {
+        join(out, queries);
+        fputs(" \xe2\x86\x92 ", out); /* U+2192, an arrow */
+    }
+    if (out)
+        join(out, keys);
+    const bool good = !out || fclose(out) == 0;
+    if (good)
+        json_string_in_script(file, text->text ? text->text : joined);
+    free(joined);
+    return good;
+}
+
+static bool write_tokens(FILE *file, const struct book *book, const struct page_text *text,
+                         const struct tokens *queries, const struct tokens *keys) {
+    const struct sight *sight = &text->sight;
+    const int64_t from = queries == keys ? sight->offset : 0;
+    const struct sight_range rows = {from, from + sight->queries},
+                             columns = {text->first_key, text->first_key + text->shown_keys};
+    fputs("{\"text\":", file);
+    const bool good = write_title(file, text, queries, keys);
+    fprintf(file, ",\"own\":%s,\"offset\":%" PRId64 ",\"counts\":[%" PRId64 ",%" PRId64 "],\n",
+            queries == keys ? "true" : "false", sight->offset, sight->queries, sight->keys);
+    write_side(file, "queries", queries, rows, book->group);
+    write_side(file, "keys", keys, columns, book->group);
+    return good;
 }
 
 static rapt_status write_text(FILE *file, const struct book *book, int64_t index) {
     const struct page_text *text = &book->page->texts[index];
-    const struct sight *sight = &text->sight;
-    const bool own = !text->queries;
-    const int64_t from = own ? sight->offset : 0;
-    const struct sight_range rows = {from, from + sight->queries},
-                             columns = {text->first_key, text->first_key + text->shown_keys};
-    fputs("{\"text\":", file);
-    json_string_in_script(file, text->text);
-    fprintf(file, ",\"own\":%s,\"offset\":%" PRId64 ",\"counts\":[%" PRId64 ",%" PRId64 "],\n",
-            own ? "true" : "false", sight->offset, sight->queries, sight->keys);
-    if (!write_side(file, "queries", own ? text->keys : text->queries,
-                    own ? sight->keys : sight->queries, rows, book->group) ||
-        !write_side(file, "keys", text->keys, sight->keys, columns, book->group))
+    struct tokens keys = {.count = 0}, queries = {.count = 0};
+    const bool good =
+        tokens_read(&keys, text->keys, (int)text->sight.keys) &&
+        (!text->queries || tokens_read(&queries, text->queries, (int)text->sight.queries)) &&
+        write_tokens(file, book, text, text->queries ? &queries : &keys, &keys);
+    tokens_free(&keys);
+    tokens_free(&queries);
+    if (!good)
         return RAPT_OUT_OF_MEMORY;
     for (int v = 0; v < book->views; v++) {
         fputs(v ? ",\n" : "", file);

@@ -32,7 +32,7 @@ struct page_layer {
 };
 
 struct page_text {
-    const char *text;
+    const char *text;           /* NULL: the tokens' words */
     const char *const *keys;    /* the tokens, as the tokenizer wrote them */
     const char *const *queries; /* of another text; NULL: the keys' own, from sight.offset on */
     struct sight sight;

@@ -7,6 +7,7 @@ plan.run()                                      # as often as you like
 """
 
 from ._attention import attention
+from ._html import Page
 from ._library import (
     Error,
     InvalidArgument,
@@ -21,6 +22,7 @@ from ._library import (
 )
 from ._plan import Plan
 from ._result import Result
+from ._show import show
 
 __version__ = version()
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "InvalidType",
     "IsaUnavailable",
     "OutOfMemory",
+    "Page",
     "Plan",
     "Result",
     "Unsupported",
@@ -36,4 +39,5 @@ __all__ = [
     "default_threads",
     "isas",
     "library_path",
+    "show",
 ]
