@@ -35,10 +35,10 @@ static int show(struct heads_view *view, const struct request *request) {
     const struct pictures *pictures = &request->pictures;
     struct words words = {0};
     int code = ARGS_OK;
-    bool merged = !request->merge_words || words_merge(&words, view);
-    if (merged && pictures_wanted(pictures))
+    const bool read = words_read(&words, view, request->merge_words);
+    if (read && pictures_wanted(pictures))
         code = pictures_save(name, pictures, view) ? ARGS_OK : ARGS_ERROR;
-    else if (!merged || !print_heads(stdout, view))
+    else if (!read || !print_heads(stdout, view))
         code = args_fail(name, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
     words_free(&words);
     return code;

@@ -11,8 +11,7 @@ static rapt_tensor view(const float *data, int layer, int heads, int count, int 
 static void describe(struct samples_page *made, int index, const struct samples *samples,
                      const struct sample *sentence) {
     struct page_layer *layers = made->layers + index * samples->layers;
-    const int keys = sentence->keys ? sentence->key_count : sentence->token_count;
-    const int key_heads = samples->key_heads ? samples->key_heads : samples->heads;
+    const int keys = sample_keys(sentence), key_heads = samples_key_heads(samples);
     for (int i = 0; i < samples->layers; i++) {
         layers[i] = (struct page_layer){
             .number = i,
@@ -25,11 +24,12 @@ static void describe(struct samples_page *made, int index, const struct samples 
     }
     made->texts[index] = (struct page_text){
         .text = sentence->text,
-        .keys = sentence->keys ? sentence->keys : sentence->tokens,
+        .keys = sample_key_tokens(sentence),
         .queries = sentence->keys ? sentence->tokens : NULL,
         .sight = {.queries = sentence->token_count, .keys = keys, .left = -1, .right = -1},
         .shown_keys = keys,
         .layers = layers,
+        .scale = samples->scale,
     };
 }
 

@@ -9,8 +9,8 @@
 
 struct attend_range {
     int layer, layers; /* the first, and how many */
-    int head, heads;
-    bool causal; /* a token sees none after it */
+    int head, heads;   /* one of them, or all */
+    bool causal;       /* a token sees none after it */
 };
 
 /*
@@ -23,7 +23,7 @@ rapt_status attend_compute(const struct samples *samples, const struct sample *s
                            float **weights);
 
 /* The mean entropy of a head's rows, in nats. */
-double attend_mean_entropy(const float *weights, int tokens);
+double attend_mean_entropy(const float *weights, int queries, int keys);
 
 /* The largest distance of a row's sum from 1, over that many rows. */
 double attend_sum_deviation(const float *weights, size_t rows, int keys);

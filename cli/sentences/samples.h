@@ -23,10 +23,25 @@ struct samples {
     const char *model;
     int layers, heads, head_dim;
     int key_heads; /* how many share the heads of queries, or 0: each has its own */
+    float scale;   /* of scores; 0: 1 / sqrt(head_dim) */
     int model_dim; /* 0 without hidden states */
     int count;
     struct sample *sentences;
 };
+
+/* The keys' number, and their tokens. */
+static inline int sample_keys(const struct sample *sentence) {
+    return sentence->keys ? sentence->key_count : sentence->token_count;
+}
+
+static inline const char *const *sample_key_tokens(const struct sample *sentence) {
+    return sentence->keys ? sentence->keys : sentence->tokens;
+}
+
+/* How many heads keys have. */
+static inline int samples_key_heads(const struct samples *samples) {
+    return samples->key_heads ? samples->key_heads : samples->heads;
+}
 
 enum { SAMPLES_ERROR_SIZE = 160 };
 

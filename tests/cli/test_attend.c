@@ -191,7 +191,8 @@ Test(attend, entropy_of_known_rows) {
     }
     const float rows[] = {0.5f, 0.5f, 1, 0.25f};
     cr_expect_eq(row_summarise(rows, 2).strongest, 0);
-    cr_expect_float_eq(attend_mean_entropy((const float[]){0.5f, 0.5f, 0, 1}, 2), log(2) / 2, 1e-9);
+    cr_expect_float_eq(attend_mean_entropy((const float[]){0.5f, 0.5f, 0, 1}, 2, 2), log(2) / 2,
+                       1e-9);
     cr_expect_eq(attend_sum_deviation(rows, 2, 2), 0.25);
 }
 

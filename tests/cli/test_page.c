@@ -359,8 +359,8 @@ static void check_heads(const struct made *made, int s, bool causal) {
     cJSON_ArrayForEach(head, get(view, "heads")) {
         const float *own = weights + at++ * tokens * tokens;
         check_received(head, own, tokens, causal);
-        cr_expect_float_eq(get(head, "entropy")->valuedouble, attend_mean_entropy(own, tokens),
-                           1e-6);
+        cr_expect_float_eq(get(head, "entropy")->valuedouble,
+                           attend_mean_entropy(own, tokens, tokens), 1e-6);
         cr_expect(get(head, "spread")->valuedouble >= 0 && get(head, "spread")->valuedouble <= 1);
         cr_expect_eq(cJSON_GetArraySize(get(head, "mass")), KIND_PLACES);
         cr_expect(cJSON_IsString(get(head, "kind")));

@@ -35,6 +35,9 @@ Test(tokens, word_pieces) {
     expect(LIST("[CLS]", "##a", "un", "##read", "##able", "?", "[SEP]"),
            LIST("[CLS]", "##a", "un", "##read", "##able", "?", "[SEP]"),
            LIST("[CLS]", "##a", "unreadable", "?", "[SEP]"));
+    expect(LIST("##x", "[CLS]", "un", "##afford", "##able", "##", "[SEP]", "##y"),
+           LIST("##x", "[CLS]", "un", "##afford", "##able", "##", "[SEP]", "##y"),
+           LIST("##x", "[CLS]", "unaffordable", "##", "[SEP]", "##y"));
     expect(LIST("##", "a", "##b"), LIST("##", "a", "##b"), LIST("##", "ab"));
 }
 
