@@ -46,6 +46,11 @@ int attend_page(const struct attend_page *options, const struct samples *samples
     bool done = samples_page_open(&made, samples, sentences, count);
     if (!done)
         args_fail(name, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
+    if (options->given) {
+        made.page.views = PAGE_AS_GIVEN;
+        made.page.group = 0;
+        made.texts[0].sight.causal = options->causal;
+    }
     made.page.isa = isa;
     made.page.threads = threads;
     done = done && save(options->path, &made.page);

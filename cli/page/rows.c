@@ -2,9 +2,9 @@
 #include "cli/page/rows.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
+#include "cli/base/half.h"
 #include "cli/page/check.h"
 
 enum { ROOM = 1 << 21 }; /* floats: a few rows of a long text, all of a short one */
@@ -22,26 +22,11 @@ size_t rows_room(const struct sight *sight) {
     return (size_t)rows_at_once(sight) * (size_t)(sight->keys + 1); /* and an output for each */
 }
 
-static float from_half(uint16_t half) {
-    const int exponent = half >> 10 & 31, digits = half & 1023;
-    const float size = exponent == 31  ? digits ? NAN : INFINITY
-                       : exponent == 0 ? ldexpf((float)digits, -24)
-                                       : ldexpf((float)(digits + 1024), exponent - 25);
-    return half >> 15 ? -size : size;
-}
-
-static float from_brain(uint16_t upper) {
-    const uint32_t bits = (uint32_t)upper << 16;
-    float number;
-    memcpy(&number, &bits, sizeof number);
-    return number;
-}
-
 static float element(const rapt_tensor *tensor, int64_t at) {
     if (tensor->dtype == RAPT_F32)
         return ((const float *)tensor->data)[at];
     const uint16_t bits = ((const uint16_t *)tensor->data)[at];
-    return tensor->dtype == RAPT_F16 ? from_half(bits) : from_brain(bits);
+    return tensor->dtype == RAPT_F16 ? half_to_float(bits) : brain_to_float(bits);
 }
 
 void rows_copy(const struct rows *rows, int64_t first, int64_t count) {
