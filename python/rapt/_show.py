@@ -203,7 +203,7 @@ def show(
         for number, tensors in subject.layers
     ]
     described = _page.Text(
-        text=_name("text", text, None),
+        text=_name("text", text, f"{subject.keys} tokens".encode() if tokens is None else None),
         keys=_page.strings(key_tokens),
         queries=None if own else _page.strings(row_tokens[first_row : first_row + rows]),
         sight=_page.Sight(
