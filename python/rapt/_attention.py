@@ -241,7 +241,7 @@ def attention(
     k_form, k_at, key = _forms.locate("k", k, True)
     v_form, v_at, value = _forms.locate("v", v, True)
     mask_form, mask_at, bias = _ABSENT if mask is None else _forms.locate("mask", mask)
-    out_form, out_at, target = _ABSENT if out is None else _forms.locate("out", out)
+    out_form, out_at, target = _ABSENT if out is None else _forms.locate_out(out)
     heads, lists, numbers = _NO_HEADS, _NO_LISTS, _NO_NUMBERS
     if not (key_scale is value_scale is alibi is sinks is None):
         heads = Heads(key_scale, value_scale, alibi, sinks, _options.layout(layout))
@@ -267,7 +267,12 @@ def attention(
         form = (tuple(options.values()), tuple(map(type, options.values())), *form[2:])
         known = _forms.find(form)
         if known is None:
-            problem = _problem.Problem((query, key, value), bias, options, heads, lists)
+            views = (
+                _forms.view("q", query, q_at),
+                _forms.view("k", key, k_at, True),
+                _forms.view("v", value, v_at, True),
+            )
+            problem = _problem.Problem(views, bias, options, heads, lists)
             if _calls.is_long(problem.flops()):
                 return _forms.run_long(problem, q, out, numbers)
             problem.set_numbers(problem.largest_numbers(numbers))

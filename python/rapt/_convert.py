@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arrays of types that the library doesn't take, converted where the caller asks for it."""
 
+import sys
 from typing import Any
 
 from . import _views
@@ -14,24 +15,31 @@ def _name_of(array: Any) -> str:
 
 def _cast(array: Any, to: str) -> Any:
     if _views.is_torch(array):
-        import torch
-
-        return array.to(getattr(torch, to))
+        return array.to(getattr(sys.modules["torch"], to))
     return array.astype(to)
+
+
+def _kind_of(array: Any) -> str:
+    """f for floats, i and u for integers, as NumPy has them; another letter or none for the rest."""
+    if _views.is_torch(array):
+        return _name_of(array)[0]
+    return str(getattr(array.dtype, "kind", "")) if hasattr(array, "astype") else ""
+
+
+def _has_numbers(array: Any) -> bool:
+    """Whether it is an array of real numbers that can be cast."""
+    return _kind_of(array) in ("f", "i", "u")
 
 
 def _number(array: Any, keep: tuple[str, ...]) -> Any:
     """Numbers of another type as float32; what isn't an array of numbers as it is."""
-    name = _name_of(array)
-    known = name.startswith(("float", "int", "uint", ">", "<"))
-    can = _views.is_torch(array) or hasattr(array, "astype")
-    return _cast(array, "float32") if known and can and name not in (*_TAKEN, *keep) else array
+    known = _name_of(array) in (*_TAKEN, *keep)
+    return _cast(array, "float32") if _has_numbers(array) and not known else array
 
 
 def _mask(mask: Any) -> Any:
     """Integers say attend where they aren't 0, as tokenizers' masks do; floats are added."""
-    name = _name_of(mask)
-    if name.startswith(("int", "uint")) and (_views.is_torch(mask) or hasattr(mask, "astype")):
+    if _kind_of(mask) in ("i", "u"):
         return mask != 0
     return _number(mask, ())
 

@@ -71,12 +71,25 @@ def locate(name: str, array: Any, quantized: bool = False) -> tuple[Any, int, An
             if place:
                 return (array.dtype, array.shape, array.stride()), place, array
     elif kind is _ndarray:
-        form = array.dtype, array.shape, array.strides, array.flags.writeable
+        form = array.dtype, array.shape, array.strides
         return form, array.__array_interface__["data"][0], array
     else:
         _learn(array)
     v = _views.view(name, array, quantized)
     return (_kind_of(kind), v.shape, v.strides, v.dtype, v.writeable), v.address, v
+
+
+def view(name: str, owner: Any, place: int, quantized: bool = False) -> _views.View:
+    """The view of what locate() has found, without looking again at what it has looked at."""
+    if owner.__class__ is _Tensor and not owner.is_quantized:
+        return _views.of_plain_torch(name, owner, place, quantized)
+    return _views.view(name, owner, quantized)
+
+
+def locate_out(out: Any) -> tuple[Any, int, Any]:
+    """locate() of where to write, with which goes whether that may be written."""
+    form, place, owner = locate("out", out)
+    return (*form, getattr(out, "flags", None) is None or out.flags.writeable), place, owner
 
 
 @functools.lru_cache(256)
@@ -91,16 +104,16 @@ class Form:
     __slots__ = ("handle", "pointer", "size", "makers", "names", "is_jax", "place_of")
 
     def __init__(self, problem: _problem.Problem, like: Any, out: Any) -> None:
-        self.makers = [
-            (_OUTPUTS.index(output.name), _maker(output, like))
-            for output in problem.outputs[0 if out is None else 1 :]
-        ]
-        # Arrays of no memory that have the strides of those to come.
+        # Where to write, or views without memory of arrays to come.
         samples = [] if out is None else [out]
-        samples += [_problem.without_memory(output) for output in problem.outputs[len(samples) :]]
-        if out is None and _is_plain(like, problem.outputs[0]):
-            self.makers[0] = (0, None)
-            samples[0] = sys.modules["torch"].empty_like(like)
+        self.makers: list[tuple[int, Callable[[], Any] | None]] = []
+        if out is None and like.__class__ is _Tensor and like.shape == problem.outputs[0].shape:
+            sample = sys.modules["torch"].empty_like(like)  # in the order of q in memory
+            samples.append(_problem.without_memory(problem.outputs[0], sample.stride()))
+            self.makers.append((0, None))
+        for output in problem.outputs[len(samples) :]:
+            samples.append(_problem.without_memory(output))
+            self.makers.append((_OUTPUTS.index(output.name), _maker(output, like)))
         problem.place_outputs(samples)
         self.handle = _memory.Handle(problem.args)
         self.pointer = self.handle.pointer.value if self.handle.pointer else 0
@@ -147,16 +160,7 @@ def _torch_place(tensor: Any) -> int:
     return int(tensor.data_ptr())
 
 
-def _is_plain(like: Any, output: _problem.Output) -> bool:
-    """Whether out is like q in all but its numbers: torch then lays it out in q's order."""
-    return (
-        like.__class__ is _Tensor
-        and tuple(like.shape) == output.shape
-        and _views.view("q", like).dtype == output.dtype
-    )
-
-
-def _maker(output: _problem.Output, like: Any) -> Callable[[], Any] | None:
+def _maker(output: _problem.Output, like: Any) -> Callable[[], Any]:
     """Makes a new array for an output."""
     sample = _views.empty_like(output.name, like, output.dtype, (0,))
     if _views.is_torch(sample):

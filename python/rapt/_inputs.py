@@ -14,26 +14,31 @@ _PAGES_MAX = 2**31
 class Numbers:
     """q_offset, kv_len and so on: each None, or a C array of one number for each sequence."""
 
-    __slots__ = ("arrays", "form", "places")
+    __slots__ = ("kv_len", "kv_start", "q_offset", "mask_start", "form", "places")
 
     def __init__(
         self, count: int, q_offset: Any, kv_len: Any, kv_start: Any, mask_start: Any
     ) -> None:
-        given = {
-            "kv_len": kv_len,
-            "kv_start": kv_start,
-            "q_offset": None if type(q_offset) is int and q_offset == 0 else q_offset,
-            "mask_start": mask_start,
-        }
-        self.arrays = {
-            name: _options.numbers(name, value, count)
-            for name, value in given.items()
-            if value is not None
-        }
-        self.form = count, tuple(self.arrays)
-        self.places = tuple(
-            ctypes.addressof(self.arrays[name]) if name in self.arrays else 0 for name in given
-        )
+        self.kv_len = _numbers("kv_len", kv_len, count)
+        self.kv_start = _numbers("kv_start", kv_start, count)
+        self.q_offset = _numbers("q_offset", q_offset, count)
+        self.mask_start = _numbers("mask_start", mask_start, count)
+        arrays = self.kv_len, self.kv_start, self.q_offset, self.mask_start
+        self.places = tuple(map(_place, arrays))
+        self.form = count, kv_len is None, kv_start is None, q_offset is None, mask_start is None
+
+    def arrays(self) -> dict[str, Any]:
+        """Those that there are."""
+        names = "kv_len", "kv_start", "q_offset", "mask_start"
+        return {name: found for name in names if (found := getattr(self, name)) is not None}
+
+
+def _numbers(name: str, value: Any, count: int) -> Any:
+    return None if value is None else _options.numbers(name, value, count)
+
+
+def _place(array: Any) -> int:
+    return 0 if array is None else ctypes.addressof(array)
 
 
 class Lists:

@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from . import _calls, _convert, _memory, _options, _problem, _views
+from . import _calls, _convert, _forms, _memory, _options, _problem, _views
 from ._abi import AttentionData
 from ._attention import PLAIN, Ints, Kind, canonical
 from ._inputs import Heads, Lists, Numbers, Table
@@ -91,6 +91,7 @@ class Plan:
             **{field: view.address for field, view in problem.views.items()}
         )
         self._result = self._result_of(self._made)
+        self._known: dict[str, Any] = {}  # for each tensor, a form that is the plan's
 
     def __reduce__(self) -> NoReturn:  # for copy and pickle
         raise Unsupported(_NO_COPY)
@@ -144,23 +145,24 @@ class Plan:
 
         Returns what attention() does.
         """
-        data, kept = AttentionData.from_buffer_copy(self._data), []
-        for name, field, array in (
-            ("q", "query", q),
-            ("k", "key", k),
-            ("v", "value", v),
-            ("out", "out", out),
-        ):
-            if array is not None:
-                view = self._view_of(name, field, array)
-                setattr(data, field, view.address)
-                kept.append(view.owner)  # an exporter's copy for this run has to outlive it
+        data = AttentionData.from_buffer_copy(self._data)
+        kept: list[Any] = []
+        if q is not None:
+            data.query = self._place_of("q", "query", q, kept)
+        if k is not None:
+            data.key = self._place_of("k", "key", k, kept)
+        if v is not None:
+            data.value = self._place_of("v", "value", v, kept)
+        if out is not None:
+            data.out = self._place_of("out", "out", out, kept)
         if not (kv_len is kv_start is q_offset is mask_start is None):
-            self._set_numbers(data, kept, kv_len, kv_start, q_offset, mask_start)
+            count = self._problem.sequences
+            kept.append(Numbers(count, q_offset, kv_len, kv_start, mask_start))
+            for name, array in kept[-1].arrays().items():
+                setattr(data, name, array)
         if block_table is not None:
-            table = self._table_of(block_table)
-            data.block_table = ctypes.cast(table.address, _TABLE)
-            kept.append(table)
+            kept.append(self._table_of(block_table))
+            data.block_table = ctypes.cast(kept[-1].address, _TABLE)
         plan_writes_own = out is None or len(self._made) > 1
         self._call.make(lambda: self._run(data, plan_writes_own, kept))
         return self._result if out is None else self._result_of([out, *self._made[1:]])
@@ -170,26 +172,6 @@ class Plan:
         with self._turns.lock if in_turn else contextlib.nullcontext():
             place, size = _memory.workspace(self._size)
             check(lib.rapt_plan_run(self._handle.pointer, data, place, size))
-
-    def _set_numbers(
-        self,
-        data: AttentionData,
-        kept: list[Any],
-        kv_len: Any,
-        kv_start: Any,
-        q_offset: Any,
-        mask_start: Any,
-    ) -> None:
-        count = self._problem.sequences
-        for name, value in (
-            ("kv_len", kv_len),
-            ("kv_start", kv_start),
-            ("q_offset", q_offset),
-            ("mask_start", mask_start),
-        ):
-            if value is not None:
-                kept.append(_options.numbers(name, value, count))
-                setattr(data, name, kept[-1])
 
     def _table_of(self, value: Any) -> Table:
         table, planned = Table(value), self._problem.lists.table
@@ -203,6 +185,18 @@ class Plan:
     def _result_of(self, arrays: Sequence[Any]) -> Any:
         names = tuple(output.name for output in self._problem.outputs)
         return arrays[0] if len(arrays) == 1 else Result.of(names, list(arrays))
+
+    def _place_of(self, name: str, field: str, array: Any, kept: list[Any]) -> int:
+        """Where an array of the plan's form is. What keeps it there goes to `kept`."""
+        if field == "out":
+            form, place, owner = _forms.locate_out(array)
+        else:
+            form, place, owner = _forms.locate(name, array, field != "query")
+        if self._known.get(field) != form:
+            view = self._view_of(name, field, array)
+            self._known[field], place, owner = form, view.address, view.owner
+        kept.append(owner)
+        return place
 
     def _view_of(self, name: str, field: str, array: Any) -> _views.View:
         """The view of an array that has the form of the plan's."""

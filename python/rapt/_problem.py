@@ -46,9 +46,9 @@ class Problem:
         query = self.views["query"]
         if mask is not None:
             self._place("mask", _views.broadcast("mask", mask))
-        for field, view in heads.views.items():
-            if view is not None:
-                self._place(field, view)
+        for field, given in heads.views.items():
+            if given is not None:
+                self._place(field, given)
         self._set_options(plain)
         self.sequences = lists.count(query.shape[0])
         self.keys = self._find_keys(lists.tuples["cu_k"])
@@ -101,11 +101,14 @@ class Problem:
 
     def set_numbers(self, numbers: Numbers) -> None:
         """Has the arguments name the numbers of sequences."""
-        for name, array in numbers.arrays.items():
+        for name, array in numbers.arrays().items():
             setattr(self.args, name, array)
 
     def largest_numbers(self, numbers: Numbers) -> Numbers:
         """Those of a plan whose runs bring numbers of their own: all keys, the last offset."""
+        given = numbers.arrays()
+        if not given:
+            return numbers
         queries = self.views["query"].shape[2]
         most = {
             "kv_len": self.keys,
@@ -114,7 +117,7 @@ class Problem:
             "mask_start": 0,
         }
         return Numbers(
-            self.sequences, **{name: most[name] if name in numbers.arrays else None for name in most}
+            self.sequences, **{name: most[name] if name in given else None for name in most}
         )
 
     def _find_keys(self, cu_k: tuple[int, ...] | None) -> int:
@@ -187,18 +190,22 @@ class Problem:
         return 2.0 * batch * heads * queries * keys * pages * (head_dim + channels)
 
 
-def without_memory(output: Output) -> _views.View:
-    """The view of an array that is not there yet."""
-    strides, step = [], 1
-    for size in reversed(output.shape):
-        strides.append(step)
-        step *= size
-    return _views.View(0, output.dtype, output.shape, tuple(reversed(strides)), True, None)
+def without_memory(output: Output, strides: tuple[int, ...] | None = None) -> _views.View:
+    """The view of an array that is not there yet, a dense one if not told otherwise."""
+    if strides is None:
+        strides, step = (), 1
+        for size in reversed(output.shape):
+            strides = (step, *strides)
+            step *= size
+    return _views.View(0, output.dtype, output.shape, strides, True, None)
 
 
 def _rows(output: Output, array: Any) -> _views.View:
-    """The view that the library has of an output other than out."""
-    v = _views.view(output.name, array)
+    """The view that the library has of an output other than out, which is dense."""
+    v = without_memory(output)
+    if not isinstance(array, _views.View):
+        place = array.data_ptr() if _views.is_torch(array) else _views.address(array)
+        v = v._replace(address=int(place), owner=array)
     if output.name == "received":  # by keys, all queries together
         v = v._replace(
             shape=(*v.shape[:-1], 1, v.shape[-1]), strides=(*v.strides[:-1], 0, v.strides[-1])

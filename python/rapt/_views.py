@@ -5,6 +5,7 @@ Neither NumPy nor torch is imported for that: whoever passes an array of theirs 
 """
 
 import ctypes
+import struct
 import sys
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ _QUANTIZED = {"int8": I8, "uint8": Q8_0}
 _EXPECTED = "expected float32, float16, bfloat16 or, for a mask, bool"
 _EXPECTED_KEYS = "expected float32, float16, bfloat16, int8 or, as blocks of q8_0, uint8"
 Q8_0_BYTES, Q8_0_ELEMENTS = 34, 32
+_PACKED = struct.Struct("@Pi8q")  # a rapt_tensor, at a third of what ctypes takes for its fields
+assert _PACKED.size == ctypes.sizeof(Tensor)
+_pack_into = _PACKED.pack_into
 
 
 class View(NamedTuple):
@@ -36,8 +40,7 @@ class View(NamedTuple):
 
     def fill(self, tensor: Tensor) -> None:
         """Writes a view of four dimensions to a rapt_tensor."""
-        tensor.data, tensor.dtype = self.address, self.dtype
-        tensor.shape[:], tensor.stride[:] = self.shape, self.strides
+        _pack_into(tensor, 0, self.address, self.dtype, *self.shape, *self.strides)
 
 
 def numpy() -> Any:
@@ -82,8 +85,6 @@ def _type_of(name: str, found: str, quantized: bool) -> int:
 
 def _in_blocks(name: str, v: View) -> View:
     """Bytes of q8_0 blocks, as GGUF files have them, seen as the elements that they hold."""
-    if v.dtype != Q8_0:
-        return v
     width = v.shape[-1] if v.shape else 1
     steps = [step for step, n in zip(v.strides[:-1], v.shape) if n > 1]
     if width % Q8_0_BYTES or v.strides[-1] != 1 or any(step % Q8_0_BYTES for step in steps):
@@ -130,29 +131,36 @@ def _refuse_torch(name: str, tensor: Any, torch: Any) -> None:
         )
 
 
+def of_plain_torch(name: str, tensor: Any, place: int, quantized: bool) -> View:
+    """The view of a tensor that is known to have its numbers there."""
+    dtype = _type_of(name, str(tensor.dtype)[6:], quantized)
+    v = View(place, dtype, tuple(tensor.shape), tensor.stride(), True, tensor)
+    return v if dtype != Q8_0 else _in_blocks(name, v)
+
+
 def _of_torch(name: str, tensor: Any, quantized: bool = False) -> View:
     torch = sys.modules["torch"]
     _refuse_torch(name, tensor, torch)
-    dtype = _type_of(name, str(tensor.dtype)[6:], quantized)
-    try:  # also of its storage, which those without memory have none of
-        tensor.untyped_storage().data_ptr()
-        place = tensor.data_ptr()
-    except Exception as error:
+    try:  # a trace's tensors say that they are on the CPU, but not where their storage is
+        place = tensor.data_ptr() if tensor.untyped_storage().device.type == "cpu" else 0
+    except (RuntimeError, NotImplementedError):
+        place = 0
+    if not place and tensor.numel():
         raise InvalidArgument(
             f"{name}: found a tensor without memory of its own, as under a transformation or in "
-            f"a trace, expected one with numbers: {error}"
-        ) from None
-    return View(place, dtype, tuple(tensor.shape), tensor.stride(), True, tensor)
+            "a trace, expected one with numbers"
+        )
+    return of_plain_torch(name, tensor, place, quantized)
 
 
 def view(name: str, array: Any, quantized: bool = False) -> View:
     """The view of an array of any number of dimensions; quantized: also of int8 and q8_0."""
     if isinstance(array, View):
         return array
+    if is_torch(array):
+        return _of_torch(name, array, quantized)
     if is_numpy(array):
         v = _of_numpy(name, array, quantized)
-    elif is_torch(array):
-        v = _of_torch(name, array, quantized)
     elif hasattr(array, "__dlpack__"):
         place, found, shape, strides, writeable, owner = _dlpack.view(name, array)
         v = View(place, _type_of(name, found, quantized), shape, strides, writeable, owner)
@@ -163,7 +171,7 @@ def view(name: str, array: Any, quantized: bool = False) -> View:
             f"{name}: found {type(array).__name__}, expected a NumPy array, a torch tensor or one "
             "with __dlpack__"
         )
-    return _in_blocks(name, v)
+    return v if v.dtype != Q8_0 else _in_blocks(name, v)
 
 
 def view4(name: str, array: Any, swap: bool, quantized: bool = False) -> View:
@@ -176,17 +184,21 @@ def view4(name: str, array: Any, swap: bool, quantized: bool = False) -> View:
     if not 2 <= rank <= 4:
         raise InvalidArgument(f"{name}: found {rank} dimensions, expected 2 to 4")
     if swap and rank > 2:
-        order = [*range(rank - 3), rank - 2, rank - 3, rank - 1]
-        v = v._replace(
-            shape=tuple(v.shape[i] for i in order), strides=tuple(v.strides[i] for i in order)
-        )
+        *first, positions, heads, channels = v.shape
+        *first_steps, position_step, head_step, step = v.strides
+        shape = (*first, heads, positions, channels)
+        strides = (*first_steps, head_step, position_step, step)
+        v = View(v.address, v.dtype, shape, strides, v.writeable, v.owner)
     return extended(v)
 
 
 def extended(v: View) -> View:
     """A view of four dimensions, ones before those that it has."""
     more = 4 - len(v.shape)
-    return v._replace(shape=(1,) * more + v.shape, strides=(0,) * more + v.strides)
+    if not more:
+        return v
+    shape, strides = (1,) * more + v.shape, (0,) * more + v.strides
+    return View(v.address, v.dtype, shape, strides, v.writeable, v.owner)
 
 
 def broadcast(name: str, array: Any) -> View:
