@@ -210,7 +210,7 @@ static void write_common(FILE *file, const struct book *book) {
     fputs("\"", file);
 }
 
-/* Whether no head gives weight to a later key. */
+/* Whether no head gives weight to a later key, as far as there is time to look. */
 static bool is_causal(const struct book *book, const struct page_text *text, float *weights) {
     const struct sight *sight = &text->sight;
     const int64_t step = rows_at_once(sight);
@@ -222,6 +222,8 @@ static bool is_causal(const struct book *book, const struct page_text *text, flo
                                           layer->heads[h], *sight, weights};
                 const int64_t left = sight->queries - first, count = left < step ? left : step;
                 rows_copy(&rows, first, count);
+                if (rows_interrupted(book->page))
+                    return false;
                 for (int64_t i = 0; i < count; i++)
                     for (int64_t key = sight->offset + first + i + 1; key < sight->keys; key++)
                         if (!(weights[i * sight->keys + key] == 0))

@@ -55,7 +55,9 @@ struct page {
     int64_t views; /* enum page_views */
     int64_t group; /* tokens that share a cell; 0: as few as keep the page small */
     int64_t threads;
-    const char *isa; /* as in rapt_attention_args */
+    const char *isa; /* as in rapt_attention_args, and these: */
+    bool (*interrupted)(void *context);
+    void *interrupted_context;
 };
 
 /*

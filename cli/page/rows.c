@@ -69,6 +69,8 @@ static rapt_status compute(const struct rows *rows, int64_t first, int64_t count
     args.q_offset = &position;
     args.threads = (int)rows->page->threads;
     args.isa = rows->page->isa;
+    args.interrupted = rows->page->interrupted;
+    args.interrupted_context = rows->page->interrupted_context;
     const rapt_status status = rapt_attention(&args);
     if (status != RAPT_OK)
         page_fail(error, status, "%s",
@@ -111,9 +113,15 @@ static rapt_status check(const struct rows *rows, int64_t query, const float *ro
                      rows->layer->number, rows->head, query, found, expected);
 }
 
+bool rows_interrupted(const struct page *page) {
+    return page->interrupted && page->interrupted(page->interrupted_context);
+}
+
 rapt_status rows_read(const struct rows *rows, int64_t first, int64_t count,
                       char error[PAGE_ERROR_SIZE]) {
     rapt_status status = RAPT_OK;
+    if (rows_interrupted(rows->page))
+        return page_fail(error, RAPT_INTERRUPTED, "%s", rapt_status_text(RAPT_INTERRUPTED));
     if (rows->layer->weights.dtype != RAPT_NONE)
         rows_copy(rows, first, count);
     else

@@ -26,6 +26,9 @@ size_t rows_room(const struct sight *sight);
 rapt_status rows_read(const struct rows *rows, int64_t first, int64_t count,
                       char error[PAGE_ERROR_SIZE]);
 
+/* Whether somebody wants to end the page's making, which rows_read() then does. */
+bool rows_interrupted(const struct page *page);
+
 /* Copies weights that were given, without a look at them. */
 void rows_copy(const struct rows *rows, int64_t first, int64_t count);
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import _abi, _library
+from ._calls import _INTERRUPTED, Call
 from ._views import View
 
 AS_GIVEN, FOUND, BOTH = range(3)
@@ -71,6 +72,8 @@ class Description(ctypes.Structure):
         ("group", ctypes.c_int64),
         ("threads", ctypes.c_int64),
         ("isa", ctypes.c_char_p),
+        ("interrupted", _INTERRUPTED),
+        ("interrupted_context", ctypes.c_void_p),
     ]
 
 
@@ -126,8 +129,9 @@ def _load() -> ctypes.CDLL:
 _loaded: list[ctypes.CDLL] = []
 
 
-def write(description: Description) -> str:
-    """The page as HTML. Whatever the description points to is alive until the call is done."""
+def write(description: Any, flops: float) -> str:
+    """The page of a Description as HTML; about how many operations that takes says whether a signal
+    may want to end it."""
     if not _loaded:
         _loaded.append(_load())
     (library,) = _loaded
@@ -135,10 +139,14 @@ def write(description: Description) -> str:
     description.text_size, description.layer_size = ctypes.sizeof(Text), ctypes.sizeof(Layer)
     text, size = ctypes.c_void_p(), ctypes.c_size_t()
     error = ctypes.create_string_buffer(_ERROR_SIZE)
-    status = library.rapt_page_write(
-        ctypes.byref(description), ctypes.byref(text), ctypes.byref(size), error
-    )
-    _library.check(status, error.value)
+
+    def call() -> None:
+        status = library.rapt_page_write(
+            ctypes.byref(description), ctypes.byref(text), ctypes.byref(size), error
+        )
+        _library.check(status, error.value)
+
+    Call(description, flops).make(call)
     try:
         return ctypes.string_at(text.value or 0, size.value).decode()
     finally:

@@ -12,6 +12,9 @@ from ._library import InvalidArgument, InvalidType
 from ._views import View
 
 
+_COST = 100  # operations for a weight, about: its score, its place, its digits
+
+
 class _Subject:
     """What is shown: tensors of layers, and the tokens of their queries and keys."""
 
@@ -230,7 +233,8 @@ def show(
             group=0 if group is None else options.integer("group", group, 1),
             threads=options.threads(threads),
             isa=options.isa(isa),
-        )
+        ),
+        sum(one.head_count for one in made) * rows * subject.keys * _COST,
     )
     return Page(html)
 

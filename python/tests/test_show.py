@@ -262,7 +262,7 @@ class Show(PageCase):
     def test_structs_are_those_of_the_library(self):
         weights = random_weights(3, 3)
         self.assertRaisesRegex(
-            rapt.InvalidArgument, "^texts: found 0", _page.write, _page.Description()
+            rapt.InvalidArgument, "^texts: found 0", _page.write, _page.Description(), 0
         )
         with unittest.mock.patch("ctypes.sizeof", return_value=8):
             self.assertRaisesRegex(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """rapt.show(): outputs of models, tensors of torch, and what is refused."""
 
+import signal
 import types
 import unittest
 
@@ -40,6 +41,21 @@ class Input(PageCase):
         ):  # fmt: skip
             with self.subTest(error), self.assertRaisesRegex(rapt.InvalidArgument, error):
                 rapt.show(output, WORDS, **options)
+
+    def test_a_signal_ends_it(self):
+        """A page of many heads would take minutes."""
+        many = [np.broadcast_to(random_weights(1, 2000, 2000), (500, 2000, 2000))] * 4
+
+        def late(number, frame):
+            raise TimeoutError
+
+        before = signal.signal(signal.SIGALRM, late)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            self.assertRaises(TimeoutError, rapt.show, many)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
     def test_bad_input_is_refused(self):
         good = random_weights(2, 9, 9)
