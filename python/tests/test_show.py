@@ -170,6 +170,14 @@ class Show(PageCase):
         found, _ = carried(page, "raw-0-0-0", seen)
         np.testing.assert_allclose(found, means, rtol=6e-4, atol=2e-6)
 
+    def test_rows_of_a_long_text_are_computed_some_at_a_time(self):
+        q, k = rng.standard_normal((2, 3000, 4)).astype(np.float32)
+        page = rapt.show(q=q, k=k, causal=True, query_range=(100, 2100), key_range=(1500, 1540))
+        seen = np.tri(3000, dtype=bool)[100:2100]
+        weights = softmax(np.where(seen, q[100:2100] @ k.T / 2, -np.inf))[:, 1500:1540]
+        found, _ = carried(page, "raw-0-0-0", seen[:, 1500:1540])
+        np.testing.assert_allclose(found, weights, rtol=6e-4, atol=2e-7)
+
     def test_long_texts_have_pages_of_bounded_size(self):
         q, k = rng.standard_normal((2, 1, 3000, 4)).astype(np.float32)
         page = rapt.show(q=q, k=k, causal=True, heads=[0])

@@ -198,6 +198,20 @@ Test(page, heads_that_look_for_repeated_tokens) {
     cr_expect_geq(cross.mass[KIND_FIRST], 0.2);
 }
 
+/* The token itself is never among what came after an earlier one, nor among the others. */
+Test(page, a_token_is_no_repetition_of_itself) {
+    static const char *const same[TWICE] = {"a", "a", "a", "a", "a", "a",
+                                            "a", "a", "a", "a", "a", "a"};
+    const struct sight sight = square(TWICE, false);
+    float weights[TWICE * TWICE] = {0};
+    for (int query = 0; query < TWICE; query++)
+        weights[query * TWICE + query] = 1;
+    const struct kinds_summary summary = summarise_rows(&sight, same, true, weights);
+    cr_expect_eq(summary.kind, KIND_SELF);
+    cr_expect_eq(summary.mass[KIND_DUPLICATE], 0);
+    cr_expect_eq(summary.mass[KIND_INDUCTION], 0);
+}
+
 /* Without causal, both of two equal tokens see the other, and the second's neighbour only. */
 Test(page, repeated_tokens_on_both_sides) {
     const struct sight sight = square(TWICE, false);
