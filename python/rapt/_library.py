@@ -6,6 +6,7 @@ import ctypes.util
 import os
 import pathlib
 import sys
+import sysconfig
 
 from . import _abi
 
@@ -48,7 +49,11 @@ def _candidates() -> list[str]:
     if named:
         return [named]
     names = ["librapt.dylib"] if sys.platform == "darwin" else ["librapt.so.0", "librapt.so"]
-    beside = [pathlib.Path(__file__).with_name(name) for name in names]
+    package = pathlib.Path(__file__).parent
+    beside = [package / name for name in names]
+    # A wheel has it in a folder beside the package, where other wheels' libraries can't meet it.
+    for root in package.parent, pathlib.Path(sysconfig.get_path("platlib")):
+        beside += sorted((root / ".rapt_attention.mesonpy.libs").glob("librapt.*"))
     found = ctypes.util.find_library("rapt")
     return [str(path) for path in beside if path.exists()] + names + ([found] if found else [])
 
@@ -76,10 +81,12 @@ def _declare(library: ctypes.CDLL) -> None:
         function.restype, function.argtypes = result, arguments
 
 
-def check(status: int) -> None:
-    """Raises what a status other than RAPT_OK stands for."""
+def check(status: int, message: bytes | None = None) -> None:
+    """Raises what a status other than RAPT_OK stands for, with the library's last error or its own
+    message."""
     if status:
-        raise _ERRORS.get(status, Error)(lib.rapt_last_error().decode(errors="replace"))
+        text = lib.rapt_last_error() if message is None else message
+        raise _ERRORS.get(status, Error)(text.decode(errors="replace"))
 
 
 def default_args() -> _abi.AttentionArgs:
