@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """rapt in the place of PyTorch's attention: in a block, and by PyTorch's hook for flash attention."""
 
+import doctest
+import importlib
 import threading
 import unittest
 
@@ -71,6 +73,13 @@ class Block(Case):
         F.scaled_dot_product_attention(*tensors(*SHAPES))
         self.assertEqual(done.calls, 0)
         self.assertEqual(torch.overrides._len_torch_function_stack(), 0)
+
+
+class Docstrings(Case):
+    def test_examples(self):
+        for name in ("_sdpa", "_use", "_flash"):
+            result = doctest.testmod(importlib.import_module(f"rapt.torch.{name}"))
+            self.assertEqual((result.failed, result.attempted > 2), (0, True), name)
 
 
 class Flash(Case):

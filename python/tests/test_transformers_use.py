@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which models are taken and which are refused, what comes and goes with it, and gradients."""
 
+import doctest
 import unittest
 import warnings
 from unittest import mock
@@ -152,6 +153,12 @@ class Used(Case):
             warnings.simplefilter("always")
             rapt.transformers.register()
         self.assertIn("6.1.0", str(given[0].message))
+
+
+class Docstrings(Case):
+    def test_examples(self):
+        result = doctest.testmod(rapt.transformers._use)
+        self.assertEqual((result.failed, result.attempted > 2), (0, True))
 
 
 class Gradients(Case):
