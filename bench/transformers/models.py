@@ -33,6 +33,8 @@ def _converted(folder):
     if not made.exists():
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=_GGUF)
         model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=_GGUF, dtype=torch.float32)
+        model.hf_quantizer = None  # it is no longer quantized, and can be saved
+        del model.config.quantization_config
         part = folder / "float32.part"
         tokenizer.save_pretrained(part)
         model.save_pretrained(part)

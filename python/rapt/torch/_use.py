@@ -16,7 +16,6 @@ from ._sdpa import scaled_dot_product_attention
 # names have no module: a compiler would look them up there.
 _names = {name: value for name, value in vars(F).items() if name != "__name__"}
 _names["scaled_dot_product_attention"] = scaled_dot_product_attention
-_names["has_torch_function"] = lambda tensors: False
 _multi_head_attention_forward = FunctionType(
     F.multi_head_attention_forward.__code__,
     _names,
