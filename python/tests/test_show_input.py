@@ -93,6 +93,8 @@ class Input(PageCase):
              {"attention": good, "query_tokens": list("abc")}),
             ("tokens: found 'text', expected a list", rapt.InvalidType,
              {"attention": good, "tokens": "text"}),
+            ("tokens: found array", rapt.InvalidType,
+             {"attention": good, "tokens": np.array("text")}),
             ("tokens: found 101, expected strings", rapt.InvalidType,
              {"attention": good, "tokens": [101] * 9}),
             ("tokens: found 9 queries from token 0 on and 4 tokens", rapt.InvalidArgument,
