@@ -126,7 +126,7 @@ typedef struct rapt_mha_run_args {
     /* As in rapt_attention_args, for `keys` keys. With a cache these are the keys of the longest
      * sequence after the run, and kv_len is NULL. */
     rapt_tensor mask;
-    const int64_t *kv_len;
+    const int64_t *kv_len, *kv_start;
 
     /*
      * NULL, or the positions of the B * S tokens that the rope turns by. By default they count from
@@ -145,9 +145,9 @@ typedef struct rapt_mha_run_args {
     /*
      * NULL, or sequences of different lengths, end to end in an input whose B is 1. Sequence b has
      * the tokens cu[b] to cu[b + 1] - 1. Of the `sequences` + 1 numbers the first is 0, the last S.
-     * A sequence attends itself alone. There is no context, no cache of either kind and no kv_len
-     * with cu, and a rope needs positions. Weights are of EACH form, `keys` is the longest length,
-     * and what is beyond a length is 0.
+     * A sequence attends itself alone. There is no context, no cache of either kind, no kv_len and
+     * no kv_start with cu, and a rope needs positions. Weights are of EACH form, `keys` is the
+     * longest length, and what is beyond a length is 0.
      */
     const int64_t *cu;
     int64_t sequences;

@@ -242,6 +242,7 @@ class MhaRunArgs(ctypes.Structure):
         ("context_cache", ctypes.c_void_p),
         ("mask", Tensor),
         ("kv_len", ctypes.POINTER(ctypes.c_int64)),
+        ("kv_start", ctypes.POINTER(ctypes.c_int64)),
         ("positions", ctypes.POINTER(ctypes.c_int64)),
         ("weights", Tensor),
         ("weights_form", ctypes.c_int),

@@ -18,7 +18,7 @@ PLAIN = (
 _ABSENT = None, 0, None  # the form, address and owner of an array that there isn't
 _NO_HEADS = Heads(None, None, None, None)
 _NO_LISTS = Lists(None, None, None, None, None)
-_NO_NUMBERS = Numbers(0, 0, None, None, None)
+_NO_NUMBERS = Numbers(0, None, None, None, None)
 
 
 def canonical(plain: dict[str, Any]) -> dict[str, Any]:

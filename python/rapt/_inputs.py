@@ -55,7 +55,8 @@ class Lists:
             "cu_q": _listed("cu_q", cu_q, 1),
             "cu_k": _listed("cu_k", cu_k, 1),
         }
-        self.table = None if block_table is None else Table(block_table)
+        ready = block_table is None or isinstance(block_table, Table)
+        self.table: Table | None = block_table if ready else Table(block_table)
         shape = None if self.table is None else self.table.shape
         self.form = tuple(self.tuples.values()), shape
 
@@ -82,9 +83,19 @@ class Table:
         width = len(rows[0]) if rows else 0
         if any(len(row) != width for row in rows):
             raise InvalidArgument("block_table: found rows of different lengths")
-        self.shape = len(rows), width
-        numbers = [number for row in rows for number in row]
-        self.numbers = (ctypes.c_int32 * max(1, len(numbers)))(*numbers)
+        self._allocate(len(rows), width)
+        self.numbers[: len(rows) * width] = [number for row in rows for number in row]
+
+    @classmethod
+    def empty(cls, rows: int, width: int) -> "Table":
+        """One to be filled."""
+        table = cls.__new__(cls)
+        table._allocate(rows, width)
+        return table
+
+    def _allocate(self, rows: int, width: int) -> None:
+        self.shape = rows, width
+        self.numbers = (ctypes.c_int32 * max(1, rows * width))()
         self.address = ctypes.addressof(self.numbers)
 
 

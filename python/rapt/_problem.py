@@ -109,9 +109,12 @@ class Problem:
         given = numbers.arrays()
         if not given:
             return numbers
-        queries = self.views["query"].shape[2]
+        queries, mask, keys = self.views["query"].shape[2], self.views.get("mask"), self.keys
+        if self.args.block_table and mask is not None and mask.shape[3] != 1:
+            if "mask_start" not in given:  # it has as many columns as any run has keys
+                keys = min(keys, mask.shape[3])
         most = {
-            "kv_len": self.keys,
+            "kv_len": keys,
             "kv_start": 0,
             "q_offset": max(0, self.keys - queries),
             "mask_start": 0,

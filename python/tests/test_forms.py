@@ -7,6 +7,7 @@ import unittest
 from unittest import mock
 
 import numpy as np
+import oracle
 import rapt
 from rapt import _forms
 from test_attention import tensors
@@ -41,6 +42,12 @@ class Forms(unittest.TestCase):
         found = rapt.attention(q, k, v, kv_len=[3, 9], q_offset=[1, 2], causal=True, kv_start=1)
         plan = rapt.Plan(q, k, v, kv_len=[3, 9], q_offset=[1, 2], causal=True, kv_start=1)
         np.testing.assert_array_equal(found, plan.run())
+
+    def test_no_numbers_are_no_numbers(self):
+        q, k, v = tensors(batch=64, queries=3, keys=9)
+        for options in ({"causal": True}, {"window": (1, 1)}):
+            expected, _, _ = oracle.attention(q, k, v, **options)
+            np.testing.assert_allclose(rapt.attention(q, k, v, **options), expected, atol=2e-6)
 
     def test_tables_are_no_part_of_it(self):
         q, k, v = tensors(batch=1, kv_heads=2, keys=12)

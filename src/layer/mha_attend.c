@@ -24,6 +24,7 @@ static rapt_status make_args(const struct mha_run *run, rapt_attention_args *arg
     args->value =
         rapt_tensor_bshd(run->value, RAPT_F32, b, a->kv_heads, run->new_keys, a->value_dim);
     args->kv_len = run->args->kv_len;
+    args->kv_start = run->args->kv_start;
     args->q_offset = run->before;
     args->cu_q = args->cu_k = run->args->cu;
     args->sequences = run->args->cu ? run->args->sequences : 0;

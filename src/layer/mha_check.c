@@ -107,6 +107,7 @@ static rapt_status check_ragged(struct mha_run *run) {
     const char *other = run->cache                         ? "cache"
                         : args->context.dtype != RAPT_NONE ? "context"
                         : args->kv_len                     ? "kv_len"
+                        : args->kv_start                   ? "kv_start"
                                                            : NULL;
     if (other)
         return INVALID("cu: found with a %s, expected one of them", other);

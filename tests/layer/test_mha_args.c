@@ -82,7 +82,7 @@ Test(mha_args, layers_are_checked) {
 Test(mha_args, runs_are_checked) {
     struct layer_case c = new_layer_case(&form, 2);
     rapt_mha *layer = new_layer(&c.args);
-    const int64_t heads[] = {3, 4}, lengths[] = {4, 10};
+    const int64_t heads[] = {3, 4}, lengths[] = {4, 10}, before[] = {-1, 0};
     rapt_tensor mean = new_tensor(RAPT_F32, 2, 1, 9, 9);
     c.run.weights = new_tensor(RAPT_F32, 2, 4, 9, 9);
     size_t size;
@@ -125,6 +125,7 @@ Test(mha_args, runs_are_checked) {
     REFUSES("mask", "8", run.mask = rapt_tensor_bhsd(&c, RAPT_F32, 1, 1, 9, 8));
     REFUSES("mask", "address", run.mask = rapt_tensor_bhsd((char *)&c + 1, RAPT_F32, 1, 1, 9, 9));
     REFUSES("kv_len[1]", "10", run.kv_len = lengths);
+    REFUSES("kv_start[0]", "-1", run.kv_start = before);
     rapt_mha_run_args run = c.run;
     expect_refused(rapt_mha_run(NULL, &run, NULL, 0), "layer", "NULL");
     expect_refused(rapt_mha_run(layer, NULL, NULL, 0), "args", "NULL");
@@ -156,6 +157,7 @@ Test(mha_args, ragged_sequences_are_checked) {
     REFUSES("sequences", "0", RAGGED; run.sequences = 0);
     REFUSES("cu", "context", RAGGED; run.context = c.run.input);
     REFUSES("cu", "kv_len", RAGGED; run.kv_len = lengths);
+    REFUSES("cu", "kv_start", RAGGED; run.kv_start = lengths);
     REFUSES("weights_form", "2", RAGGED; CHOSEN);
     REFUSES("weights", "9", RAGGED; run.weights.shape[3] = 9);
     REFUSES("input", "2", RAGGED; run.input.shape[0] = run.out.shape[0] = 2;

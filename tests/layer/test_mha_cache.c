@@ -49,6 +49,7 @@ static void run_in_steps(const rapt_mha *layer, const struct layer_case *c, rapt
         run.out = tokens(out, at, n);
         run.cache = cache;
         run.first_sequence = 1;
+        run.kv_start = c->run.kv_start;
         size_t size;
         expect_ok(rapt_mha_workspace_size(layer, &run, &size));
         void *workspace = allocate(size);
@@ -106,6 +107,39 @@ Test(mha_cache, gives_weights_of_all_keys) {
         free(whole.mask.data);
         free(whole.weights.data);
         free(rest.weights.data);
+        rapt_cache_destroy(cache);
+        rapt_mha_destroy(layer);
+        free_layer_case(&c);
+    }
+}
+
+/* Left padding: the bits are those of a mask that hides it, and of steps with a cache. */
+Test(mha_cache, keys_before_kv_start_do_not_exist) {
+    static const int64_t start[BATCH] = {7, 0}, far[BATCH] = {TOKENS, TOKENS + 1};
+    for (int paged = 0; paged < 2; paged++) {
+        struct layer_case c = new_layer_case(&form, 24);
+        rapt_mha *layer = new_layer(&c.args);
+        rapt_cache *cache = new_cache(paged ? 5 : 0, NULL);
+        rapt_tensor mask = new_tensor(RAPT_BOOL, BATCH, 1, 1, TOKENS);
+        rapt_tensor out = new_tensor(RAPT_F32, BATCH, 1, TOKENS, DIM);
+        for (int64_t i = 0; i < BATCH * TOKENS; i++)
+            ((unsigned char *)mask.data)[i] = i % TOKENS >= start[i / TOKENS];
+        rapt_mha_run_args masked = c.run;
+        masked.mask = mask;
+        masked.out = out;
+        run_once(&c, &masked);
+        c.run.kv_start = start;
+        run_once(&c, &c.run);
+        cr_expect(same_bits(&out, &c.run.out));
+        memset(out.data, CANARY, bytes_of(&out));
+        run_in_steps(layer, &c, cache, true, &out);
+        cr_expect(same_bits(&out, &c.run.out));
+        c.run.kv_start = far;
+        run_once(&c, &c.run);
+        for (int64_t i = 0; i < BATCH * TOKENS * DIM; i++)
+            cr_assert_float_eq(((float *)c.run.out.data)[i], element(&c.args.b_out, i % DIM), 0);
+        free(mask.data);
+        free(out.data);
         rapt_cache_destroy(cache);
         rapt_mha_destroy(layer);
         free_layer_case(&c);

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers for which the library knows the limits, and integers for each token, as C values."""
+
+import ctypes
+from collections.abc import Iterable
+from typing import Any
+
+from . import _options
+from ._library import InvalidArgument, InvalidType
+
+
+_NO_LIST = (str, bytes, dict, set, frozenset)  # what can be gone through, but in no order or sense
+
+
+def _plain(name: str, value: Any) -> Any:
+    """An array or anything that has an order as nested lists, anything else as it is."""
+    if not hasattr(value, "tolist"):
+        listed = isinstance(value, Iterable) and not isinstance(value, _NO_LIST)
+        return list(value) if listed else value
+    try:
+        return value.tolist()
+    except Exception as error:  # an array without numbers of its own
+        raise InvalidArgument(f"{name}: {error}, expected integers") from None
+
+
+def shape_of(name: str, value: Any) -> tuple[int, ...]:
+    """The shape of integers in one or two dimensions."""
+    return _flat(name, value)[1]
+
+
+def _flat(name: str, value: Any) -> tuple[list[Any], tuple[int, ...]]:
+    """The elements row by row, and the shape: of one or two dimensions."""
+    rows = _plain(name, value)
+    if not isinstance(rows, list):
+        raise InvalidType(f"{name}: found {_options.shown(value)}, expected integers")
+    given = tuple(getattr(value, "shape", ()))
+    if len(given) == 1 or not any(hasattr(row, "__len__") for row in rows):
+        return rows, given if 0 in given else (len(rows),)
+    rows = [_plain(name, row) for row in rows]
+    if len({len(row) if isinstance(row, list) else -1 for row in rows}) != 1:
+        raise InvalidType(f"{name}: found rows of different lengths, expected integers in rows")
+    return [element for row in rows for element in row], (len(rows), len(rows[0]))
+
+
+def integers(
+    name: str, value: Any, *shapes: tuple[int, ...]
+) -> tuple["ctypes.Array[ctypes.c_int64]", tuple[int, ...]]:
+    """Integers of one of the shapes as a C array, row by row, and the shape that they have."""
+    elements, shape = _flat(name, value)
+    if shape not in shapes:
+        expected = " or ".join(str(one) for one in shapes)
+        raise InvalidArgument(f"{name}: found shape {shape}, expected {expected}")
+    if not set(map(type, elements)) <= {int} or any(_beyond(elements)):
+        elements = [_options.integer(f"{name}[{i}]", n) for i, n in enumerate(elements)]
+    return (ctypes.c_int64 * max(1, len(elements)))(*elements), shape
+
+
+def _beyond(elements: list[int]) -> tuple[bool, bool]:
+    """Whether any is less, or any more, than a C integer can be."""
+    least, most = min(elements, default=0), max(elements, default=0)
+    return least < -_options.INT64_MAX - 1, most > _options.INT64_MAX
+
+
+def number(name: str, value: Any) -> float:
+    """A number of Python's, NumPy's or any other kind."""
+    if not isinstance(value, (bool, str, bytes)) and hasattr(type(value), "__float__"):
+        try:
+            return float(value)
+        except (TypeError, ValueError, RuntimeError, OverflowError):  # an array, a huge integer
+            pass
+    raise InvalidType(f"{name}: found {_options.shown(value)}, expected a number")
+
+
+def numbers(name: str, values: Any, count: int) -> "ctypes.Array[ctypes.c_double]":
+    """So many numbers as a C array."""
+    plain = _plain(name, values)
+    if not isinstance(plain, list) or len(plain) != count:
+        found = _options.shown(values)
+        raise InvalidType(f"{name}: found {found}, expected {count} numbers")
+    return (ctypes.c_double * count)(*(number(f"{name}[{i}]", n) for i, n in enumerate(plain)))
