@@ -11,7 +11,6 @@ from ._html import Page
 from ._library import InvalidArgument, InvalidType
 from ._views import View
 
-
 _COST = 100  # operations for a weight, about: its score, its place, its digits
 
 
