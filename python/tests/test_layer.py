@@ -327,6 +327,8 @@ class Refused(Case):
         own, tokens = weights[3][:, :DIM], np.zeros((DIM, DIM), np.float32)
         self.refused("^out: its memory overlaps that of w_out", run, tokens, out=own)
         self.refused("^return_weights", run, x, return_weights="max", kind=rapt.InvalidType)
+        empty = np.zeros(0, np.float32)
+        self.refused("^return_weights", run, x, return_weights=empty, kind=rapt.InvalidType)
         self.refused("^heads, rows", run, x, heads=[1])
         self.refused("^heads, rows", run, x, return_weights="mean", rows=(0, 1))
         self.refused(r"^heads\[0\]", run, x, return_weights=True, heads=[6])
