@@ -4,9 +4,13 @@
 #define RAPT_SIMD_VEC_AVX2_H
 
 #include <immintrin.h>
-#include <sleef.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#if RAPT_SLEEF
+#    include <sleef.h>
+#endif
 
 #include "simd/loops.h"
 
@@ -91,6 +95,13 @@ static inline vf v_select(vm m, vf a, vf b) {
 
 static inline vf v_scale_exp2(vf a, vexp n) {
     return v_mul(a, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(n), 23)));
+}
+static inline vf v_split(vf a, vf b, vf *m) {
+    const __m256i biased = _mm256_srli_epi32(_mm256_castps_si256(b), 23);
+    const __m256i e = _mm256_sub_epi32(biased, _mm256_set1_epi32(127));
+    const __m256i bits = _mm256_sub_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(e, 23));
+    *m = _mm256_castsi256_ps(bits);
+    return _mm256_cvtepi32_ps(e);
 }
 
 /* Row i, lane j becomes row j, lane i: pairs, then fours, then halves. */
@@ -191,19 +202,21 @@ static inline void v_store_bf16(uint16_t *p, vf a) {
     _mm_storeu_si128((__m128i *)(void *)p, _mm256_castsi256_si128(packed));
 }
 
+#if RAPT_SLEEF
 static inline vf v_sleef_exp2(vf a) {
     return Sleef_finz_exp2f8_u35avx2(a);
 }
-static inline vf v_log(vf a) {
+static inline vf v_sleef_log(vf a) {
     return Sleef_finz_logf8_u10avx2(a);
 }
 static inline vf v_sleef_tanh(vf a) {
     return Sleef_finz_tanhf8_u35avx2(a);
 }
-static inline void v_sincos(vf a, vf *sine, vf *cosine) {
+static inline void v_sleef_sincos(vf a, vf *sine, vf *cosine) {
     const Sleef___m256_2 both = Sleef_finz_sincosf8_u10avx2(a);
     *sine = both.x;
     *cosine = both.y;
 }
+#endif
 
 #endif

@@ -4,9 +4,13 @@
 #define RAPT_SIMD_VEC_AVX512_H
 
 #include <immintrin.h>
-#include <sleef.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#if RAPT_SLEEF
+#    include <sleef.h>
+#endif
 
 #include "simd/loops.h"
 
@@ -98,6 +102,13 @@ static inline vf v_clamp_exp2(vf a) {
 static inline vf v_scale_exp2(vf a, vexp n) {
     const vm any = _mm512_cmp_ps_mask(n, _mm512_set1_ps(-126), _CMP_NLE_UQ);
     return _mm512_maskz_scalef_ps(any, a, n);
+}
+static inline vf v_split(vf a, vf b, vf *m) {
+    const __m512i biased = _mm512_srli_epi32(_mm512_castps_si512(b), 23);
+    const __m512i e = _mm512_sub_epi32(biased, _mm512_set1_epi32(127));
+    const __m512i bits = _mm512_sub_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(e, 23));
+    *m = _mm512_castsi512_ps(bits);
+    return _mm512_cvtepi32_ps(e);
 }
 
 /* Row i, lane j becomes row j, lane i: pairs, then fours, then 128-bit quarters twice. */
@@ -208,19 +219,21 @@ static inline void v_store_bf16(uint16_t *p, vf a) {
                         _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
 }
 
+#if RAPT_SLEEF
 static inline vf v_sleef_exp2(vf a) {
     return Sleef_finz_exp2f16_u35avx512f(a);
 }
-static inline vf v_log(vf a) {
+static inline vf v_sleef_log(vf a) {
     return Sleef_finz_logf16_u10avx512f(a);
 }
 static inline vf v_sleef_tanh(vf a) {
     return Sleef_finz_tanhf16_u35avx512f(a);
 }
-static inline void v_sincos(vf a, vf *sine, vf *cosine) {
+static inline void v_sleef_sincos(vf a, vf *sine, vf *cosine) {
     const Sleef___m512_2 both = Sleef_finz_sincosf16_u10avx512f(a);
     *sine = both.x;
     *cosine = both.y;
 }
+#endif
 
 #endif

@@ -4,9 +4,13 @@
 #define RAPT_SIMD_VEC_NEON_H
 
 #include <arm_neon.h>
-#include <sleef.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#if RAPT_SLEEF
+#    include <sleef.h>
+#endif
 
 #include "simd/loops.h"
 
@@ -90,6 +94,13 @@ static inline vf v_min(vf a, vf b) {
 static inline vf v_scale_exp2(vf a, vexp n) {
     return v_mul(a, vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(n), 23)));
 }
+static inline vf v_split(vf a, vf b, vf *m) {
+    const int32x4_t biased = vshrq_n_s32(vreinterpretq_s32_f32(b), 23);
+    const int32x4_t e = vsubq_s32(biased, vdupq_n_s32(127));
+    const int32x4_t bits = vsubq_s32(vreinterpretq_s32_f32(a), vshlq_n_s32(e, 23));
+    *m = vreinterpretq_f32_s32(bits);
+    return vcvtq_f32_s32(e);
+}
 
 /* Row i, lane j becomes row j, lane i. */
 static inline void v_transpose(vf r[V_LANES]) {
@@ -161,19 +172,21 @@ static inline void v_store_bf16(uint16_t *p, vf a) {
     vst1_u16(p, vshrn_n_u32(vbslq_u32(v_ne(a, a), bits, even), 16));
 }
 
+#if RAPT_SLEEF
 static inline vf v_sleef_exp2(vf a) {
     return Sleef_finz_exp2f4_u35advsimd(a);
 }
-static inline vf v_log(vf a) {
+static inline vf v_sleef_log(vf a) {
     return Sleef_finz_logf4_u10advsimd(a);
 }
 static inline vf v_sleef_tanh(vf a) {
     return Sleef_finz_tanhf4_u35advsimd(a);
 }
-static inline void v_sincos(vf a, vf *sine, vf *cosine) {
+static inline void v_sleef_sincos(vf a, vf *sine, vf *cosine) {
     const Sleef_float32x4_t_2 both = Sleef_finz_sincosf4_u10advsimd(a);
     *sine = both.x;
     *cosine = both.y;
 }
+#endif
 
 #endif

@@ -4,9 +4,13 @@
 #define RAPT_SIMD_VEC_SCALAR_H
 
 #include <math.h>
-#include <sleef.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#if RAPT_SLEEF
+#    include <sleef.h>
+#endif
 
 #define V_LANES 1
 typedef float vf;
@@ -87,6 +91,15 @@ static inline vf v_scale_exp2(vf a, vexp n) {
     vf power;
     memcpy(&power, &bits, sizeof power);
     return a * power;
+}
+static inline vf v_split(vf a, vf b, vf *m) {
+    uint32_t bits, power;
+    memcpy(&bits, &a, sizeof bits);
+    memcpy(&power, &b, sizeof power);
+    const uint32_t e = (power >> 23) - 127;
+    bits -= e << 23;
+    memcpy(m, &bits, sizeof bits);
+    return (float)(int32_t)e;
 }
 
 static inline void v_transpose(vf r[V_LANES]) {
@@ -180,6 +193,7 @@ static inline void v_store_bf16(uint16_t *p, vf a) {
     *p = (uint16_t)((v_ne(a, a) ? bits : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+#if RAPT_SLEEF
 /*
  * SLEEF's scalar functions with FMA give the vectors' bits, but an old x86 can't run them. Its
  * header shows them only to units compiled for FMA, which this one must not be.
@@ -190,27 +204,28 @@ float Sleef_finz_tanhf1_u35purecfma(float);
 Sleef_float_2 Sleef_finz_sincosf1_u10purecfma(float);
 
 static inline int v_has_fma(void) {
-#if defined(__x86_64__) || defined(__i386__)
+#    if defined(__x86_64__) || defined(__i386__)
     return __builtin_cpu_supports("fma");
-#else
+#    else
     return 1;
-#endif
+#    endif
 }
 
 static inline vf v_sleef_exp2(vf a) {
     return v_has_fma() ? Sleef_finz_exp2f1_u35purecfma(a) : Sleef_cinz_exp2f1_u35purec(a);
 }
-static inline vf v_log(vf a) {
+static inline vf v_sleef_log(vf a) {
     return v_has_fma() ? Sleef_finz_logf1_u10purecfma(a) : Sleef_cinz_logf1_u10purec(a);
 }
 static inline vf v_sleef_tanh(vf a) {
     return v_has_fma() ? Sleef_finz_tanhf1_u35purecfma(a) : Sleef_cinz_tanhf1_u35purec(a);
 }
-static inline void v_sincos(vf a, vf *sine, vf *cosine) {
+static inline void v_sleef_sincos(vf a, vf *sine, vf *cosine) {
     const Sleef_float_2 both =
         v_has_fma() ? Sleef_finz_sincosf1_u10purecfma(a) : Sleef_cinz_sincosf1_u10purec(a);
     *sine = both.x;
     *cosine = both.y;
 }
+#endif
 
 #endif

@@ -12,7 +12,7 @@ from peer import Peer, numpy_type
 class Library(Peer):
     name = "rapt"
     title = "rapt"
-    pip = "./python ml_dtypes"
+    pip = ". ml_dtypes"
 
     def load(self, threads):
         sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))

@@ -6,6 +6,7 @@ import ctypes.util
 import os
 import pathlib
 import sys
+import sysconfig
 
 from . import _abi
 
@@ -48,7 +49,11 @@ def _candidates() -> list[str]:
     if named:
         return [named]
     names = ["librapt.dylib"] if sys.platform == "darwin" else ["librapt.so.0", "librapt.so"]
-    beside = [pathlib.Path(__file__).with_name(name) for name in names]
+    package = pathlib.Path(__file__).parent
+    beside = [package / name for name in names]
+    # A wheel has it in a folder beside the package, where other wheels' libraries can't meet it.
+    for root in package.parent, pathlib.Path(sysconfig.get_path("platlib")):
+        beside += sorted((root / ".rapt_attention.mesonpy.libs").glob("librapt.*"))
     found = ctypes.util.find_library("rapt")
     return [str(path) for path in beside if path.exists()] + names + ([found] if found else [])
 

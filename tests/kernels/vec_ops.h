@@ -31,10 +31,9 @@ struct vec_ops {
 
     void (*round)(float *n, const float *a, float *rest);
     void (*scale_exp2)(float *y, const float *a, const float *n);
-    void (*sleef_exp2)(float *y, const float *a);
+    /* Of log.inc, tanh.inc and sincos.inc. */
     void (*log)(float *y, const float *a);
-    void (*sleef_tanh)(float *y, const float *a);
-    void (*tanh)(float *y, const float *a); /* of tanh.inc */
+    void (*tanh)(float *y, const float *a);
     void (*sine)(float *y, const float *a);
     void (*cosine)(float *y, const float *a);
     /* In place. */

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exp2 of every variant has the bits of libsleef's exp2f_u35 (its scalar FMA function) above
- * -125.5, and is 0 from there down. This is a sample of some millions; exp2_all.c goes through all
- * floats.
+ * The functions of every variant have the bits of libsleef's (its scalar FMA functions); but exp2
+ * is 0 from -125.5 down. These are samples of some millions; sleef_all.c goes through all floats.
  */
 #include <math.h>
+#include <sleef.h>
+#include <stddef.h>
 
 #include "simd/cpu.h"
-#include "simd/dispatch.h"
+#include "tests/kernels/all_vec_ops.h"
 #include "tests/support/helpers.h"
 
-/* sleef.h shows it only to units that are compiled for FMA. */
+/* sleef.h shows them only to units that are compiled for FMA. */
 float Sleef_finz_exp2f1_u35purecfma(float a);
+float Sleef_finz_logf1_u10purecfma(float a);
+float Sleef_finz_tanhf1_u35purecfma(float a);
+Sleef_float_2 Sleef_finz_sincosf1_u10purecfma(float a);
 
 enum { CHUNK = 4099 }; /* not a multiple of any vector, so the tails are tested too */
 
@@ -111,4 +115,61 @@ Test(exp2, special_values) {
         variants[v].kernels->exp2(y, (const float[]){0.0f, -INFINITY}, 2);
         cr_expect(same(y[0], 1.0f) && same(y[1], 0.0f), "%s", variants[v].kernels->name);
     }
+}
+
+typedef void vector_function(float *y, const float *a);
+
+/* A function of all vector headers against SLEEF's, on floats of every exponent up to a size. */
+static void expect_function(size_t member, float (*expected)(float), float most) {
+    uint64_t seed = 2;
+    for (uint32_t i = 0; i < 512 * CHUNK; i += LANES_MAX) {
+        lanes a, y;
+        for (uint32_t k = 0; k < LANES_MAX; k++) {
+            const uint32_t fraction = i / 512 ? next_random(&seed) >> 9 : k / 8 * 0x7fffff ^ k % 8;
+            const float x = from_bits((i / LANES_MAX % 512) << 23 | fraction);
+            a[k] = fabsf(x) <= most || most == INFINITY ? x : most * random_float(&seed);
+        }
+        FOR_EACH_VARIANT(ops) {
+            vector_function *function;
+            memcpy(&function, (const char *)ops + member, sizeof function);
+            for (int k = 0; k < LANES_MAX; k += ops->lanes) {
+                lanes part;
+                memcpy(part, a + k, (size_t)ops->lanes * sizeof(float));
+                function(y, part);
+                for (int j = 0; j < ops->lanes; j++)
+                    cr_assert(same(y[j], expected(part[j])), "%s at %a is %a, expected %a",
+                              ops->name, part[j], y[j], expected(part[j]));
+            }
+        }
+    }
+}
+
+/* Ours loses the sign of zero. */
+static float sleef_tanh(float a) {
+    return Sleef_finz_tanhf1_u35purecfma(a) + 0.0f;
+}
+static float sleef_sine(float a) {
+    return Sleef_finz_sincosf1_u10purecfma(a).x;
+}
+static float sleef_cosine(float a) {
+    return Sleef_finz_sincosf1_u10purecfma(a).y;
+}
+
+TestSuite(functions, .init = need_fma);
+
+Test(functions, log) {
+    expect_function(offsetof(struct vec_ops, log), Sleef_finz_logf1_u10purecfma, INFINITY);
+}
+
+Test(functions, tanh) {
+    expect_function(offsetof(struct vec_ops, tanh), sleef_tanh, INFINITY);
+}
+
+/* Up to half a turn: RoPE's angles are less. */
+Test(functions, sine) {
+    expect_function(offsetof(struct vec_ops, sine), sleef_sine, 3.2f);
+}
+
+Test(functions, cosine) {
+    expect_function(offsetof(struct vec_ops, cosine), sleef_cosine, 3.2f);
 }
