@@ -2,9 +2,9 @@
 """Rotary position embedding."""
 
 import ctypes
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
-from . import _numeric, _options, _views
+from . import _numeric, _options, _rope_config, _views
 from ._abi import RopeArgs, Tensor
 from ._handle import Handle
 from ._library import Unsupported, check, lib
@@ -53,6 +53,29 @@ class Rope:
         args.isa = _options.isa(isa)
         self._form = f"rotary_dim={self.rotary_dim}, pairing={pairing!r}"
         self._handle = Handle(lib.rapt_rope_create, lib.rapt_rope_destroy, args)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Any,
+        layer_type: str | None = None,
+        *,
+        pairing: str = "halves",
+        isa: str | None = None,
+    ) -> Self:
+        """The rope of a model, by its configuration in transformers 5.
+
+        layer_type  for models whose kinds of layers differ, such as "sliding_attention" of Gemma 3
+
+        Of the rope types, default, linear and llama3 are known; others are rapt.Unsupported.
+
+        >>> import rapt, types
+        >>> theta = {"rope_type": "default", "rope_theta": 5e5}
+        >>> config = types.SimpleNamespace(head_dim=64, rope_parameters=theta)
+        >>> rapt.Rope.from_config(config)
+        <rapt.Rope rotary_dim=64, pairing='halves'>
+        """
+        return cls(**_rope_config.arguments(config, layer_type), pairing=pairing, isa=isa)
 
     def __repr__(self) -> str:
         return f"<rapt.Rope {self._form}>"
