@@ -15,6 +15,7 @@
 #include "cli/base/outputs.h"
 #include "cli/embed/model.h"
 #include "cli/page/attend_page.h"
+#include "cli/sentences/qkv.h"
 
 static const char name[] = "attend";
 
@@ -22,7 +23,8 @@ enum { DEFAULT_WIDTH = 80, WIDEST_TERMINAL = 1000, MOST_THREADS = 1024 };
 
 struct request {
     int64_t sentence, width, threads;
-    const char *layer, *head, *isa, *model;
+    const char *layer, *head, *isa, *model, *qkv;
+    float scale;
     bool color, list, merge_words, whole;
     struct attend_page page;
     struct explain_request explain;
@@ -35,10 +37,10 @@ static int show(struct heads_view *view, const struct request *request) {
     const struct pictures *pictures = &request->pictures;
     struct words words = {0};
     int code = ARGS_OK;
-    bool merged = !request->merge_words || words_merge(&words, view);
-    if (merged && pictures_wanted(pictures))
+    const bool read = words_read(&words, view, request->merge_words);
+    if (read && pictures_wanted(pictures))
         code = pictures_save(name, pictures, view) ? ARGS_OK : ARGS_ERROR;
-    else if (!merged || !print_heads(stdout, view))
+    else if (!read || !print_heads(stdout, view))
         code = args_fail(name, "%s", rapt_status_text(RAPT_OUT_OF_MEMORY));
     words_free(&words);
     return code;
@@ -62,13 +64,14 @@ static int compute_and_show(struct heads_view *view, const struct request *reque
     return code;
 }
 
-/* A number below `all`, or "all" of them; without a text the usual one, if there are as many. */
+/* A number below `all`, or "all" of them; without a text the usual one, if there are as many, or
+ * all for -1. */
 static bool read_range(const char *option, const char *text, int usual, int all, int *first,
                        int *count) {
     int64_t number = usual < all ? usual : all - 1;
     *first = 0;
     *count = all;
-    if (text && strcmp(text, "all") == 0)
+    if (text ? strcmp(text, "all") == 0 : usual < 0)
         return true;
     if (text && (!args_parse_int(text, &number) || number < 0 || number >= all)) {
         char expected[64];
@@ -97,6 +100,13 @@ static const char notes[] =
     "layout. scripts/get-model fetches the one that the three sentences went through. A "
     "text that is longer than the model takes is cut, and standard error says so. A text "
     "that begins with -- comes after a -- alone.\n"
+    "\n"
+    "--qkv shows the attention of any model whose queries and keys you have saved, for example "
+    "with numpy.save. The folder has q.npy and k.npy, float32 or float16 of the shape (layers, "
+    "heads, positions, channels) or (heads, positions, channels), after rotary embeddings; keys "
+    "may have fewer heads. tokens.txt has a token on each line, where \\n is a line's end, \\t a "
+    "tab and \\\\ a backslash. key_tokens.txt has those of the keys, if they are of another text. "
+    "Tokens of BPE and SentencePiece are shown as text, a space before a word as \xe2\x90\xa3.\n"
     "\n" OUTPUTS_NOTES;
 
 static int read_request(struct request *request, int argc, char **argv) {
@@ -107,17 +117,24 @@ static int read_request(struct request *request, int argc, char **argv) {
         {"model", ARGS_STRING, &request->model, "FOLDER",
          .help = "Model to run (default: what RAPT_MODEL names, or scripts/get-model has put in "
                  "place)."},
+        {"qkv", ARGS_STRING, &request->qkv, "FOLDER",
+         .excludes = "TEXT model sentence beside list explain no-truncate",
+         .help = "Queries and keys of your own in place of a model: q.npy, k.npy, tokens.txt."},
+        {"scale", ARGS_POSITIVE, &request->scale, "S", .needs = "qkv",
+         .help = "With --qkv: the factor of scores (default: 1 / sqrt of the channels)."},
         {"no-truncate", ARGS_ON, &request->whole,
          .help = "Makes it an error that a text is longer than the model takes."},
-        {"layer", ARGS_STRING, &request->layer, "L|all", .help = "Layer, from 0 (default 3)."},
-        {"head", ARGS_STRING, &request->head, "H|all", .help = "Head, from 0 (default 1)."},
+        {"layer", ARGS_STRING, &request->layer, "L|all",
+         .help = "Layer, from 0 (default 3, with --qkv all)."},
+        {"head", ARGS_STRING, &request->head, "H|all",
+         .help = "Head, from 0 (default 1, with --qkv all)."},
         {"explain", ARGS_ON, &request->explain.wanted, .excludes = "html png svg merge-words",
          .help = "Walks through one row of one head, step by step with its numbers."},
         {"word", ARGS_STRING, &request->explain.word, "N|TOKEN", .needs = "explain",
          .help = "With --explain: the token whose row it is, or its number from 0 (default: the "
                  "one with the strongest tie to another word)."},
-        {"causal", ARGS_ON, &request->explain.causal, .needs = "explain",
-         .help = "With --explain: hides the tokens after the word, as a decoder does."},
+        {"causal", ARGS_ON, &request->explain.causal, .needs = "explain qkv",
+         .help = "With --explain or --qkv: hides the tokens after a word, as a decoder does."},
         {"html", ARGS_STRING, &request->page.path, "FILE",
          .excludes = "png svg merge-words layer head no-color width",
          .help = "Writes a page of all layers and heads, to explore in a browser, instead of "
@@ -158,6 +175,7 @@ static int read_request(struct request *request, int argc, char **argv) {
                     "rapt attend --explain --word it\n"
                     "rapt attend --layer all --head all --svg model.svg\n"
                     "rapt attend --sentence 2 --beside 3 --html attention.html\n"
+                    "rapt attend --qkv folder --causal --html attention.html\n"
                     "rapt attend \"He saw a bat.\" \"She swung a bat.\" --html bats.html\n"
                     "rapt attend \"The trophy didn't fit in the case because it was too big.\"\n",
     };
@@ -179,9 +197,12 @@ static int attend(const struct samples *samples, const struct request *request) 
     };
     struct attend_range *range = &view.range;
     /* Layer 3, head 1 ties a pronoun to its noun. */
-    if (!read_range("layer", request->layer, 3, samples->layers, &range->layer, &range->layers) ||
-        !read_range("head", request->head, 1, samples->heads, &range->head, &range->heads))
+    const int layer = request->qkv ? -1 : 3, head = request->qkv ? -1 : 1;
+    if (!read_range("layer", request->layer, layer, samples->layers, &range->layer,
+                    &range->layers) ||
+        !read_range("head", request->head, head, samples->heads, &range->head, &range->heads))
         return ARGS_ERROR;
+    range->causal = request->qkv && request->explain.causal;
     if (request->list) {
         print_heads_list(stdout, samples, view.style.width);
         return ARGS_OK;
@@ -210,7 +231,7 @@ static int choose_sentences(struct request *request) {
                          page ? "" : " without --html or --list");
     }
     if (!chosen) {
-        request->sentence = texts ? 1 : 2;
+        request->sentence = texts || request->qkv ? 1 : 2;
         if (texts > 1 && page && !request->page.beside)
             request->page.beside = 2;
     }
@@ -237,6 +258,21 @@ static bool run_model(const struct request *request, struct samples *samples) {
     return good;
 }
 
+/* What is to be shown, in place of the samples that the command carries. */
+static bool read_samples(struct request *request, struct samples *samples) {
+    if (!request->qkv)
+        return !(request->texts.count || request->model) || run_model(request, samples);
+    struct samples result;
+    if (!qkv_read(name, request->qkv, &result))
+        return false;
+    samples_free(samples);
+    *samples = result;
+    samples->scale = request->scale;
+    request->page.given = true;
+    request->page.causal = request->explain.causal;
+    return true;
+}
+
 int cmd_attend(int argc, char **argv) {
     struct request request = {.sentence = INT64_MIN, .color = true};
     struct samples samples;
@@ -248,8 +284,7 @@ int cmd_attend(int argc, char **argv) {
         return code;
     if (!samples_parse(&samples, samples_data, samples_data_size, error))
         return args_fail(name, "%s", error);
-    const bool own = request.texts.count || request.model;
-    code = own && !run_model(&request, &samples) ? ARGS_ERROR : attend(&samples, &request);
+    code = read_samples(&request, &samples) ? attend(&samples, &request) : ARGS_ERROR;
     if (code == ARGS_OK && argc == 1)
         puts("\nMore: --head all, --layer all --head all, --sentence 3, --list, --help");
     samples_free(&samples);

@@ -21,16 +21,16 @@ enum { FIGURE_LONGEST_LABEL = 20, FIGURE_TITLE_LINES = 3, FIGURE_CAPTION_LINES =
 /* What is drawn, and where, in units of the canvas. */
 struct figure {
     const struct heads_view *view;
-    struct groups groups; /* the tokens that share a cell */
-    float *weights;       /* [panel][row][column] of cells */
+    struct groups queries, keys; /* the tokens that share a cell */
+    float *weights;              /* [panel][row][column] of cells */
     float brightest;
-    int panels, columns; /* so many panels stand side by side */
-    bool matrix;         /* a layer is a row of panels, a head a column */
-    int side;            /* of a cell */
-    int left, top;       /* of the first panel */
-    int across, down;    /* from one panel to the next */
-    int label_step;      /* of how many cells one is named along the axes; 0 names none */
-    int label_room;
+    int panels, columns;      /* so many panels stand side by side */
+    bool matrix;              /* a layer is a row of panels, a head a column */
+    int side;                 /* of a cell */
+    int left, top;            /* of the first panel */
+    int across, down;         /* from one panel to the next */
+    int label_step;           /* of how many cells one is named along the axes; 0 names none */
+    int query_room, key_room; /* for the labels of rows and columns */
     double label_size;
     int bar_height;
     char *caption;

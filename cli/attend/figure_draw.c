@@ -75,11 +75,14 @@ static void draw_labels(const struct figure *figure, struct canvas *canvas, int 
                         bool keys) {
     struct canvas_text style = {
         .size = figure->label_size, .anchor = CANVAS_END, .upward = keys, .color = black};
-    for (int i = 0; i < figure->groups.count; i += figure->label_step) {
+    const struct groups *groups = keys ? &figure->keys : &figure->queries;
+    const char *const *tokens =
+        keys ? sample_key_tokens(figure->view->sentence) : figure->view->sentence->tokens;
+    for (int i = 0; i < groups->count; i += figure->label_step) {
         double middle = (i + 0.5) * figure->side + below_middle(style.size);
         style.x = keys ? x + middle : x - FIGURE_LABEL_GAP;
         style.y = keys ? y + FIGURE_LABEL_GAP : y + middle;
-        draw_label(canvas, figure->view->sentence->tokens[figure->groups.start[i]], &style);
+        draw_label(canvas, tokens[groups->start[i]], &style);
     }
 }
 
@@ -87,18 +90,17 @@ static void draw_labels(const struct figure *figure, struct canvas *canvas, int 
 static void draw_headings(const struct figure *figure, struct canvas *canvas, int panel, int x,
                           int y) {
     char name[HEADS_VIEW_NAME_SIZE];
-    int length = figure->groups.count * figure->side;
     int row = panel / figure->columns, column = panel % figure->columns;
     struct canvas_text style = {.x = x, .y = y - 6, .size = FIGURE_TEXT, .color = black};
     if (figure->matrix && row == 0) {
         style.anchor = CANVAS_MIDDLE;
-        style.x += length / 2.0;
+        style.x += figure->keys.count * figure->side / 2.0;
         draw_format(canvas, &style, "%s%d", figure->across < 60 ? "" : "head ", column);
     }
     if (figure->matrix && column == 0) {
         style.anchor = CANVAS_END;
-        style.x = x - 8 - (figure->label_step ? figure->label_room : 0);
-        style.y = y + length / 2.0 + below_middle(style.size);
+        style.x = x - 8 - (figure->label_step ? figure->query_room : 0);
+        style.y = y + figure->queries.count * figure->side / 2.0 + below_middle(style.size);
         draw_format(canvas, &style, "layer %d", row);
     }
     if (!figure->matrix && figure->panels > 1) {
@@ -108,8 +110,8 @@ static void draw_headings(const struct figure *figure, struct canvas *canvas, in
 }
 
 static void draw_panels(const struct figure *figure, struct canvas *canvas, struct color *colors) {
-    int count = figure->groups.count;
-    size_t cells = (size_t)count * (size_t)count;
+    const int rows = figure->queries.count, columns = figure->keys.count;
+    const size_t cells = (size_t)rows * (size_t)columns;
     for (int panel = 0; panel < figure->panels; panel++) {
         int x = figure->left + panel % figure->columns * figure->across;
         int y = figure->top + panel / figure->columns * figure->down;
@@ -117,20 +119,20 @@ static void draw_panels(const struct figure *figure, struct canvas *canvas, stru
         for (size_t i = 0; i < cells; i++)
             colors[i] = color_ramp((double)(weights[i] / figure->brightest));
         draw_headings(figure, canvas, panel, x, y);
-        const struct canvas_cells map = {x, y, figure->side, count, count, colors};
+        const struct canvas_cells map = {x, y, figure->side, rows, columns, colors};
         canvas->cells(canvas, &map);
         if (figure->label_step && panel % figure->columns == 0)
             draw_labels(figure, canvas, x, y, false);
         if (figure->label_step && panel + figure->columns >= figure->panels)
-            draw_labels(figure, canvas, x, y + count * figure->side, true);
+            draw_labels(figure, canvas, x, y + rows * figure->side, true);
     }
 }
 
 static void draw_axes(const struct figure *figure, struct canvas *canvas) {
-    int length = figure->groups.count * figure->side;
     int rows = (figure->panels + figure->columns - 1) / figure->columns;
-    int right = figure->left + (figure->columns - 1) * figure->across + length;
-    int bottom = figure->top + (rows - 1) * figure->down + length;
+    int right =
+        figure->left + (figure->columns - 1) * figure->across + figure->keys.count * figure->side;
+    int bottom = figure->top + (rows - 1) * figure->down + figure->queries.count * figure->side;
     struct canvas_text style = {.x = FIGURE_MARGIN + FIGURE_TEXT,
                                 .y = (figure->top + bottom) / 2.0,
                                 .size = FIGURE_TEXT,
@@ -140,7 +142,7 @@ static void draw_axes(const struct figure *figure, struct canvas *canvas) {
     canvas->text(canvas, "query", &style);
     style.upward = false;
     style.x = (figure->left + right) / 2.0;
-    style.y = bottom + (figure->label_step ? figure->label_room : 0) + FIGURE_TEXT + 5;
+    style.y = bottom + (figure->label_step ? figure->key_room : 0) + FIGURE_TEXT + 5;
     canvas->text(canvas, "key", &style);
 }
 
@@ -168,7 +170,7 @@ static void draw_ticks(const struct figure *figure, struct canvas *canvas, int x
 }
 
 static bool draw_scale(const struct figure *figure, struct canvas *canvas) {
-    int length = figure->groups.count * figure->side;
+    const int length = figure->keys.count * figure->side;
     int x = figure->left + (figure->columns - 1) * figure->across + length + FIGURE_BAR_GAP;
     const int columns = FIGURE_BAR / BAR_CELL, rows = figure->bar_height / BAR_CELL;
     struct color *colors = malloc((size_t)(columns * rows) * sizeof *colors);
@@ -187,7 +189,7 @@ static bool draw_scale(const struct figure *figure, struct canvas *canvas) {
 }
 
 bool figure_draw(const struct figure *figure, struct canvas *canvas) {
-    size_t cells = (size_t)figure->groups.count * (size_t)figure->groups.count;
+    size_t cells = (size_t)figure->queries.count * (size_t)figure->keys.count;
     struct color *colors = malloc(cells * sizeof *colors);
     if (!colors)
         return false;

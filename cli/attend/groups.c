@@ -3,7 +3,6 @@
 #include "cli/attend/groups.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct groups groups_of(int tokens, int size) {
     struct groups groups = {.count = (tokens + size - 1) / size};
@@ -13,45 +12,9 @@ struct groups groups_of(int tokens, int size) {
     return groups;
 }
 
-static bool is_piece(const char *token) {
-    return strncmp(token, "##", 2) == 0 && token[2];
-}
-
-static bool is_mark(const char *token) {
-    size_t length = strlen(token);
-    return length > 2 && token[0] == '[' && token[length - 1] == ']';
-}
-
-struct groups groups_of_words(const char *const *tokens, int count) {
-    struct groups groups = {.start = malloc(((size_t)count + 1) * sizeof *groups.start)};
-    for (int i = 0; groups.start && i < count; i++)
-        if (i == 0 || !is_piece(tokens[i]) || is_mark(tokens[i - 1]))
-            groups.start[groups.count++] = i;
-    if (groups.start)
-        groups.start[groups.count] = count;
-    return groups;
-}
-
 void groups_free(struct groups *groups) {
     free(groups->start);
     *groups = (struct groups){0};
-}
-
-const char **groups_labels(const struct groups *groups, const char *const *tokens) {
-    size_t size = (size_t)groups->count * sizeof(char *); /* and then the text */
-    for (int i = 0; i < groups->start[groups->count]; i++)
-        size += strlen(tokens[i]) + 1;
-    const char **labels = malloc(size);
-    char *end = (char *)(labels + groups->count);
-    for (int i = 0; labels && i < groups->count; i++) {
-        labels[i] = end;
-        for (int token = groups->start[i]; token < groups->start[i + 1]; token++) {
-            bool joins = token > groups->start[i] && is_piece(tokens[token]);
-            end = stpcpy(end, tokens[token] + (joins ? 2 : 0));
-        }
-        end++;
-    }
-    return labels;
 }
 
 const char **groups_firsts(const struct groups *groups, const char *const *tokens) {
@@ -82,8 +45,9 @@ float *groups_merge(const float *weights, int heads, const struct groups *rows,
     bool allocated = rows->start && columns->start;
     float *out = allocated ? malloc((size_t)heads * cells * sizeof *out) : NULL;
     for (int head = 0; out && head < heads; head++) {
-        size_t tokens = (size_t)rows->start[rows->count];
-        merge_head(weights + (size_t)head * tokens * tokens, rows, columns,
+        const size_t queries = (size_t)rows->start[rows->count];
+        const size_t keys = (size_t)columns->start[columns->count];
+        merge_head(weights + (size_t)head * queries * keys, rows, columns,
                    out + (size_t)head * cells);
     }
     return out;

@@ -15,23 +15,15 @@ struct groups {
 /* Groups of `size` tokens, of which the last may have fewer: of 1 for every token by itself. */
 struct groups groups_of(int tokens, int size);
 
-/* A word and its pieces: a token that begins with "##" goes on with the one before, unless that is
- * a mark such as [CLS]. */
-struct groups groups_of_words(const char *const *tokens, int count);
-
 void groups_free(struct groups *groups);
 
-/*
- * The tokens of each group written together without their "##", or the first of each alone. The
- * caller frees the list, which is a single allocation; NULL if memory ran out.
- */
-const char **groups_labels(const struct groups *groups, const char *const *tokens);
+/* The first token of each group. The caller frees the list; NULL if memory ran out. */
 const char **groups_firsts(const struct groups *groups, const char *const *tokens);
 
 /*
  * Weights between the groups, of so many heads. Attention to a group is the sum over its tokens'
  * columns, and attention of a group is the mean of its tokens' rows. So a row that sums to 1 still
- * does. `weights` is [head][token][token]; the result is [head][row][column], for the caller to
+ * does. `weights` is [head][query][key]; the result is [head][row][column], for the caller to
  * free. NULL if memory ran out, here or when the groups were made.
  */
 float *groups_merge(const float *weights, int heads, const struct groups *rows,

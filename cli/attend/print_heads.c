@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/attend/groups.h"
+#include "cli/base/row.h"
 #include "cli/base/text.h"
 
 static float largest(const float *numbers, size_t count) {
@@ -40,8 +41,8 @@ __attribute__((format(printf, 3, 4))) static void say(FILE *out, int width, cons
     }
 }
 
-static bool print_tokens(FILE *out, const struct sample *sentence, int width) {
-    char *text = text_join(sentence->tokens, sentence->token_count);
+static bool print_tokens(FILE *out, const char *const *tokens, int count, int width) {
+    char *text = text_join(tokens, count);
     if (text)
         text_print_wrapped(out, text, 0, width);
     free(text);
@@ -59,13 +60,13 @@ static void print_title(FILE *out, const struct heads_view *view) {
 }
 
 static void print_facts(FILE *out, const struct heads_view *view) {
-    int tokens = view->sentence->token_count;
+    const int keys = sample_keys(view->sentence);
     size_t rows = row_count(view);
     say(out, view->style.width,
-        "Entropy: 0 for all weight on one key, ln %d = %.2f nats (100%%) for all alike.", tokens,
-        log(tokens));
+        "Entropy: 0 for all weight on one key, ln %d = %.2f nats (100%%) for all alike.", keys,
+        log(keys));
     say(out, view->style.width, "Each of the %zu rows sums to 1, the largest deviation is %.1e.",
-        rows, attend_sum_deviation(view->weights, rows, tokens));
+        rows, attend_sum_deviation(view->weights, rows, keys));
     say(out, view->style.width, "Computed on %s.", view->isa);
 }
 
@@ -73,24 +74,23 @@ static void print_strongest_pair(FILE *out, const struct heads_view *view) {
     const struct sample *sentence = view->sentence;
     int query, key;
     if (heads_view_strongest_pair(view, &query, &key)) {
-        float weight = view->weights[(size_t)query * (size_t)sentence->token_count + (size_t)key];
+        float weight = view->weights[(size_t)query * (size_t)sample_keys(sentence) + (size_t)key];
         say(out, view->style.width,
             "Strongest between two words: \"%s\" attends to \"%s\" with weight %.2f.",
-            sentence->tokens[query], sentence->tokens[key], (double)weight);
+            sentence->tokens[query], sample_key_tokens(sentence)[key], (double)weight);
     }
 }
 
 /* Entropy and strongest key of a query, beside its row. */
 static void print_note(FILE *out, int query, const void *context) {
     const struct heads_view *view = context;
-    const struct sample *sentence = view->sentence;
-    int tokens = sentence->token_count;
-    const float *weights = view->weights + (size_t)query * (size_t)tokens;
-    struct attend_row row = attend_summarise(weights, tokens);
-    double most = tokens > 1 ? log(tokens) : 1;
+    const char *const *tokens = sample_key_tokens(view->sentence);
+    const int keys = sample_keys(view->sentence);
+    const float *weights = view->weights + (size_t)query * (size_t)keys;
+    struct row_summary row = row_summarise(weights, keys);
+    double most = keys > 1 ? log(keys) : 1;
     fprintf(out, "%4.2f %3.0f%% ", row.entropy, 100 * row.entropy / most);
-    heatmap_print_label(out, sentence->tokens[row.strongest],
-                        -heatmap_widest(sentence->tokens, tokens));
+    heatmap_print_label(out, tokens[row.strongest], -heatmap_widest(tokens, keys));
     fprintf(out, " %4.2f", (double)weights[row.strongest]);
 }
 
@@ -109,21 +109,23 @@ static void print_one_legend(FILE *out, const struct heads_view *view, int per_c
 /* Columns are as many keys as it takes to fit the width, rows are single queries. */
 static bool print_one(FILE *out, const struct heads_view *view) {
     const struct sample *sentence = view->sentence;
-    int tokens = sentence->token_count, width = view->style.width;
-    struct heatmap map = {.rows = tokens, .columns = tokens};
+    const char *const *key_tokens = sample_key_tokens(sentence);
+    const int tokens = sentence->token_count, keys = sample_keys(sentence);
+    const int width = view->style.width;
+    struct heatmap map = {.rows = tokens, .columns = keys};
     struct heatmap_labels labels = {
         .rows = sentence->tokens,
-        .columns = sentence->tokens,
+        .columns = key_tokens,
         .heading = {"entropy   strongest", "nats rel. key"},
         .note = print_note,
         .context = view,
-        .note_width = 15 + heatmap_widest(sentence->tokens, tokens),
+        .note_width = 15 + heatmap_widest(key_tokens, keys),
     };
-    int per_column = ceil_div(tokens, heatmap_most_columns(&map, &labels, width));
-    struct groups rows = groups_of(tokens, 1), columns = groups_of(tokens, per_column);
+    int per_column = ceil_div(keys, heatmap_most_columns(&map, &labels, width));
+    struct groups rows = groups_of(tokens, 1), columns = groups_of(keys, per_column);
     map.columns = columns.count;
     float *weights = groups_merge(view->weights, 1, &rows, &columns);
-    const char **names = weights ? groups_firsts(&columns, sentence->tokens) : NULL;
+    const char **names = weights ? groups_firsts(&columns, key_tokens) : NULL;
     if (names) {
         labels.columns = names;
         map.weights = weights;
@@ -143,10 +145,10 @@ static bool print_one(FILE *out, const struct heads_view *view) {
     return allocated;
 }
 
-static bool print_panels(FILE *out, const struct heads_view *view, const struct groups *groups,
-                         const float *weights) {
+static bool print_panels(FILE *out, const struct heads_view *view, const struct groups *rows,
+                         const struct groups *columns, const float *weights) {
     int count = view->range.layers * view->range.heads;
-    size_t cells = (size_t)groups->count * (size_t)groups->count;
+    size_t cells = (size_t)rows->count * (size_t)columns->count;
     struct heatmap *maps = calloc((size_t)count, sizeof *maps);
     char(*titles)[HEADS_VIEW_NAME_SIZE] = calloc((size_t)count, sizeof *titles);
     const char **title_list = calloc((size_t)count, sizeof *title_list);
@@ -154,8 +156,8 @@ static bool print_panels(FILE *out, const struct heads_view *view, const struct 
     float brightest = largest(weights, cells * (size_t)count);
     for (int i = 0; allocated && i < count; i++) {
         maps[i] = (struct heatmap){.weights = weights + (size_t)i * cells,
-                                   .rows = groups->count,
-                                   .columns = groups->count,
+                                   .rows = rows->count,
+                                   .columns = columns->count,
                                    .brightest = brightest};
         heads_view_panel_name(view, i, titles[i]);
         title_list[i] = titles[i];
@@ -172,19 +174,25 @@ static bool print_panels(FILE *out, const struct heads_view *view, const struct 
 }
 
 static bool print_grid(FILE *out, const struct heads_view *view) {
-    int tokens = view->sentence->token_count, width = view->style.width;
-    int side = ceil_div(tokens, width);
-    struct groups groups = groups_of(tokens, side);
+    const struct sample *sentence = view->sentence;
+    const int keys = sample_keys(sentence), width = view->style.width;
+    int side = ceil_div(keys, width);
+    struct groups rows = groups_of(sentence->token_count, side), columns = groups_of(keys, side);
     float *weights =
-        groups_merge(view->weights, view->range.layers * view->range.heads, &groups, &groups);
-    bool shown = weights && print_panels(out, view, &groups, weights);
+        groups_merge(view->weights, view->range.layers * view->range.heads, &rows, &columns);
+    bool shown = weights && print_panels(out, view, &rows, &columns, weights);
     free(weights);
-    groups_free(&groups);
+    groups_free(&rows);
+    groups_free(&columns);
     if (shown) {
         say(out, width,
             "Above each: the mean entropy of its rows. Rows are queries, columns are keys, in this "
             "order:");
-        shown = print_tokens(out, view->sentence, width);
+        shown = print_tokens(out, sentence->tokens, sentence->token_count, width);
+    }
+    if (shown && sentence->keys) {
+        say(out, width, "The keys:");
+        shown = print_tokens(out, sentence->keys, keys, width);
     }
     if (shown && side > 1) {
         say(out, width,
@@ -223,19 +231,19 @@ static void print_head_columns(FILE *out, const struct heads_view *view, const f
 
 static bool print_table(FILE *out, const struct heads_view *view) {
     enum { NAMES = 8, MEAN = 6, CELL = 5, NARROW_CELL = 4 };
-    int tokens = view->sentence->token_count, heads = view->range.heads;
-    int count = view->range.layers * heads;
-    double most = tokens > 1 ? log(tokens) : 1;
+    const int tokens = view->sentence->token_count, keys = sample_keys(view->sentence);
+    int heads = view->range.heads, count = view->range.layers * heads;
+    double most = keys > 1 ? log(keys) : 1;
     float *shares = malloc((size_t)count * sizeof *shares);
     if (!shares)
         return false;
     for (int i = 0; i < count; i++)
-        shares[i] = (float)(attend_mean_entropy(heads_view_weights(view, i), tokens) / most);
+        shares[i] = (float)(attend_mean_entropy(heads_view_weights(view, i), tokens, keys) / most);
     int room = view->style.width - NAMES - MEAN;
     int cell = heads * CELL <= room ? CELL : NARROW_CELL;
     int lines = ceil_div(heads, room / cell);
     int per_line = ceil_div(heads, lines);
-    say(out, view->style.width, "Mean entropy of each head's rows, in %% of ln %d nats", tokens);
+    say(out, view->style.width, "Mean entropy of each head's rows, in %% of ln %d nats", keys);
     fputc('\n', out);
     for (int first = 0; first < heads; first += per_line) {
         int here = heads - first < per_line ? heads - first : per_line;
@@ -250,7 +258,7 @@ void print_heads_list(FILE *out, const struct samples *samples, int width) {
         const struct sample *sentence = &samples->sentences[i];
         fprintf(out, "%sSentence %d, %d tokens\n", i ? "\n" : "", i + 1, sentence->token_count);
         text_print_wrapped(out, sentence->text, 0, width);
-        print_tokens(out, sentence, width);
+        print_tokens(out, sentence->tokens, sentence->token_count, width);
     }
 }
 

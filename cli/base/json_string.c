@@ -5,46 +5,32 @@
 #include <stddef.h>
 #include <string.h>
 
-/* How many bytes the code point takes that the text starts with, or 0 if these are no UTF-8. */
-static size_t measure(const unsigned char *text) {
-    static const struct {
-        unsigned mask, lead, least;
-    } forms[] = {{0x80, 0, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-    for (size_t extra = 0; extra < sizeof forms / sizeof *forms; extra++) {
-        if ((text[0] & forms[extra].mask) != forms[extra].lead)
-            continue;
-        unsigned point = text[0] & ~forms[extra].mask;
-        for (size_t i = 1; i <= extra; i++) {
-            if ((text[i] & 0xc0) != 0x80)
-                return 0;
-            point = point << 6 | (text[i] & 0x3f);
-        }
-        const bool surrogate = point >= 0xd800 && point < 0xe000;
-        return point >= forms[extra].least && point < 0x110000 && !surrogate ? extra + 1 : 0;
-    }
-    return 0;
-}
+#include "cli/base/utf8.h"
 
 /* U+2028 and U+2029 end a line in JavaScript. */
-static bool ends_line(const unsigned char *text, size_t size) {
-    return size == 3 && text[0] == 0xe2 && text[1] == 0x80 && (text[2] == 0xa8 || text[2] == 0xa9);
+static bool ends_line(uint32_t character) {
+    return character == 0x2028 || character == 0x2029;
+}
+
+static bool is_markup(uint32_t character) {
+    return character < 0x80 && strchr("\"\\<>&", (int)character);
 }
 
 static void write_string(FILE *file, const char *text, bool in_script) {
-    const unsigned char *at = (const unsigned char *)text;
+    const char *end = text + strlen(text);
+    uint32_t character;
     putc('"', file);
-    for (size_t size; *at; at += size ? size : 1) {
-        size = measure(at);
+    for (size_t size; text < end; text += size ? size : 1) {
+        size = utf8_read(text, (size_t)(end - text), &character);
         if (size == 0)
             fputs("\\ufffd", file);
-        else if (in_script && ends_line(at, size))
-            fprintf(file, "\\u20%x", at[2] - 0x80U);
-        else if (*at < ' ' || *at == 0x7f || (in_script && strchr("\"\\<>&", *at)))
-            fprintf(file, "\\u%04x", *at);
-        else if (*at == '"' || *at == '\\')
-            fprintf(file, "\\%c", *at);
+        else if (character < ' ' || character == 0x7f ||
+                 (in_script && (ends_line(character) || is_markup(character))))
+            fprintf(file, "\\u%04x", (unsigned)character);
+        else if (character == '"' || character == '\\')
+            fprintf(file, "\\%c", (int)character);
         else
-            fwrite(at, 1, size, file);
+            fwrite(text, 1, size, file);
     }
     putc('"', file);
 }

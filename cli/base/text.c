@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads UTF-8 strictly; widths are utf8proc's, or one column for all where the build has none. */
+/* Widths are utf8proc's, or one column for all where the build has none. */
 #include "cli/base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "cli/base/utf8.h"
 
 #ifdef HAVE_UTF8PROC
 #    include <utf8proc.h>
@@ -13,24 +15,12 @@ static const int32_t replacement = 0xfffd;
 
 static const char blanks[] = " \t\n\v\f\r";
 
-/* One code point, of the shortest form and no surrogate; or -1, and a step of one byte. */
+/* One code point; or -1, and a step of one byte. */
 static int32_t decode(const char **text) {
-    const unsigned char *at = (const unsigned char *)*text;
-    static const int32_t least[] = {0, 0x80, 0x800, 0x10000};
-    int more = *at < 0x80 ? 0 : *at < 0xc2 ? -1 : *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : 3;
-    *text += 1;
-    if (more < 0 || *at > 0xf4)
-        return -1;
-    int32_t code = more ? *at & (0x3f >> more) : *at;
-    for (int i = 1; i <= more; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return -1;
-        code = code << 6 | (at[i] & 0x3f);
-    }
-    if (code < least[more] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-        return -1;
-    *text += more;
-    return code;
+    uint32_t code;
+    const size_t size = utf8_read(*text, 4, &code); /* no further than the zero at the end */
+    *text += size ? size : 1;
+    return size ? (int32_t)code : -1;
 }
 
 static bool is_invisible(int32_t code) {
@@ -77,11 +67,8 @@ int text_width(const char *text) {
 }
 
 static void print_char(FILE *out, int32_t character) {
-    int more = character < 0x80 ? 0 : character < 0x800 ? 1 : character < 0x10000 ? 2 : 3;
-    static const int lead[] = {0, 0xc0, 0xe0, 0xf0};
-    fputc(lead[more] | character >> 6 * more, out);
-    while (more-- > 0)
-        fputc(0x80 | (character >> 6 * more & 0x3f), out);
+    char bytes[4];
+    fwrite(bytes, 1, utf8_write((uint32_t)character, bytes), out);
 }
 
 size_t text_fit(const char *text, int width) {

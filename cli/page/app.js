@@ -14,7 +14,8 @@ function update() {
   if (state.head === null) {
     updateGrid();
   } else {
-    const same = (view) => view.weights.count === wordsOf(view.sentence, state.merged).length;
+    const same = ({ sentence, weights }) =>
+      SIDES.every((side) => weights[side].length === wordsOf(sentence, side, state.merged).length);
     updateHead(views.map((view) => (same(view) ? view.held : NOTHING)));
   }
 }
@@ -23,7 +24,7 @@ function openHead(head) {
   if (state.head === null) {
     scrolled = scrollY;
   }
-  location.hash = `${Math.floor(head / data.heads)}.${head % data.heads}`;
+  location.hash = data.heads[head].join(".");
   route();
 }
 
@@ -33,10 +34,10 @@ function route() {
     return;
   }
   shownHash = location.hash;
-  const [, layer, number] = location.hash.match(/^#(\d+)\.(\d+)$/) ?? [];
-  const known = Number(layer) < data.layers && Number(number) < data.heads;
+  const named = data.heads.findIndex((numbers) => `#${numbers.join(".")}` === location.hash);
+  const known = named >= 0;
   const opened = state.head === null;
-  state.head = known ? Number(layer) * data.heads + Number(number) : null;
+  state.head = known ? named : null;
   hideTip();
   byId("overview").hidden = known;
   byId("head").hidden = !known;
@@ -69,23 +70,30 @@ function stepHead(step) {
   openHead((state.head + step + headCount) % headCount);
 }
 
+/* The sides that have all of a text between them: queries of the keys' text are among the keys. */
+function textSides(sentence) {
+  return sentence.own ? ["keys"] : SIDES;
+}
+
 /* The sentences with what was found marked. */
 function updateTexts() {
   byId("texts").replaceChildren(
     ...data.sentences.map((sentence, index) => {
-      const found = foundTokens(index);
       const line = element("p");
       if (several) {
         line.append(element("span", { className: "soft" }, `${index + 1}  `));
       }
-      if (found.size === 0) {
+      const sides = textSides(sentence);
+      if (sides.every((side) => foundTokens(index, side).size === 0)) {
         line.append(sentence.text);
+        return line;
       }
-      wordsOf(index, true).forEach((word) => {
-        if (found.size > 0) {
-          const marked = word.tokens.some((token) => found.has(token));
+      sides.forEach((side, place) => {
+        line.append(place > 0 ? " → " : "");
+        wordsOf(index, side, true).forEach((word) => {
+          const marked = word.tokens.some((token) => foundTokens(index, side).has(token));
           line.append(marked ? element("mark", null, word.name) : word.name, " ");
-        }
+        });
       });
       return line;
     }),
@@ -130,7 +138,10 @@ function setSearch(text) {
   byId("sort").value = state.sort;
   updateTexts();
   update();
-  const count = data.sentences.reduce((sum, _, index) => sum + foundTokens(index).size, 0);
+  const sizes = data.sentences.flatMap((sentence, index) =>
+    textSides(sentence).map((side) => foundTokens(index, side).size),
+  );
+  const count = sizes.reduce((sum, size) => sum + size, 0);
   say(text.trim() ? `${counted(count, "token")} found` : "");
 }
 
@@ -147,7 +158,7 @@ const shortcuts = {
   "?": () => byId("keys").showModal(),
   "[": () => state.head !== null && stepHead(-1),
   "]": () => state.head !== null && stepHead(1),
-  c: () => setView(state.view === "raw" ? "causal" : "raw"),
+  c: () => data.views.length > 1 && setView(data.views[1 - data.views.indexOf(state.view)]),
   e: () => state.head === null && setCells(state.cells === "maps" ? "entropy" : "maps"),
   m: () => hasPieces && setMerged(!state.merged),
   s: () => {
@@ -200,15 +211,27 @@ addEventListener("hashchange", route);
 addEventListener("resize", redrawHead);
 addEventListener("scroll", hideTip, { passive: true });
 
-const size = `${counted(data.layers, "layer")} × ${counted(data.heads, "head")}`;
-byId("model").textContent = `${data.model}, ${size}`;
+/* How many heads there are in how many layers, as a product if all have as many. */
+function sizeText() {
+  const layers = counted(data.layers, "layer");
+  const even = headCount === data.layers * widest;
+  return even ? `${layers} × ${counted(widest, "head")}` : `${counted(headCount, "head")}, ${layers}`;
+}
+
+const widest = Math.max(...sortedGroups().map(([, , heads]) => heads.length)); /* by layer */
+byId("model").textContent = [data.model, sizeText()].filter(Boolean).join(", ");
 byId("merge-label").hidden = !hasPieces;
+byId("views").hidden = data.views.length < 2;
+const origin = data.computed
+  ? `Computed by rapt ${data.version}, exactly, in f32`
+  : `Shown by rapt ${data.version}; the weights are as they were given`;
+const apart = data.views.length > 1 ? "; causal is a computation of its own" : "";
 byId("facts").textContent =
-  `Computed by rapt ${data.version}, exactly, in f32; causal is a computation of its own. The page ` +
-  "carries each weight rounded to four significant digits, and 0 for less than 0.0000001; joined " +
-  "word pieces are added up from these and shown to three digits. It needs no network.";
+  `${origin}${apart}. The page carries each weight rounded to four significant digits, and 0 for ` +
+  "less than 0.0000001; what joined words get is added up from these and shown to three digits. " +
+  "It needs no network.";
 const [FEWEST_COLUMNS, MOST_COLUMNS] = [6, 16];
-const columns = several ? Math.ceil(data.heads / 2) : data.heads;
+const columns = several ? Math.ceil(widest / 2) : widest;
 byId("sentences").classList.toggle("several", several);
 grid.style.setProperty("--columns", Math.min(Math.max(columns, FEWEST_COLUMNS), MOST_COLUMNS));
 grid.style.setProperty("--columns-narrow", several ? 3 : 4);

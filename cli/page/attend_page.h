@@ -9,6 +9,8 @@
 struct attend_page {
     const char *path;
     int64_t beside; /* the second sentence, from 1, or 0 */
+    bool given;     /* queries and keys of the user's: one view, and a long text shares cells */
+    bool causal;    /* with given: that view is causal */
 };
 
 /*

@@ -28,26 +28,28 @@ function pageColors() {
 }
 
 /*
- * Draws weights one pixel a cell, or `pool` by `pool` cells a pixel, which shows the largest of
- * them. What a query doesn't see stays clear.
+ * Draws weights one pixel a cell, or as many cells a pixel as keep each side within `most` pixels,
+ * which show the largest of them. What a query doesn't see stays clear.
  */
-function paintWeights(canvas, weights, pool) {
-  const size = Math.ceil(weights.count / pool);
-  canvas.width = canvas.height = size;
+function paintWeights(canvas, weights, most) {
+  const [down, across] = [weights.rows, weights.columns].map((count) => Math.ceil(count / most));
+  canvas.width = Math.ceil(weights.columns / across);
+  canvas.height = Math.ceil(weights.rows / down);
   const context = canvas.getContext("2d");
-  const image = context.createImageData(size, size);
+  const image = context.createImageData(canvas.width, canvas.height);
   const pixels = new Uint32Array(image.data.buffer);
-  const most = new Float32Array(size * size).fill(-1);
-  for (let query = 0; query < weights.count; query++) {
-    const row = Math.floor(query / pool) * size;
-    for (let key = 0; key < weights.count && weights.sees(query, key); key++) {
-      const pixel = row + Math.floor(key / pool);
-      most[pixel] = Math.max(most[pixel], weights.at(query, key));
+  const strongest = new Float32Array(pixels.length).fill(-1);
+  for (let query = 0; query < weights.rows; query++) {
+    const row = Math.floor(query / down) * canvas.width;
+    const [first, last] = weights.sights[query];
+    for (let key = first; key <= last; key++) {
+      const pixel = row + Math.floor(key / across);
+      strongest[pixel] = Math.max(strongest[pixel], weights.at(query, key));
     }
   }
-  for (let pixel = 0; pixel < most.length; pixel++) {
-    const level = levelOf(most[pixel] / weights.largest);
-    pixels[pixel] = most[pixel] < 0 ? 0 : RAMP[level];
+  for (let pixel = 0; pixel < pixels.length; pixel++) {
+    const level = levelOf(weights.largest && strongest[pixel] / weights.largest);
+    pixels[pixel] = strongest[pixel] < 0 ? 0 : RAMP[level];
   }
   context.putImageData(image, 0, 0);
 }

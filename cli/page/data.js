@@ -28,7 +28,7 @@ const kept = new Map();
 
 /* The numbers of one head in one view. */
 function decode(sentence, head, view) {
-  const id = `${view}-${sentence}-${Math.floor(head / data.heads)}-${head % data.heads}`;
+  const id = `${view}-${sentence}-${data.heads[head].join("-")}`;
   let found = kept.get(id);
   if (!found) {
     const bytes = atob(document.getElementById(id).textContent);
@@ -36,8 +36,8 @@ function decode(sentence, head, view) {
     for (let i = 0; i < numbers.length; i++) {
       numbers[i] = bytes.charCodeAt(2 * i) | (bytes.charCodeAt(2 * i + 1) << 8);
     }
-    const count = data.sentences[sentence].tokens.length;
-    found = { entropies: numbers.subarray(0, count), codes: numbers.subarray(count) };
+    const weights = numbers.length - data.sentences[sentence].queries.tokens.length;
+    found = { codes: numbers.subarray(0, weights), entropies: numbers.subarray(weights) };
     if (kept.size >= KEPT) {
       kept.delete(kept.keys().next().value);
     }
@@ -46,78 +46,87 @@ function decode(sentence, head, view) {
   return found;
 }
 
-/* The words of a sentence, each with its tokens: one each, or the pieces of a word together. */
-function wordsOf(sentence, merged) {
-  const words = [];
-  data.sentences[sentence].tokens.forEach((token, index) => {
-    if (merged && words.length > 0 && token.startsWith("##")) {
-      const word = words[words.length - 1];
-      word.name += token.slice(2);
-      word.tokens.push(index);
-    } else {
-      words.push({ name: token, tokens: [index] });
-    }
+/* The words of the queries or keys, each with its tokens: one each, or those of a word together. */
+function wordsOf(sentence, side, merged) {
+  const { tokens, words } = data.sentences[sentence][side];
+  if (!merged || !words) {
+    return tokens.map((name, index) => ({ name, tokens: [index] }));
+  }
+  return words.map(([start, name], index) => {
+    const end = words[index + 1]?.[0] ?? tokens.length;
+    return { name, tokens: Array.from({ length: end - start }, (_, i) => start + i) };
   });
-  return words;
 }
 
-const hasPieces = data.sentences.some((s) => s.tokens.some((token) => token.startsWith("##")));
+const SIDES = ["queries", "keys"];
+const hasPieces = data.sentences.some((sentence) =>
+  SIDES.some((side) => sentence[side].words?.length < sentence[side].tokens.length),
+);
+
+function clamp(number, least, most) {
+  return Math.min(Math.max(number, least), most);
+}
+
+/* Which of the keys that are shown a query sees, from the first to before the end: see sight.h. */
+function keysInSight(sentence, view, query) {
+  const { counts, offset, keys } = data.sentences[sentence];
+  const { causal, left, right } = data.sentences[sentence][view].sight;
+  const position = offset + query;
+  const later = right < 0 ? counts[1] - 1 : position + right;
+  const end = Math.min(causal ? position : counts[1] - 1, later) + 1;
+  const first = clamp((left < 0 ? 0 : position - left) - keys.first, 0, keys.count);
+  return [first, clamp(end - keys.first, first, keys.count)];
+}
+
+/* The same for cells, of which each may be of several tokens. */
+function cellsInSight(sentence, view, row) {
+  const last = Math.min((row + 1) * data.group, data.sentences[sentence].counts[0]) - 1;
+  const [first] = keysInSight(sentence, view, row * data.group);
+  const [, end] = keysInSight(sentence, view, last);
+  return end > first ? [Math.floor(first / data.group), Math.ceil(end / data.group)] : [0, 0];
+}
 
 /*
- * A head's weights between words. A word of several pieces gets the sum of what its pieces get, and
- * gives the mean of what they give.
+ * A head's weights between words. A word of several tokens gets the sum of what these get, and gives
+ * the mean of what they give.
  */
 class Weights {
   constructor(sentence, head, view, merged) {
-    this.words = wordsOf(sentence, merged);
-    this.count = this.words.length;
-    this.causal = view === "causal";
-    this.exact = this.count === data.sentences[sentence].tokens.length;
+    this.queries = wordsOf(sentence, "queries", merged);
+    this.keys = wordsOf(sentence, "keys", merged);
+    this.rows = this.queries.length;
+    this.columns = this.keys.length;
+    const { queries, keys } = data.sentences[sentence];
+    this.exact = this.rows === queries.tokens.length && this.columns === keys.tokens.length;
     const block = decode(sentence, head, view);
     this.entropies = block.entropies;
-    this.values = new Float32Array(this.count * this.count);
-    this.largest = 0;
-    for (let query = 0; query < this.count; query++) {
-      if (this.exact) {
-        this.copyRow(query, block.codes);
-      } else {
-        this.joinRow(query, block.codes, data.sentences[sentence].tokens.length);
-      }
-    }
-  }
-
-  copyRow(query, codes) {
-    const seen = this.causal ? query + 1 : this.count;
-    const start = this.causal ? (query * (query + 1)) / 2 : query * this.count;
-    for (let key = 0; key < seen; key++) {
-      const value = VALUES[codes[start + key]];
-      this.values[query * this.count + key] = value;
-      this.largest = Math.max(this.largest, value);
-    }
-  }
-
-  joinRow(query, codes, tokens) {
-    const rows = this.words[query].tokens;
-    for (let key = 0; key < this.count; key++) {
-      let sum = 0;
-      for (const row of rows) {
-        const start = this.causal ? (row * (row + 1)) / 2 : row * tokens;
-        for (const column of this.words[key].tokens) {
-          sum += this.causal && column > row ? 0 : VALUES[codes[start + column]];
+    this.values = new Float32Array(this.rows * this.columns);
+    this.sights = [];
+    const wordOf = this.keys.flatMap((word, index) => word.tokens.map(() => index));
+    let start = 0; /* of a row's codes */
+    this.queries.forEach((word, query) => {
+      let [low, high] = [Infinity, -1];
+      for (const row of word.tokens) {
+        const [first, end] = cellsInSight(sentence, view, row);
+        for (let column = first; column < end; column++) {
+          const value = VALUES[block.codes[start + column - first]];
+          this.values[query * this.columns + wordOf[column]] += value / word.tokens.length;
         }
+        start += end - first;
+        low = end > first ? Math.min(low, wordOf[first]) : low;
+        high = end > first ? Math.max(high, wordOf[end - 1]) : high;
       }
-      const value = sum / rows.length;
-      this.values[query * this.count + key] = value;
-      this.largest = Math.max(this.largest, value);
-    }
+      this.sights.push([low, high]);
+    });
+    this.largest = this.values.reduce((most, value) => Math.max(most, value), 0);
   }
 
   at(query, key) {
-    return this.values[query * this.count + key];
+    return this.values[query * this.columns + key];
   }
 
   sees(query, key) {
-    return !this.causal || key <= query;
+    return key >= this.sights[query][0] && key <= this.sights[query][1];
   }
 
   /* The weight as text: as it was rounded, or to three digits where weights were added. */
@@ -126,13 +135,13 @@ class Weights {
     return value > 0 && value < 1e-7 ? "0" : significant(value, this.exact ? 4 : 3);
   }
 
-  /* The entropy of a row in nats: the library's, or where rows were joined that of the result. */
+  /* The entropy of a row in nats: as C found it, or where rows were joined that of the result. */
   entropy(query) {
     if (this.exact) {
       return (this.entropies[query] / 1000).toFixed(3);
     }
     let entropy = 0;
-    for (let key = 0; key < this.count; key++) {
+    for (let key = 0; key < this.columns; key++) {
       const weight = this.at(query, key);
       entropy -= weight > 0 ? weight * Math.log(weight) : 0;
     }
@@ -156,11 +165,11 @@ function meanOf(numberOf) {
   return sum / data.sentences.length;
 }
 
-/* Which tokens of a sentence belong to a word that contains what is wanted. */
-function findTokens(sentence, wanted) {
+/* Which tokens of one side belong to a word that contains what is wanted. */
+function findTokens(sentence, side, wanted) {
   const found = new Set();
   for (const merged of wanted ? [false, true] : []) {
-    for (const word of wordsOf(sentence, merged)) {
+    for (const word of wordsOf(sentence, side, merged)) {
       if (word.name.toLowerCase().includes(wanted)) {
         word.tokens.forEach((token) => found.add(token));
       }
@@ -171,13 +180,15 @@ function findTokens(sentence, wanted) {
 
 /* Those that the search finds; kept until it changes. */
 const lastFound = { wanted: null, tokens: [] };
-function foundTokens(sentence) {
+function foundTokens(sentence, side) {
   const wanted = state.search.trim().toLowerCase();
   if (lastFound.wanted !== wanted) {
     lastFound.wanted = wanted;
-    lastFound.tokens = data.sentences.map((_, index) => findTokens(index, wanted));
+    lastFound.tokens = data.sentences.map((_, index) =>
+      Object.fromEntries(SIDES.map((name) => [name, findTokens(index, name, wanted)])),
+    );
   }
-  return lastFound.tokens[sentence];
+  return lastFound.tokens[sentence][side];
 }
 
 /* The mean weight that the found tokens get together from a query that sees them. */
@@ -185,7 +196,7 @@ function attentionToFound(head) {
   return meanOf((sentence) => {
     const received = summaryOf(sentence, head).received;
     let sum = 0;
-    foundTokens(sentence).forEach((token) => (sum += received[token]));
+    foundTokens(sentence, "keys").forEach((token) => (sum += received[token]));
     return sum;
   });
 }

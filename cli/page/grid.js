@@ -4,7 +4,7 @@ const LARGEST_MAP = 128; /* pixels; more tokens than that share them */
 const DRAW_BUDGET = 10; /* milliseconds of a frame that may go into drawing */
 
 const grid = document.getElementById("grid");
-const headCount = data.layers * data.heads;
+const headCount = data.heads.length;
 const cells = [];
 const inSight = new Set();
 const waiting = new Set();
@@ -92,7 +92,7 @@ function drawCell(head) {
     share.hidden = !canvas.hidden;
     if (share.hidden) {
       const weights = new Weights(sentence, head, state.view, state.merged);
-      paintWeights(canvas, weights, Math.ceil(weights.count / LARGEST_MAP));
+      paintWeights(canvas, weights, LARGEST_MAP);
     } else {
       const spread = summaryOf(sentence, head).spread;
       share.textContent = percent(spread);
@@ -108,10 +108,10 @@ function sortedGroups() {
   const by = (key) => (a, b) => key(a) - key(b) || a - b;
   const spread = (head) => meanOf((sentence) => summaryOf(sentence, head).spread);
   if (state.sort === "layer") {
-    return Array.from({ length: data.layers }, (_, layer) => [
+    return [...new Set(data.heads.map(([layer]) => layer))].map((layer) => [
       `Layer ${layer}`,
       "",
-      all.slice(layer * data.heads, (layer + 1) * data.heads),
+      all.filter((head) => data.heads[head][0] === layer),
     ]);
   }
   if (state.sort === "entropy") {
@@ -134,8 +134,7 @@ function sortedGroups() {
 
 function labelCell(head) {
   const [name, score] = cells[head].lastChild.children;
-  const layer = Math.floor(head / data.heads);
-  name.textContent = `${layer}·${head % data.heads}`;
+  name.textContent = data.heads[head].join("·");
   let described = describeAll(head);
   if (state.sort === "search" && state.search.trim()) {
     const attention = attentionToFound(head).toFixed(3);
@@ -179,7 +178,9 @@ function updateLegend() {
   const legend = document.getElementById("legend");
   legend.replaceChildren();
   if (state.cells === "maps") {
-    const pooled = data.sentences.some((s) => s.tokens.length > LARGEST_MAP);
+    const pooled = data.sentences.some((sentence) =>
+      SIDES.some((side) => sentence[side].tokens.length > LARGEST_MAP),
+    );
     legend.append("Rows are queries, columns keys: 0", scale, "the head’s largest weight");
     legend.append(pooled ? "; of cells that share a pixel, the largest." : ".");
   } else {
@@ -192,7 +193,14 @@ function updateLegend() {
     entropy: "mean entropy in nats",
     search: state.search.trim() ? "attention to the search" : "kind",
   }[state.sort === "layer" && state.cells === "entropy" ? "entropy" : state.sort];
-  legend.append(` Below: layer·head, ${below}.`);
+  legend.append(` Below: layer·head, ${below}.`, groupText());
+}
+
+/* What a cell stands for, if not for one token and one other. */
+function groupText() {
+  const size = data.group;
+  const sums = "weights summed over the keys, and their mean over the queries";
+  return size > 1 ? ` A weight is of ${size} queries and ${size} keys: ${sums}.` : "";
 }
 
 /* The nearest cell in the direction of an arrow key, as the grid lies now. */

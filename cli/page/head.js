@@ -6,8 +6,8 @@ let views = [];
 
 function describeRest(weights) {
   const largest = significant(weights.largest, weights.exact ? 4 : 3);
-  const counts = `${weights.count} × ${weights.count} weights, the largest ${largest}`;
-  return `${counts}. Point at a word or tap it, or use the arrow keys.`;
+  const counts = `${weights.rows} × ${weights.columns} weights, the largest ${largest}`;
+  return `${counts}. Point at a word or tap it, or use the arrow keys.${groupText()}`;
 }
 
 /* The strongest of a row or column in words: "animal 0.6831 · was 0.0712". */
@@ -16,7 +16,7 @@ function listStrongest(weights, entries) {
     .filter(([query, key]) => weights.sees(query, key))
     .sort((a, b) => weights.at(...b) - weights.at(...a))
     .slice(0, STRONGEST)
-    .map(([query, key, word]) => `${weights.words[word].name} ${weights.text(query, key)}`)
+    .map(([query, key, word]) => `${word.name} ${weights.text(query, key)}`)
     .join(" · ");
 }
 
@@ -25,19 +25,19 @@ function describeChoice(weights, { query, key }) {
   if (query === null && key === null) {
     return describeRest(weights);
   }
-  const all = weights.words.map((_, index) => index);
   if (key === null) {
-    const strongest = listStrongest(weights, all.map((k) => [query, k, k]));
+    const strongest = listStrongest(weights, weights.keys.map((word, k) => [query, k, word]));
     const entropy = `entropy ${weights.entropy(query)} nats`;
-    return `“${weights.words[query].name}” attends to ${strongest}; ${entropy}`;
+    return `“${weights.queries[query].name}” attends to ${strongest}; ${entropy}`;
   }
   if (query === null) {
-    const strongest = listStrongest(weights, all.map((q) => [q, key, q]));
-    return `“${weights.words[key].name}” gets most from ${strongest}`;
+    const strongest = listStrongest(weights, weights.queries.map((word, q) => [q, key, word]));
+    return `“${weights.keys[key].name}” gets most from ${strongest}`;
   }
-  const names = `“${weights.words[query].name}” to “${weights.words[key].name}”`;
-  const seen = weights.sees(query, key);
-  return `${names}: ${seen ? weights.text(query, key) : "out of sight, it comes later"}`;
+  const names = `“${weights.queries[query].name}” to “${weights.keys[key].name}”`;
+  const [first] = weights.sights[query];
+  const hidden = `out of sight, it comes ${key < first ? "too early" : "later"}`;
+  return `${names}: ${weights.sees(query, key) ? weights.text(query, key) : hidden}`;
 }
 
 /* The view of one sentence. A click or a key holds the choice; passing over words is for a moment. */
@@ -47,7 +47,7 @@ class SentenceView {
     this.weights = new Weights(sentence, state.head, state.view, state.merged);
     this.held = NOTHING;
     this.choice = NOTHING;
-    const found = foundTokens(sentence);
+    const found = Object.fromEntries(SIDES.map((side) => [side, foundTokens(sentence, side)]));
     const choose = (choice, passing) => this.choose(choice, passing);
     this.lines = new Lines(this.weights, found, choose);
     this.matrix = new Matrix(this.weights, found, choose);

@@ -1,22 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines between the words of a sentence: queries on the left, keys on the right. */
+/* Lines between words: queries on the left, keys on the right. */
 const FAINTEST = 0.02; /* of the largest weight: what is fainter has no line */
 const MOST_LINES = 3000;
+const STEPS = 1000; /* that tell weights apart, up to the largest */
 const FEW_WORDS = 40; /* have tall rows */
 
-/* The lines that show without a word chosen, the faintest first. */
+/* The lines that show without a word chosen, the faintest first. Of equal steps of weight, as many
+ * as there is room for. */
 function listLines(weights) {
+  const stepOf = (weight) => Math.floor((STEPS * weight) / weights.largest);
+  const counts = new Uint32Array(STEPS + 1);
   const lines = [];
-  for (let query = 0; query < weights.count; query++) {
-    for (let key = 0; key < weights.count; key++) {
+  if (weights.largest === 0) {
+    return lines;
+  }
+  weights.values.forEach((weight) => counts[stepOf(weight)]++);
+  let least = STEPS;
+  let room = MOST_LINES;
+  while (least > FAINTEST * STEPS && counts[least] <= room) {
+    room -= counts[least--];
+  }
+  for (let query = 0; query < weights.rows; query++) {
+    for (let key = 0; key < weights.columns; key++) {
       const weight = weights.at(query, key);
-      if (weight > 0 && weight >= FAINTEST * weights.largest) {
+      const step = stepOf(weight);
+      if (step > least || (step === least && room-- > 0)) {
         lines.push({ query, key, weight });
       }
     }
   }
-  lines.sort((a, b) => a.weight - b.weight);
-  return lines.slice(-MOST_LINES);
+  return lines.sort((a, b) => a.weight - b.weight);
 }
 
 /* The view of one sentence's lines; `choose` is told which word is hovered or moved to. */
@@ -25,15 +38,16 @@ class Lines {
     this.weights = weights;
     this.all = listLines(weights);
     this.choice = { query: null, key: null };
-    this.row = weights.count <= FEW_WORDS ? 28 : 22;
+    this.longest = Math.max(weights.rows, weights.columns);
+    this.row = this.longest <= FEW_WORDS ? 28 : 22;
     this.canvas = element("canvas", { ariaHidden: "true" });
     this.wires = element("div", { className: "wires" }, this.canvas);
     this.sides = {
-      query: this.makeSide("query", "queries", found, choose),
-      key: this.makeSide("key", "keys", found, choose),
+      query: this.makeSide("query", "queries", found.queries, choose),
+      key: this.makeSide("key", "keys", found.keys, choose),
     };
     this.box = element("div", { className: "lines" });
-    this.box.classList.toggle("scrolling", weights.count > FEW_WORDS);
+    this.box.classList.toggle("scrolling", this.longest > FEW_WORDS);
     this.box.append(this.sides.query, this.wires, this.sides.key);
     this.box.style.setProperty("--row", `${this.row}px`);
     this.box.addEventListener("scroll", () => this.draw(), { passive: true });
@@ -44,7 +58,7 @@ class Lines {
     const list = element("div", { className: `words ${name}`, role: "listbox", tabIndex: 0 });
     const title = side === "query" ? "Queries" : "Keys";
     list.ariaLabel = `${title}; up and down choose a word, left and right the other side`;
-    this.weights.words.forEach((word, index) => {
+    this.weights[name].forEach((word, index) => {
       const option = element(
         "div",
         { className: "word", role: "option", id: `${name}${Lines.made++}`, ariaSelected: "false" },
@@ -75,7 +89,8 @@ class Lines {
 
   move(event, side, choose) {
     const here = this.choice[side] ?? -1;
-    const last = this.weights.count - 1;
+    const count = { query: this.weights.rows, key: this.weights.columns };
+    const last = count[side] - 1;
     const other = side === "query" ? "key" : "query";
     const steps = {
       ArrowUp: Math.max(here - 1, 0),
@@ -86,7 +101,7 @@ class Lines {
     if (event.key in steps) {
       choose({ query: null, key: null, [side]: steps[event.key] }, false);
     } else if (event.key === (side === "query" ? "ArrowRight" : "ArrowLeft")) {
-      choose({ query: null, key: null, [other]: Math.max(here, 0) }, false);
+      choose({ query: null, key: null, [other]: clamp(here, 0, count[other] - 1) }, false);
       this.sides[other].focus();
     } else if (event.key === "Enter" || event.key === " ") {
       choose({ query: null, key: null }, false);
@@ -141,7 +156,8 @@ class Lines {
       return this.all;
     }
     const lines = [];
-    for (let other = 0; other < this.weights.count; other++) {
+    const others = query === null ? this.weights.rows : this.weights.columns;
+    for (let other = 0; other < others; other++) {
       const [q, k] = query === null ? [other, key] : [query, key === null ? other : key];
       const weight = this.weights.at(q, k);
       if (weight > 0) {
@@ -156,7 +172,7 @@ class Lines {
 
   /* Draws what is in sight of the scrolled list. */
   draw() {
-    const height = Math.min(this.box.clientHeight, this.weights.count * this.row);
+    const height = Math.min(this.box.clientHeight, this.longest * this.row);
     this.wires.style.height = `${height}px`;
     const width = this.wires.clientWidth;
     const scale = devicePixelRatio;

@@ -4,6 +4,8 @@ const LARGEST_CELL = 30;
 const LABEL_FONT = "12px system-ui, sans-serif";
 const LABEL_HEIGHT = 13;
 const LONGEST_LABEL = 92;
+const LARGEST_CANVAS = 16384; /* pixels of a side, which browsers allow */
+const HIGHEST = 2; /* of the width */
 
 class Matrix {
   constructor(weights, found, choose) {
@@ -11,11 +13,11 @@ class Matrix {
     this.found = found;
     this.choice = { query: null, key: null };
     this.map = element("canvas");
-    paintWeights(this.map, weights, 1);
+    paintWeights(this.map, weights, LARGEST_CANVAS);
     this.canvas = element("canvas", { ariaHidden: "true" });
     this.box = element("div", { className: "matrix", role: "application", tabIndex: 0 });
     this.box.append(this.canvas);
-    const size = `${weights.count} by ${weights.count}`;
+    const size = `${weights.rows} by ${weights.columns}`;
     this.box.ariaLabel = `Matrix of ${size} weights: rows queries, columns keys; arrows move`;
     const point = (event, passing) => {
       const cell = this.cellAt(event);
@@ -35,16 +37,16 @@ class Matrix {
   }
 
   move(event, choose) {
-    const last = this.weights.count - 1;
+    const [bottom, end] = [this.weights.rows - 1, this.weights.columns - 1];
     const query = this.choice.query ?? (event.key === "ArrowDown" ? -1 : 0);
     const key = this.choice.key ?? (event.key === "ArrowRight" ? -1 : 0);
     const steps = {
       ArrowUp: [Math.max(query - 1, 0), key],
-      ArrowDown: [Math.min(query + 1, last), key],
+      ArrowDown: [Math.min(query + 1, bottom), key],
       ArrowLeft: [query, Math.max(key - 1, 0)],
-      ArrowRight: [query, Math.min(key + 1, last)],
+      ArrowRight: [query, Math.min(key + 1, end)],
       Home: [query, 0],
-      End: [query, last],
+      End: [query, end],
     };
     if (event.key in steps) {
       event.preventDefault();
@@ -58,9 +60,10 @@ class Matrix {
 
   cellAt(event) {
     const box = this.canvas.getBoundingClientRect();
-    const key = Math.floor((event.clientX - box.left - this.left) / this.cell);
-    const query = Math.floor((event.clientY - box.top - this.top) / this.cell);
-    const inside = Math.min(query, key) >= 0 && Math.max(query, key) < this.weights.count;
+    const key = Math.floor((event.clientX - box.left - this.left) / this.across);
+    const query = Math.floor((event.clientY - box.top - this.top) / this.down);
+    const { rows, columns } = this.weights;
+    const inside = Math.min(query, key) >= 0 && query < rows && key < columns;
     return inside ? { query, key } : null;
   }
 
@@ -81,12 +84,16 @@ class Matrix {
   measure(context, width) {
     if (!this.labels) {
       context.font = LABEL_FONT;
-      this.labels = this.weights.words.map((word) => this.clip(context, word.name));
-      const widths = this.labels.map((label) => context.measureText(label).width);
-      this.left = this.top = Math.ceil(Math.max(...widths)) + 10;
+      const clip = (word) => this.clip(context, word.name);
+      this.labels = SIDES.map((side) => this.weights[side].map(clip));
+      const widest = (most, label) => Math.max(most, context.measureText(label).width);
+      [this.left, this.top] = this.labels.map((all) => Math.ceil(all.reduce(widest, 0)) + 10);
     }
-    this.cell = Math.min((width - this.left - 1) / this.weights.count, LARGEST_CELL);
-    this.size = this.cell * this.weights.count;
+    const { rows, columns } = this.weights;
+    this.across = Math.min((width - this.left - 1) / columns, LARGEST_CELL);
+    this.down = Math.min(this.across, (HIGHEST * width) / rows);
+    this.width = this.across * columns;
+    this.height = this.down * rows;
   }
 
   draw() {
@@ -94,72 +101,69 @@ class Matrix {
     const context = this.canvas.getContext("2d");
     this.measure(context, width);
     const scale = devicePixelRatio;
-    const height = Math.ceil(this.top + this.size + 2);
+    const height = Math.ceil(this.top + this.height + 2);
     this.canvas.width = Math.round(width * scale);
     this.canvas.height = Math.round(height * scale);
     this.canvas.style.height = `${height}px`;
     context.scale(scale, scale);
     context.imageSmoothingEnabled = false;
-    context.drawImage(this.map, this.left, this.top, this.size, this.size);
+    context.drawImage(this.map, this.left, this.top, this.width, this.height);
     this.colors = pageColors();
     this.drawLabels(context);
     this.drawChoice(context);
   }
 
-  /* Every label, or every second, third and so on where rows are narrow. */
   drawLabels(context) {
-    const step = Math.ceil(LABEL_HEIGHT / this.cell);
     context.font = LABEL_FONT;
     context.textBaseline = "middle";
-    for (let index = 0; index < this.weights.count; index += step) {
-      const { query, key } = this.choice;
-      const near = (chosen) => chosen !== null && Math.abs(index - chosen) < step;
-      const found = this.weights.words[index].tokens.some((token) => this.found.has(token));
-      const color = found ? "ink" : "soft";
-      if (!near(query)) {
-        this.drawLabel(context, index, false, color);
-      }
-      if (!near(key)) {
-        this.drawLabel(context, index, true, color);
+    this.drawSide(context, false, this.choice.query, this.found.queries);
+    this.drawSide(context, true, this.choice.key, this.found.keys);
+  }
+
+  /* Every label, or every second, third and so on where rows are narrow. */
+  drawSide(context, column, chosen, found) {
+    const words = this.weights[column ? "keys" : "queries"];
+    const step = Math.ceil(LABEL_HEIGHT / (column ? this.across : this.down));
+    for (let index = 0; index < words.length; index += step) {
+      if (chosen === null || Math.abs(index - chosen) >= step) {
+        const marked = words[index].tokens.some((token) => found.has(token));
+        this.drawLabel(context, index, column, marked ? "ink" : "soft");
       }
     }
-    if (this.choice.query !== null) {
-      this.drawLabel(context, this.choice.query, false, "query");
-    }
-    if (this.choice.key !== null) {
-      this.drawLabel(context, this.choice.key, true, "key");
+    if (chosen !== null) {
+      this.drawLabel(context, chosen, column, column ? "key" : "query");
     }
   }
 
   drawLabel(context, index, column, color) {
-    const at = (index + 0.5) * this.cell;
     context.save();
     context.fillStyle = this.colors[color];
     if (column) {
-      context.translate(this.left + at, this.top - 6);
+      context.translate(this.left + (index + 0.5) * this.across, this.top - 6);
       context.rotate(-Math.PI / 2);
       context.textAlign = "left";
     } else {
-      context.translate(this.left - 6, this.top + at);
+      context.translate(this.left - 6, this.top + (index + 0.5) * this.down);
       context.textAlign = "right";
     }
-    context.fillText(this.labels[index], 0, 0);
+    context.fillText(this.labels[Number(column)][index], 0, 0);
     context.restore();
   }
 
   drawChoice(context) {
     const { query, key } = this.choice;
-    const thick = Math.max(this.cell, 3);
     context.lineWidth = 1.5;
     if (query !== null) {
-      const y = this.top + (query + 0.5) * this.cell - thick / 2;
+      const thick = Math.max(this.down, 3);
+      const y = this.top + (query + 0.5) * this.down - thick / 2;
       context.strokeStyle = this.colors.query;
-      context.strokeRect(this.left, y, this.size, thick);
+      context.strokeRect(this.left, y, this.width, thick);
     }
     if (key !== null) {
-      const x = this.left + (key + 0.5) * this.cell - thick / 2;
+      const thick = Math.max(this.across, 3);
+      const x = this.left + (key + 0.5) * this.across - thick / 2;
       context.strokeStyle = this.colors.key;
-      context.strokeRect(x, this.top, thick, this.size);
+      context.strokeRect(x, this.top, thick, this.height);
     }
   }
 }

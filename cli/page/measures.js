@@ -6,6 +6,8 @@ const KINDS = {
   first: ["first token", "on the first token"],
   self: ["self", "on the token itself"],
   separator: ["separator", "on separators"],
+  duplicate: ["duplicate token", "on others of its token"],
+  induction: ["induction", "after an earlier one of its token"],
   local: ["local", `at most ${data.near} away`],
   broad: ["broad", ""],
   mixed: ["mixed", ""],
@@ -35,7 +37,8 @@ function element(tag, properties, ...children) {
 }
 
 function headName(head) {
-  return `Layer ${Math.floor(head / data.heads)}, head ${head % data.heads}`;
+  const [layer, number] = data.heads[head];
+  return `Layer ${layer}, head ${number}`;
 }
 
 /* "previous token, mean entropy 1.234 nats, 45 % of the most" */
@@ -55,11 +58,14 @@ function describeAll(head) {
   return parts.map((part, index) => `sentence ${index + 1}: ${part}`).join("; ");
 }
 
-/* A table of where the head's weight lies, beside where that of even attention would. */
+/* A table of where the head's weight lies, beside where that of even attention would. A place that
+ * the text doesn't have is left out. */
 function measuresTable(sentence, index) {
   const summary = summaryOf(sentence, index);
   const even = evenOf(sentence);
-  const rows = summary.mass.map((mass, place) => {
+  const places = [...summary.mass.keys()].filter((place) => summary.mass[place] !== null);
+  const rows = places.map((place) => {
+    const mass = summary.mass[place];
     const kind = data.kinds[place];
     const excess = even[place] < 1 ? (mass - even[place]) / (1 - even[place]) : 0;
     return element(
@@ -80,9 +86,9 @@ function measuresTable(sentence, index) {
 function rulesText() {
   return (
     "Excess is (head − even) ÷ (1 − even), where even attention gives every key in sight the " +
-    "same weight. The kind is the place with the largest excess among the first five if it " +
-    `reaches ${data.excess}, else local if that does, else broad if the rows’ entropy reaches ` +
-    `${percent(data.spread)} of the most, else mixed. The kind and these numbers are of word ` +
-    "pieces."
+    "same weight. The kind is the place with the largest excess, but for local, if it reaches " +
+    `${data.excess}, else local if that does, else broad if the rows’ entropy reaches ` +
+    `${percent(data.spread)} of the most, else mixed. Places are left out that the text doesn’t ` +
+    `have; repeated tokens need ${data.repeats} rows. All numbers are of single tokens.`
   );
 }

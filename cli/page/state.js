@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the page shows now. */
 const state = {
-  view: "raw", /* or "causal" */
+  view: data.views[0], /* "raw" or "causal" */
   cells: "maps", /* or "entropy" */
   sort: "layer", /* or "entropy", "kind", "search" */
   unsearched: "layer", /* what to sort by once the search is empty again */

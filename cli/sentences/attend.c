@@ -5,36 +5,55 @@
 #include <math.h>
 #include <stdlib.h>
 
-static rapt_tensor view(const struct samples *samples, const struct sample *sentence,
-                        const struct attend_range *range, const float *data) {
-    int64_t row = samples->head_dim;
-    int64_t head = row * sentence->token_count;
-    int64_t layer = head * samples->heads;
-    rapt_tensor all = rapt_tensor_bhsd(data, RAPT_F32, samples->layers, samples->heads,
-                                       sentence->token_count, row);
-    all.data = (void *)(uintptr_t)(data + range->layer * layer + range->head * head);
+#include "cli/base/row.h"
+
+/* Some layers of an array, and the first of their heads that are in the range. */
+static rapt_tensor view(const struct samples *samples, const struct attend_range *range,
+                        const float *data, int heads, int first, int count) {
+    const int64_t row = samples->head_dim, head = row * count, layer = head * heads;
+    rapt_tensor all = rapt_tensor_bhsd(data, RAPT_F32, samples->layers, heads, count, row);
+    all.data = (void *)(uintptr_t)(data + range->layer * layer + first * head);
     all.shape[0] = range->layers;
-    all.shape[1] = range->heads;
     return all;
+}
+
+static void view_inputs(rapt_attention_args *args, const struct samples *samples,
+                        const struct sample *sentence, const struct attend_range *range) {
+    static const float nothing; /* the value of every key, where the weights alone are wanted */
+    const int key_heads = samples_key_heads(samples), shared = samples->heads / key_heads;
+    const int first = range->head / shared, keys = sample_keys(sentence);
+    args->query =
+        view(samples, range, sentence->query, samples->heads, range->head, sentence->token_count);
+    args->key = view(samples, range, sentence->key, key_heads, first, keys);
+    args->query.shape[1] = range->heads;
+    args->key.shape[1] = range->heads > 1 ? range->heads / shared : 1;
+    args->value = args->key;
+    if (sentence->value) {
+        args->value = view(samples, range, sentence->value, key_heads, first, keys);
+        args->value.shape[1] = args->key.shape[1];
+    } else {
+        args->value.data = (void *)(uintptr_t)&nothing;
+        args->value.shape[3] = 1;
+        for (int i = 0; i < 4; i++)
+            args->value.stride[i] = 0;
+    }
 }
 
 rapt_status attend_compute(const struct samples *samples, const struct sample *sentence,
                            const struct attend_range *range, const char *isa, int threads,
                            float **weights) {
-    int64_t tokens = sentence->token_count;
-    size_t rows = (size_t)range->layers * (size_t)range->heads * (size_t)tokens;
-    float *out = malloc(rows * (size_t)samples->head_dim * sizeof *out);
-    *weights = malloc(rows * (size_t)tokens * sizeof **weights);
-
+    const int64_t tokens = sentence->token_count, keys = sample_keys(sentence);
+    const size_t rows = (size_t)range->layers * (size_t)range->heads * (size_t)tokens;
     rapt_attention_args args = rapt_attention_defaults();
-    args.query = view(samples, sentence, range, sentence->query);
-    args.key = view(samples, sentence, range, sentence->key);
-    args.value = view(samples, sentence, range, sentence->value);
-    args.out =
-        rapt_tensor_bhsd(out, RAPT_F32, range->layers, range->heads, tokens, samples->head_dim);
-    args.weights =
-        rapt_tensor_bhsd(*weights, RAPT_F32, range->layers, range->heads, tokens, tokens);
+    view_inputs(&args, samples, sentence, range);
+    const int64_t channels = args.value.shape[3];
+    float *out = malloc(rows * (size_t)channels * sizeof *out);
+    *weights = malloc(rows * (size_t)keys * sizeof **weights);
+
+    args.out = rapt_tensor_bhsd(out, RAPT_F32, range->layers, range->heads, tokens, channels);
+    args.weights = rapt_tensor_bhsd(*weights, RAPT_F32, range->layers, range->heads, tokens, keys);
     args.causal = range->causal;
+    args.scale = samples->scale;
     args.isa = isa;
     args.threads = threads;
 
@@ -47,31 +66,17 @@ rapt_status attend_compute(const struct samples *samples, const struct sample *s
     return status;
 }
 
-struct attend_row attend_summarise(const float *weights, int keys) {
-    struct attend_row row = {0};
-    for (int key = 0; key < keys; key++) {
-        double weight = weights[key];
-        row.sum += weight;
-        if (weight > 0)
-            row.entropy -= weight * log(weight);
-        if (weights[key] > weights[row.strongest])
-            row.strongest = key;
-    }
-    row.entropy = row.entropy > 0 ? row.entropy : 0; /* a weight may be rounded to just above 1 */
-    return row;
-}
-
-double attend_mean_entropy(const float *weights, int tokens) {
+double attend_mean_entropy(const float *weights, int queries, int keys) {
     double total = 0;
-    for (int query = 0; query < tokens; query++)
-        total += attend_summarise(weights + (size_t)query * (size_t)tokens, tokens).entropy;
-    return total / tokens;
+    for (int query = 0; query < queries; query++)
+        total += row_summarise(weights + (size_t)query * (size_t)keys, keys).entropy;
+    return total / queries;
 }
 
 double attend_sum_deviation(const float *weights, size_t rows, int keys) {
     double most = 0;
     for (size_t row = 0; row < rows; row++) {
-        double sum = attend_summarise(weights + row * (size_t)keys, keys).sum;
+        double sum = row_summarise(weights + row * (size_t)keys, keys).sum;
         most = fmax(most, fabs(sum - 1));
     }
     return most;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The attention of a range of heads over one sentence, and what can be read off its rows. */
+/* The attention of a range of heads over one sentence, and means over their rows. */
 #ifndef RAPT_CLI_SENTENCES_ATTEND_H
 #define RAPT_CLI_SENTENCES_ATTEND_H
 
@@ -9,8 +9,8 @@
 
 struct attend_range {
     int layer, layers; /* the first, and how many */
-    int head, heads;
-    bool causal; /* a token sees none after it */
+    int head, heads;   /* one of them, or all */
+    bool causal;       /* a token sees none after it */
 };
 
 /*
@@ -22,17 +22,8 @@ rapt_status attend_compute(const struct samples *samples, const struct sample *s
                            const struct attend_range *range, const char *isa, int threads,
                            float **weights);
 
-/* One query's weights, summed in double precision. */
-struct attend_row {
-    double sum;
-    double entropy; /* -sum of w ln w, in nats: 0 for one key alone, ln(keys) for all alike */
-    int strongest;  /* the key with the largest weight, the first of equals */
-};
-
-struct attend_row attend_summarise(const float *weights, int keys);
-
 /* The mean entropy of a head's rows, in nats. */
-double attend_mean_entropy(const float *weights, int tokens);
+double attend_mean_entropy(const float *weights, int queries, int keys);
 
 /* The largest distance of a row's sum from 1, over that many rows. */
 double attend_sum_deviation(const float *weights, size_t rows, int keys);

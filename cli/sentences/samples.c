@@ -152,6 +152,7 @@ bool samples_parse(struct samples *result, const void *blob, size_t size,
 void samples_free(struct samples *list) {
     for (int i = 0; i < list->count; i++) {
         free(list->sentences[i].tokens);
+        free(list->sentences[i].keys);
         free(list->sentences[i].memory);
     }
     free(list->sentences);

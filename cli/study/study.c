@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/base/random.h"
+#include "cli/base/row.h"
 #include "cli/sentences/attend.h"
 
 struct study_table *study_add_table(struct study_result *result, const char *name,
@@ -57,7 +58,7 @@ void study_normal(uint64_t *state, float *numbers, size_t count) {
 double study_mean_entropy(const float *weights, size_t rows, int keys) {
     double total = 0;
     for (size_t row = 0; row < rows; row++)
-        total += attend_summarise(weights + row * (size_t)keys, keys).entropy;
+        total += row_summarise(weights + row * (size_t)keys, keys).entropy;
     return total / (double)rows;
 }
 

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "cli/base/row.h"
 #include "cli/sentences/attend.h"
 #include "cli/sentences/samples.h"
 
@@ -66,7 +67,7 @@ static double entropy_at(const struct trial *trial, int run, int position) {
     double total = 0;
     for (int h = 0; h < trial->heads; h++) {
         const float *row = trial->weights[run] + ((size_t)h * tokens + (size_t)position) * tokens;
-        total += attend_summarise(row, trial->tokens).entropy;
+        total += row_summarise(row, trial->tokens).entropy;
     }
     return total / trial->heads;
 }

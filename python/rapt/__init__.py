@@ -8,6 +8,7 @@ plan.run()                                      # as often as you like
 
 from ._attention import attention
 from ._cache import KVCache
+from ._html import Page
 from ._library import (
     Error,
     InvalidArgument,
@@ -26,6 +27,7 @@ from ._merge import merge
 from ._plan import Plan
 from ._result import Result
 from ._rope import Rope
+from ._show import show
 from ._summary import HeadSummary, rollout, summarize
 
 __version__ = version()
@@ -38,6 +40,7 @@ __all__ = [
     "KVCache",
     "MultiHeadAttention",
     "OutOfMemory",
+    "Page",
     "Plan",
     "Result",
     "Rope",
@@ -50,5 +53,6 @@ __all__ = [
     "linear",
     "merge",
     "rollout",
+    "show",
     "summarize",
 ]

@@ -81,10 +81,12 @@ def _declare(library: ctypes.CDLL) -> None:
         function.restype, function.argtypes = result, arguments
 
 
-def check(status: int) -> None:
-    """Raises what a status other than RAPT_OK stands for."""
+def check(status: int, message: bytes | None = None) -> None:
+    """Raises what a status other than RAPT_OK stands for, with the library's last error or its own
+    message."""
     if status:
-        raise _ERRORS.get(status, Error)(lib.rapt_last_error().decode(errors="replace"))
+        text = lib.rapt_last_error() if message is None else message
+        raise _ERRORS.get(status, Error)(text.decode(errors="replace"))
 
 
 def default_args() -> _abi.AttentionArgs:

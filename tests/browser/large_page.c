@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/page/page.h"
+#include "cli/page/samples_page.h"
 
 enum { HEAD_DIM = 32, NAME_SIZE = 24 };
 
@@ -63,10 +63,15 @@ int main(int argc, char **argv) {
     };
     samples.sentences = &sentence;
     fill(&samples, &sentence);
-    const struct page page = {.samples = &samples, .sentences = {&sentence}, .count = 1};
-    const rapt_status status = page_write(stdout, &page);
+    struct samples_page described;
+    char error[PAGE_ERROR_SIZE] = "";
+    const struct sample *sentences[] = {&sentence};
+    rapt_status status = RAPT_OUT_OF_MEMORY;
+    if (samples_page_open(&described, &samples, sentences, 1))
+        status = page_write(stdout, &described.page, error);
+    samples_page_close(&described);
     if (status != RAPT_OK)
-        fprintf(stderr, "%s\n", rapt_last_error());
+        fprintf(stderr, "%s\n", error);
     free(names);
     free(made);
     free(query);

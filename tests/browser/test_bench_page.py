@@ -3,7 +3,7 @@
 """The page of `rapt bench --html` in Chromium: whether its charts can be read at a desk and on a
 phone, in light and in dark, whatever was measured.
 
-Needs what test_page.py needs, and skips itself or fails as that does. RAPT_COMMAND is the command,
+browser.py says what it needs. RAPT_COMMAND is the command,
 BENCH_PAGES the program that makes pages of made-up results.
 """
 
@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import unittest
 
-from test_page import main, start_browser
+from browser import main, start_browser
 
 WIDTHS = 1280, 375
 SMALLEST = 9  # pixels of a letter on the screen

@@ -2,58 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page of `rapt attend --html` in Chromium: what a reader can do with it, by mouse and by key.
 
-Needs chromium, chromedriver and Selenium (Debian: chromium, chromium-driver, python3-selenium);
-exits with 77 where one is missing, with --required with 1. RAPT_COMMAND is the command, LARGE_PAGE
-the program that makes pages of so many tokens, layers and heads.
+browser.py says what it needs. RAPT_COMMAND is the command, LARGE_PAGE the program that makes pages
+of so many tokens, layers and heads.
 """
 
-import json
 import os
-import pathlib
-import shutil
 import subprocess
-import sys
-import tempfile
-import unittest
 
-try:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.common.action_chains import ActionChains
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.ui import WebDriverWait
-except ImportError:
-    webdriver = None
+from browser import ActionChains, BrowserCase, By, Keys, main
 
-WAIT = 120  # seconds until what should happen counts as not happening
 NAMED_ROLES = {"button", "radio", "checkbox", "searchbox", "combobox", "gridcell", "listbox",
                "option", "application", "grid", "toolbar", "dialog"}
 
 
-def find_browser():
-    names = "chromium", "chromium-browser", "google-chrome"
-    return next(filter(None, map(shutil.which, names)), None)
-
-
-def start_browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = find_browser()
-    options.add_argument("--headless=new")
-    options.add_argument("--disable-dev-shm-usage")
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
-    driver.set_script_timeout(WAIT)
-    return driver
-
-
-class Page(unittest.TestCase):
+class Page(BrowserCase):
     @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        folder = pathlib.Path(cls.folder.name)
+    def make_pages(cls, folder):
         for name, *chosen in ("one",), ("pieces", "--sentence=3"), ("two", "--beside=3"):
             command = [os.environ["RAPT_COMMAND"], "attend", *chosen, "--html"]
             subprocess.run([*command, folder / f"{name}.html"], check=True, stdout=subprocess.PIPE)
@@ -61,67 +25,6 @@ class Page(unittest.TestCase):
             command = [os.environ["LARGE_PAGE"], "256", size, size]
             with open(folder / f"{name}.html", "wb") as file:
                 subprocess.run(command, check=True, stdout=file)
-        cls.driver = start_browser()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.driver.quit()
-        cls.folder.cleanup()
-
-    def setUp(self):
-        self.resize(1280, 900)
-        self.emulate()
-
-    def tearDown(self):
-        """No test leaves a message on the console, or has asked for anything but files."""
-        self.assertEqual(self.driver.get_log("browser"), [])
-        for entry in self.driver.get_log("performance"):
-            message = json.loads(entry["message"])["message"]
-            if message["method"] == "Network.requestWillBeSent":
-                self.assertRegex(message["params"]["request"]["url"], "^(file|data):")
-
-    def resize(self, width, height):
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def emulate(self, scheme="light", motion="no-preference"):
-        features = [{"name": "prefers-color-scheme", "value": scheme},
-                    {"name": "prefers-reduced-motion", "value": motion}]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-    def open(self, name, head=""):
-        self.driver.get("about:blank")
-        self.driver.get((pathlib.Path(self.folder.name) / f"{name}.html").as_uri() + head)
-
-    def run_script(self, script):
-        return self.driver.execute_script(script)
-
-    def until(self, script):
-        """Waits until an expression of the page is true."""
-        wait = WebDriverWait(self.driver, WAIT, poll_frequency=0.05)
-        wait.until(lambda driver: driver.execute_script(f"return {script}"), script)
-
-    def find(self, selector):
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def texts(self, selector):
-        """The texts of all elements that match, as they are in the document."""
-        return self.run_script(
-            f"return [...document.querySelectorAll({json.dumps(selector)})].map(e => e.textContent)"
-        )
-
-    def press(self, *keys):
-        ActionChains(self.driver).send_keys(*keys).perform()
-
-    def hover(self, element):
-        ActionChains(self.driver, duration=0).move_to_element(element).perform()
-
-    def word(self, side, name):
-        words = self.driver.find_elements(By.CSS_SELECTOR, f".{side} .word")
-        return next(w for w in words if w.find_element(By.CSS_SELECTOR, ".name").text == name)
-
-    def focused(self):
-        return self.run_script("return document.activeElement.getAttribute('aria-label')")
 
     def test_draws_every_head_that_is_in_sight(self):
         self.open("one")
@@ -236,7 +139,7 @@ class Page(unittest.TestCase):
         self.hover(self.word("queries", "animal"))
         self.assertEqual(len([text for text in self.texts(".keys .number") if text]), 3)
         sums = self.run_script("""return [...Array(16).keys()].map(query =>
-            views[0].weights.words.reduce((sum, _, key) =>
+            views[0].weights.keys.reduce((sum, _, key) =>
                 sum + views[0].weights.at(query, key) * (key <= query), 0))""")
         for total in sums:
             self.assertAlmostEqual(total, 1, delta=5e-4)
@@ -249,9 +152,9 @@ class Page(unittest.TestCase):
                 for (const sentence of [0, 1])
                     for (let head = 0; head < headCount; head++) {
                         const w = new Weights(sentence, head, view, false);
-                        for (let query = 0; query < w.count; query++) {
+                        for (let query = 0; query < w.rows; query++) {
                             let sum = 0, entropy = 0;
-                            for (let key = 0; key < w.count; key++) {
+                            for (let key = 0; key < w.columns; key++) {
                                 const weight = w.at(query, key);
                                 sum += weight;
                                 entropy -= weight > 0 ? weight * Math.log(weight) : 0;
@@ -314,7 +217,7 @@ class Page(unittest.TestCase):
         self.open("hostile", "#1.1")
         names = self.texts(".queries .name")
         self.assertEqual(len(names), 256)
-        for token in "</script>", "<!--", "<script>", "<img src=x>", "\"\\'", "\ufffd\ufffd":
+        for token in "</script>", "<!--", "<script>", "<img src=x>", "\"\\'", "<FF FE>":
             self.assertIn(token, names)
         self.assertEqual(self.driver.find_elements(By.CSS_SELECTOR, "img"), [])
         self.assertEqual(self.run_script("return document.scripts.length"), 2 * 2 * 2 + 2)
@@ -338,16 +241,6 @@ class Page(unittest.TestCase):
         self.assertEqual(self.run_script(duration), "0s")
         self.emulate()
         self.assertNotEqual(self.run_script(duration), "0s")
-
-
-def main():
-    required = "--required" in sys.argv
-    missing = [name for name, found in (("Selenium", webdriver), ("chromium", find_browser()),
-                                        ("chromedriver", shutil.which("chromedriver"))) if not found]
-    if missing:
-        print("missing:", ", ".join(missing))
-        sys.exit(1 if required else 77)
-    unittest.main(argv=[sys.argv[0]])
 
 
 if __name__ == "__main__":

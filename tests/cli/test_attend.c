@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/attend/heatmap.h"
+#include "cli/base/row.h"
 #include "cli/sentences/attend.h"
 #include "cli/sentences/samples.h"
 
@@ -137,7 +138,7 @@ Test(attend, weights_are_those_of_a_softmax) {
         double deviation = attend_sum_deviation(weights, rows, tokens);
         cr_expect_lt(deviation, 1e-6);
         for (size_t row = 0; row < rows; row++) {
-            double entropy = attend_summarise(weights + row * (size_t)tokens, tokens).entropy;
+            double entropy = row_summarise(weights + row * (size_t)tokens, tokens).entropy;
             cr_expect(entropy >= 0 && entropy <= log(tokens) + 1e-6);
         }
         free(weights);
@@ -180,17 +181,18 @@ Test(attend, entropy_of_known_rows) {
     for (int n = 1; n <= 100; n++) {
         for (int i = 0; i < n; i++)
             uniform[i] = 1.0f / (float)n;
-        cr_expect_float_eq(attend_summarise(uniform, n).entropy, log(n), 1e-6);
+        cr_expect_float_eq(row_summarise(uniform, n).entropy, log(n), 1e-6);
         single[n - 1] = 1;
-        struct attend_row row = attend_summarise(single, n);
+        struct row_summary row = row_summarise(single, n);
         cr_expect_eq(row.entropy, 0);
         cr_expect_eq(row.sum, 1);
         cr_expect_eq(row.strongest, n - 1);
         single[n - 1] = 0;
     }
     const float rows[] = {0.5f, 0.5f, 1, 0.25f};
-    cr_expect_eq(attend_summarise(rows, 2).strongest, 0);
-    cr_expect_float_eq(attend_mean_entropy((const float[]){0.5f, 0.5f, 0, 1}, 2), log(2) / 2, 1e-9);
+    cr_expect_eq(row_summarise(rows, 2).strongest, 0);
+    cr_expect_float_eq(attend_mean_entropy((const float[]){0.5f, 0.5f, 0, 1}, 2, 2), log(2) / 2,
+                       1e-9);
     cr_expect_eq(attend_sum_deviation(rows, 2, 2), 0.25);
 }
 

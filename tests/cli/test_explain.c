@@ -169,5 +169,6 @@ Test(explain, wrong_arguments_are_refused) {
     expect_fault("attend --explain --svg x.svg",
                  "--explain: found also --svg, expected one of the two");
     expect_fault("attend --word it", "--word: found no --explain, expected it, too");
-    expect_fault("attend --causal", "--causal: found no --explain, expected it, too");
+    expect_fault("attend --causal",
+                 "--causal: found none of --explain, --qkv, expected one of them, too");
 }

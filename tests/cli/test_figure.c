@@ -11,7 +11,7 @@
 #endif
 
 static struct color color_of(const struct figure *figure, int panel, int row, int column) {
-    const int count = figure->groups.count;
+    const int count = figure->queries.count;
     return color_ramp(
         (double)(figure->weights[(panel * count + row) * count + column] / figure->brightest));
 }
@@ -19,8 +19,8 @@ static struct color color_of(const struct figure *figure, int panel, int row, in
 /* The weights of a figure are those that are looked at, or their sums over keys and means over
  * queries, computed here in another order. */
 static void expect_weights(const struct figure *figure, const struct heads_view *view) {
-    const int tokens = view->sentence->token_count, count = figure->groups.count;
-    const int size = figure->groups.start[1];
+    const int tokens = view->sentence->token_count, count = figure->queries.count;
+    const int size = figure->queries.start[1];
     float most = 0;
     int wrong = 0;
     for (int i = 0; i < figure->panels * count * count; i++) {
@@ -113,7 +113,7 @@ static void paint(const char *group, int *cells, int count) {
 }
 
 static void expect_svg(const struct figure *figure, const char *svg) {
-    const int count = figure->groups.count;
+    const int count = figure->queries.count;
     int *cells = calloc((size_t)count * (size_t)count, sizeof *cells);
     for (int panel = 0; panel < figure->panels; panel++) {
         char start[128];
@@ -146,7 +146,7 @@ Test(figure, svg_is_xml_and_has_the_colors_of_the_weights) {
         fclose(out);
         cr_assert_eq(strlen(svg), size);
         expect_weights(&figure, &made->view);
-        cr_expect_eq(figure.groups.start[1], sizes[i / 2].tokens == 170 ? 2 : 1); /* 2^21 cells */
+        cr_expect_eq(figure.queries.start[1], sizes[i / 2].tokens == 170 ? 2 : 1); /* 2^21 cells */
         expect_well_formed(svg);
         expect_svg(&figure, svg);
         if (i % 2 && sizes[i / 2].tokens > 10 && figure.label_step == 1)
@@ -164,7 +164,7 @@ static bool has_color(const unsigned char *at, struct color color) {
 
 /* All pixels of every cell. */
 static void expect_cells(const struct figure *figure, const unsigned char *rgb) {
-    const int count = figure->groups.count, side = figure->side * PNG_FILE_SCALE;
+    const int count = figure->queries.count, side = figure->side * PNG_FILE_SCALE;
     for (int i = 0; i < figure->panels * count * count; i++) {
         const int panel = i / count / count, row = i / count % count, column = i % count;
         const struct color color = color_of(figure, panel, row, column);

@@ -5,21 +5,6 @@
 #include "cli/attend/groups.h"
 #include "cli/attend/words.h"
 
-Test(groups, join_the_pieces_of_words_and_leave_marks) {
-    const char *const tokens[] = {"##x", "[CLS]", "un", "##afford", "##able", "##", "[SEP]", "##y"};
-    const int starts[] = {0, 1, 2, 5, 6, 7, 8};
-    const char *const names[] = {"##x", "[CLS]", "unaffordable", "##", "[SEP]", "##y"};
-    struct groups groups = groups_of_words(tokens, 8);
-    const char **labels = groups_labels(&groups, tokens);
-    cr_assert(groups.count == 6 && labels);
-    for (int i = 0; i <= 6; i++)
-        cr_expect_eq(groups.start[i], starts[i]);
-    for (int i = 0; i < 6; i++)
-        cr_expect_str_eq(labels[i], names[i]);
-    free(labels);
-    groups_free(&groups);
-}
-
 Test(groups, of_a_size_take_all_tokens) {
     for (int tokens = 1; tokens < 20; tokens++) {
         for (int size = 1; size < 25; size++) {
@@ -38,8 +23,8 @@ Test(groups, sum_over_keys_and_take_the_mean_over_queries) {
     const float weights[] = {0.5f, 0.25f, 0.25f, 0.25f, 0.5f, 0.25f, 0.75f, 0.125f, 0.125f,
                              1,    0,     0,     0,     1,    0,     0,     0,      1};
     const float expected[] = {0.5f, 0.5f, 0.5f, 0.5f, 1, 0, 0, 1};
-    const char *const tokens[] = {"[CLS]", "a", "##b"};
-    struct groups groups = groups_of_words(tokens, 3), single = groups_of(3, 1);
+    int starts[] = {0, 1, 3};
+    struct groups groups = {2, starts}, single = groups_of(3, 1);
     float *merged = groups_merge(weights, 2, &groups, &groups);
     cr_assert_not_null(merged);
     cr_expect_eq(memcmp(merged, expected, sizeof expected), 0);
@@ -48,14 +33,13 @@ Test(groups, sum_over_keys_and_take_the_mean_over_queries) {
     const float keys[] = {0.5f, 0.5f, 0.25f, 0.75f, 0.75f, 0.25f, 1, 0, 0, 1, 0, 1};
     cr_expect_eq(memcmp(merged, keys, sizeof keys), 0);
     free(merged);
-    groups_free(&groups);
     groups_free(&single);
 }
 
 Test(groups, of_word_pieces_have_rows_that_sum_to_1) {
     struct made_view *made = make_view(false, 24, 2, 3, 80);
     struct words words;
-    cr_assert(words_merge(&words, &made->view));
+    cr_assert(words_read(&words, &made->view, true));
     cr_expect_eq(made->view.sentence->token_count, 21); /* 3 pieces have joined */
     cr_expect_str_eq(made->view.sentence->tokens[2], "attentions");
     cr_expect_lt(attend_sum_deviation(made->view.weights, 2 * 3 * 21, 21), 1e-6);

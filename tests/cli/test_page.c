@@ -11,9 +11,10 @@
 #include "tests/support/command.h"
 #include "cli/base/color.h"
 #include "cli/base/json_string.h"
+#include "cli/base/row.h"
 #include "cli/page/kinds.h"
 #include "cli/page/pack.h"
-#include "cli/page/page.h"
+#include "cli/page/samples_page.h"
 #include "cli/sentences/attend.h"
 
 /* The value of a weight's code, from the description of it alone. */
@@ -78,13 +79,34 @@ enum { WORDS = 16 };
 static const char *const words[WORDS] = {"[CLS]", "a", "b", "c",     "d", "e", "[SEP]", "f",
                                          "g",     "h", "i", "[SEP]", "j", "k", "l",     "[SEP]"};
 
+static struct sight square(int count, bool causal) {
+    return (struct sight){count, count, 0, causal, -1, -1};
+}
+
+/* The kind of a head with the weights [query][key]. */
+static struct kinds_summary summarise_rows(const struct sight *sight, const char *const *tokens,
+                                           bool own, const float *weights) {
+    struct kinds_text text;
+    struct kinds_head head = {.queries = 0};
+    double even[KIND_PLACES];
+    cr_assert(kinds_open(&text, sight, tokens, own));
+    kinds_even(&text, even);
+    for (int64_t query = 0; query < sight->queries; query++) {
+        const float *row = weights + query * sight->keys;
+        kinds_add(&head, &text, query, row, row_summarise(row, (int)sight->keys).entropy);
+    }
+    kinds_close(&text);
+    return kinds_summarise(&head, even);
+}
+
 /* A head that gives `share` to the key of a place, and the rest to all it sees alike. */
 static struct kinds_summary summarise(enum kind kind, float share, bool causal) {
-    const struct kinds_text text = {words, WORDS, causal};
+    const struct sight sight = square(WORDS, causal);
     float weights[WORDS * WORDS] = {0};
     for (int query = 0; query < WORDS; query++) {
         const int seen = causal ? query + 1 : WORDS;
-        const int keys[KIND_PLACES] = {query - 1, query + 1, 0, query, query < 7 ? 6 : 11, query};
+        const int keys[KIND_PLACES] = {query - 1,          query + 1, 0,  query,
+                                       query < 7 ? 6 : 11, -1,        -1, query};
         const int key = kind < KIND_PLACES ? keys[kind] : -1;
         const bool there = key >= 0 && key < seen;
         for (int k = 0; k < seen; k++)
@@ -92,13 +114,11 @@ static struct kinds_summary summarise(enum kind kind, float share, bool causal) 
         if (there)
             weights[query * WORDS + key] += share;
     }
-    double even[KIND_PLACES];
-    kinds_even(&text, even);
-    return kinds_summarise(&text, weights, even);
+    return summarise_rows(&sight, words, true, weights);
 }
 
 Test(page, kinds_are_where_the_excess_lies) {
-    for (enum kind kind = KIND_PREVIOUS; kind < KIND_LOCAL; kind++) {
+    for (enum kind kind = KIND_PREVIOUS; kind < KIND_DUPLICATE; kind++) {
         const struct kinds_summary summary = summarise(kind, 0.41F, false);
         cr_expect_eq(summary.kind, kind, "%s", kinds_names[kind]);
         cr_expect_neq(summarise(kind, 0.39F, false).kind, kind, "%s", kinds_names[kind]);
@@ -118,58 +138,131 @@ Test(page, kinds_are_where_the_excess_lies) {
 }
 
 Test(page, local_and_mixed_heads) {
-    const struct kinds_text text = {words, WORDS, false};
+    const struct sight sight = square(WORDS, false);
     float near[WORDS * WORDS] = {0}, mixed[WORDS * WORDS] = {0};
     for (int query = 0; query < WORDS; query++) {
         for (int key = 0; key < WORDS; key++)
             near[query * WORDS + key] = abs(key - query) <= KINDS_NEAR ? 0.2F : 0;
         mixed[query * WORDS + (query + 5) % WORDS] = 1;
     }
-    double even[KIND_PLACES];
-    kinds_even(&text, even);
-    cr_expect_eq(kinds_summarise(&text, near, even).kind, KIND_LOCAL);
-    cr_expect_eq(kinds_summarise(&text, mixed, even).kind, KIND_MIXED);
-    const struct kinds_text one = {words, 1, false};
+    cr_expect_eq(summarise_rows(&sight, words, true, near).kind, KIND_LOCAL);
+    cr_expect_eq(summarise_rows(&sight, words, true, mixed).kind, KIND_MIXED);
+    const struct sight single = square(1, false);
     const float all = 1;
-    kinds_even(&one, even);
-    const struct kinds_summary alone = kinds_summarise(&one, &all, even);
+    const struct kinds_summary alone = summarise_rows(&single, words, true, &all);
     cr_expect_eq(alone.kind, KIND_MIXED);
     cr_expect_eq(alone.entropy, 0);
+    for (int kind = 0; kind < KIND_PLACES; kind++)
+        cr_expect_eq(alone.mass[kind], -1, "%s", kinds_names[kind]);
+}
+
+enum { HALF = 6, TWICE = 2 * HALF };
+
+/* A text said twice over. */
+static const char *const twice[TWICE] = {"a", "b", "c", "d", "e", "f",
+                                         "a", "b", "c", "d", "e", "f"};
+
+/* A causal head that gives `share` to the key so many places before the query, the rest to the
+ * first key. */
+static struct kinds_summary look_back(int places, float share, bool own, int repeated) {
+    const struct sight sight = {TWICE, TWICE, 0, true, -1, -1};
+    const char *tokens[TWICE];
+    float weights[TWICE * TWICE] = {0};
+    for (int query = 0; query < TWICE; query++) {
+        const int key = query < places ? 0 : query - places;
+        tokens[query] = query < HALF || query - HALF < repeated ? twice[query] : "";
+        weights[query * TWICE + key] += share;
+        weights[query * TWICE] += 1 - share;
+    }
+    for (int query = HALF + repeated; query < TWICE; query++) /* each of its own */
+        tokens[query] = &"uvwxyz"[query - HALF];
+    return summarise_rows(&sight, tokens, own, weights);
+}
+
+Test(page, heads_that_look_for_repeated_tokens) {
+    const struct kinds_summary same = look_back(HALF, 0.8F, true, HALF);
+    cr_expect_eq(same.kind, KIND_DUPLICATE);
+    /* Of the rows with an earlier one, "a" has its own at the first key. */
+    cr_expect_float_eq(same.mass[KIND_DUPLICATE], (5 * 0.8 + 1) / 6, 1e-6);
+    const struct kinds_summary after = look_back(HALF - 1, 0.8F, true, HALF);
+    cr_expect_eq(after.kind, KIND_INDUCTION);
+    cr_expect_float_eq(after.mass[KIND_INDUCTION], 0.8, 1e-6);
+    cr_expect_float_eq(after.mass[KIND_DUPLICATE], 0.2 / 6, 1e-6);
+    /* Three rows are too few to tell, four aren't. */
+    cr_expect_eq(look_back(HALF, 0.8F, true, KINDS_REPEATS - 1).mass[KIND_DUPLICATE], -1);
+    cr_expect_eq(look_back(HALF, 0.8F, true, KINDS_REPEATS).kind, KIND_DUPLICATE);
+    /* The queries' tokens are others than the keys'. */
+    const struct kinds_summary cross = look_back(HALF, 0.8F, false, HALF);
+    cr_expect_eq(cross.mass[KIND_DUPLICATE], -1);
+    cr_expect_eq(cross.mass[KIND_PREVIOUS], -1);
+    cr_expect_geq(cross.mass[KIND_FIRST], 0.2);
+}
+
+/* The token itself is never among what came after an earlier one, nor among the others. */
+Test(page, a_token_is_no_repetition_of_itself) {
+    static const char *const same[TWICE] = {"a", "a", "a", "a", "a", "a",
+                                            "a", "a", "a", "a", "a", "a"};
+    const struct sight sight = square(TWICE, false);
+    float weights[TWICE * TWICE] = {0};
+    for (int query = 0; query < TWICE; query++)
+        weights[query * TWICE + query] = 1;
+    const struct kinds_summary summary = summarise_rows(&sight, same, true, weights);
+    cr_expect_eq(summary.kind, KIND_SELF);
+    cr_expect_eq(summary.mass[KIND_DUPLICATE], 0);
+    cr_expect_eq(summary.mass[KIND_INDUCTION], 0);
+}
+
+/* Without causal, both of two equal tokens see the other, and the second's neighbour only. */
+Test(page, repeated_tokens_on_both_sides) {
+    const struct sight sight = square(TWICE, false);
+    float weights[TWICE * TWICE] = {0};
+    for (int query = 0; query < TWICE; query++)
+        weights[query * TWICE + (query + HALF) % TWICE] = 1;
+    const struct kinds_summary summary = summarise_rows(&sight, twice, true, weights);
+    cr_expect_eq(summary.kind, KIND_DUPLICATE);
+    cr_expect_float_eq(summary.mass[KIND_DUPLICATE], 1, 1e-9);
+    cr_expect_float_eq(summary.mass[KIND_INDUCTION], 0, 1e-9);
 }
 
 /* A page of two of the samples, and its description. */
 struct made {
     struct samples samples;
-    struct page page;
+    const struct sample *sentences[PAGE_TEXTS];
+    struct samples_page described;
     char *text;
     cJSON *json;
 };
 
-static struct made make(void) {
-    struct made made = {0};
-    char error[SAMPLES_ERROR_SIZE];
-    cr_assert(samples_parse(&made.samples, samples_data, samples_data_size, error), "%s", error);
-    made.page = (struct page){.count = 2};
-    made.page.samples = &made.samples;
-    made.page.sentences[0] = &made.samples.sentences[2];
-    made.page.sentences[1] = &made.samples.sentences[0];
-    size_t size;
-    FILE *file = open_memstream(&made.text, &size);
-    cr_assert_eq(page_write(file, &made.page), RAPT_OK, "%s", rapt_last_error());
-    fclose(file);
-    cr_assert_eq(strlen(made.text), size);
+static cJSON *read_json(const char *page) {
     static const char start[] = "<script type=\"application/json\" id=\"data\">";
-    const char *json = strstr(made.text, start);
+    const char *json = strstr(page, start);
     cr_assert_not_null(json);
     json += sizeof start - 1;
-    made.json = cJSON_ParseWithLength(json, (size_t)(strstr(json, "</script>") - json));
-    cr_assert_not_null(made.json);
+    cJSON *parsed = cJSON_ParseWithLength(json, (size_t)(strstr(json, "</script>") - json));
+    cr_assert_not_null(parsed);
+    return parsed;
+}
+
+static struct made make(void) {
+    struct made made = {.text = NULL};
+    char error[SAMPLES_ERROR_SIZE], page_error[PAGE_ERROR_SIZE];
+    cr_assert(samples_parse(&made.samples, samples_data, samples_data_size, error), "%s", error);
+    made.sentences[0] = &made.samples.sentences[2];
+    made.sentences[1] = &made.samples.sentences[0];
+    cr_assert(samples_page_open(&made.described, &made.samples, made.sentences, PAGE_TEXTS));
+    size_t size;
+    FILE *file = open_memstream(&made.text, &size);
+    cr_assert_eq(page_write(file, &made.described.page, page_error), RAPT_OK, "%s", page_error);
+    fclose(file);
+    cr_assert_eq(strlen(made.text), size);
+    made.json = read_json(made.text);
     return made;
 }
 
 static void discard(struct made *made) {
     cJSON_Delete(made->json);
     free(made->text);
+    samples_page_close(&made->described);
     samples_free(&made->samples);
 }
 
@@ -208,7 +301,7 @@ static uint16_t *read_block(const char *page, const char *name, size_t *count) {
 /* One head's block against the library's weights, which it must give back to four digits. */
 static void check_block(const char *page, const char *name, const float *weights, int tokens,
                         bool causal) {
-    size_t count, at = (size_t)tokens;
+    size_t count, at = 0;
     uint16_t *numbers = read_block(page, name, &count);
     cr_assert_eq(count, (size_t)(tokens + (causal ? tokens * (tokens + 1) / 2 : tokens * tokens)));
     for (int query = 0; query < tokens; query++) {
@@ -220,17 +313,18 @@ static void check_block(const char *page, const char *name, const float *weights
             sum += value;
         }
         cr_assert_float_eq(sum, 1, 6e-4);
-        cr_assert_float_eq(numbers[query] / 1000.0, attend_summarise(row, tokens).entropy, 5.1e-4);
+        cr_assert_float_eq(numbers[count - (size_t)(tokens - query)] / 1000.0,
+                           row_summarise(row, tokens).entropy, 5.1e-4);
     }
-    cr_assert_eq(at, count);
+    cr_assert_eq(at + (size_t)tokens, count);
     free(numbers);
 }
 
 Test(page, carries_the_weights_of_every_head_and_view) {
     struct made made = make();
-    for (int s = 0; s < made.page.count; s++)
+    for (int s = 0; s < PAGE_TEXTS; s++)
         for (int causal = 0; causal < 2; causal++) {
-            const struct sample *sentence = made.page.sentences[s];
+            const struct sample *sentence = made.sentences[s];
             const int tokens = sentence->token_count, heads = made.samples.heads;
             const struct attend_range all = {0, made.samples.layers, 0, heads, causal};
             float *weights;
@@ -266,7 +360,7 @@ static void check_received(const cJSON *head, const float *weights, int tokens, 
 }
 
 static void check_heads(const struct made *made, int s, bool causal) {
-    const struct sample *sentence = made->page.sentences[s];
+    const struct sample *sentence = made->sentences[s];
     const int tokens = sentence->token_count, heads = made->samples.layers * made->samples.heads;
     const cJSON *json = cJSON_GetArrayItem(get(made->json, "sentences"), s);
     const cJSON *view = get(json, causal ? "causal" : "raw"), *head;
@@ -279,8 +373,8 @@ static void check_heads(const struct made *made, int s, bool causal) {
     cJSON_ArrayForEach(head, get(view, "heads")) {
         const float *own = weights + at++ * tokens * tokens;
         check_received(head, own, tokens, causal);
-        cr_expect_float_eq(get(head, "entropy")->valuedouble, attend_mean_entropy(own, tokens),
-                           1e-6);
+        cr_expect_float_eq(get(head, "entropy")->valuedouble,
+                           attend_mean_entropy(own, tokens, tokens), 1e-6);
         cr_expect(get(head, "spread")->valuedouble >= 0 && get(head, "spread")->valuedouble <= 1);
         cr_expect_eq(cJSON_GetArraySize(get(head, "mass")), KIND_PLACES);
         cr_expect(cJSON_IsString(get(head, "kind")));
@@ -291,7 +385,7 @@ static void check_heads(const struct made *made, int s, bool causal) {
 Test(page, describes_sentences_heads_and_colours) {
     struct made made = make();
     cr_expect_eq(get(made.json, "layers")->valueint, 6);
-    cr_expect_eq(get(made.json, "heads")->valueint, 12);
+    cr_expect_eq(cJSON_GetArraySize(get(made.json, "heads")), 72);
     cr_expect_str_eq(get(made.json, "model")->valuestring, "all-MiniLM-L6-v2");
     const char *ramp = get(made.json, "ramp")->valuestring;
     cr_assert_eq(strlen(ramp), 256 * 6);
@@ -301,11 +395,11 @@ Test(page, describes_sentences_heads_and_colours) {
         snprintf(hex, sizeof hex, "%02x%02x%02x", color.red, color.green, color.blue);
         cr_expect_eq(strncmp(ramp + 6 * level, hex, 6), 0);
     }
-    for (int s = 0; s < made.page.count; s++) {
-        const struct sample *sentence = made.page.sentences[s];
+    for (int s = 0; s < PAGE_TEXTS; s++) {
+        const struct sample *sentence = made.sentences[s];
         const cJSON *json = cJSON_GetArrayItem(get(made.json, "sentences"), s);
         cr_expect_str_eq(get(json, "text")->valuestring, sentence->text);
-        const cJSON *tokens = get(json, "tokens");
+        const cJSON *tokens = get(get(json, "keys"), "tokens");
         cr_assert_eq(cJSON_GetArraySize(tokens), sentence->token_count);
         for (int i = 0; i < sentence->token_count; i++)
             cr_expect_str_eq(cJSON_GetArrayItem(tokens, i)->valuestring, sentence->tokens[i]);
