@@ -131,6 +131,7 @@ class KVCache:
             lib.rapt_cache_create, lib.rapt_cache_destroy, args, (rope and rope._handle, held)
         )
         self._views = views(self)
+        self._arranged: dict[Any, dict[str, Any]] = {}
 
     def __reduce__(self) -> NoReturn:  # for copy and pickle
         raise Unsupported("cache: found a copy of one, expected fork(), or another cache")
