@@ -2,7 +2,6 @@
 """Rotary embeddings against their definition in double precision."""
 
 import copy
-import doctest
 import importlib.util
 import pickle
 import types
@@ -10,14 +9,8 @@ import unittest
 
 import numpy as np
 import rapt
-from rapt import _rope
 
 RNG = np.random.default_rng(3)
-
-
-def load_tests(loader, tests, pattern):
-    tests.addTests(doctest.DocTestSuite(_rope))
-    return tests
 
 
 def turned(x, positions, dim, frequencies, pairing):
