@@ -12,6 +12,17 @@ from ._library import InvalidArgument, InvalidType
 _NO_LIST = (str, bytes, dict, set, frozenset)  # what can be gone through, but in no order or sense
 
 
+def several(name: str, value: Any, each: str) -> list[Any]:
+    """A list of anything, one for each of something."""
+    try:
+        if isinstance(value, _NO_LIST):
+            raise TypeError
+        return list(value)
+    except Exception:  # an array of no dimensions, or code of the caller's
+        found = _options.shown(value)
+        raise InvalidType(f"{name}: found {found}, expected a list, one for each {each}") from None
+
+
 def _plain(name: str, value: Any) -> Any:
     """An array or anything that has an order as nested lists, anything else as it is."""
     if not hasattr(value, "tolist"):
