@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""transformers' models with attention by rapt.
+
+rapt.transformers.use(model)           # from now on; with `with`, while the block lasts
+rapt.transformers.register()           # "rapt" is a name: from_pretrained(…, attn_implementation=)
+"""
+
+from ._use import in_place_of_sdpa, register, use
+
+__all__ = ["in_place_of_sdpa", "register", "use"]
