@@ -66,10 +66,28 @@ def integers(
     return (ctypes.c_int64 * max(1, len(elements)))(*elements), shape
 
 
-def _beyond(elements: list[int]) -> tuple[bool, bool]:
-    """Whether any is less, or any more, than a C integer can be."""
+def table(
+    name: str, value: Any, limits: tuple[int, int]
+) -> tuple[list[int], tuple[int, int]]:
+    """Integers in rows of one length, row by row, and how many rows and columns there are."""
+    elements, shape = _flat(name, value)
+    if len(shape) != 2:
+        raise InvalidArgument(f"{name}: found shape {shape}, expected integers in rows")
+    width = shape[1]
+    if not set(map(type, elements)) <= {int} or any(_beyond(elements, *limits)):
+        elements = [
+            _options.integer(f"{name}[{i // width}][{i % width}]", n, *limits)
+            for i, n in enumerate(elements)
+        ]
+    return elements, (shape[0], shape[1])
+
+
+def _beyond(
+    elements: list[int], lowest: int = -_options.INT64_MAX - 1, highest: int = _options.INT64_MAX
+) -> tuple[bool, bool]:
+    """Whether any is less, or any more, than that."""
     least, most = min(elements, default=0), max(elements, default=0)
-    return least < -_options.INT64_MAX - 1, most > _options.INT64_MAX
+    return least < lowest, most > highest
 
 
 def number(name: str, value: Any) -> float:
