@@ -13,6 +13,8 @@ rapt_status page_fail(char error[PAGE_ERROR_SIZE], rapt_status status, const cha
     return status;
 }
 
+#define FARTHEST ((int64_t)1 << 60) /* sums of two of these are numbers */
+
 #define REFUSE(...) return page_fail(error, RAPT_INVALID_ARGUMENT, __VA_ARGS__)
 
 /* Whether a tensor is (1, heads, positions, ...) of any numbers of heads and channels. */
@@ -76,6 +78,11 @@ static rapt_status check_text(const struct page *page, const struct page_text *t
     if (sight->queries < 1 || sight->keys < 1 || sight->queries > INT_MAX || sight->keys > INT_MAX)
         REFUSE("tokens: found %" PRId64 " queries and %" PRId64 " keys, expected 1 to %d of both",
                sight->queries, sight->keys, INT_MAX);
+    if (sight->offset < -FARTHEST || sight->offset > FARTHEST || sight->left < -1 ||
+        sight->left > FARTHEST || sight->right < -1 || sight->right > FARTHEST)
+        REFUSE("sight: found offset %" PRId64 " and window %" PRId64 ", %" PRId64
+               ", expected at most 2^60, and -1 for no window",
+               sight->offset, sight->left, sight->right);
     if (!text->queries && (sight->offset < 0 || sight->offset + sight->queries > sight->keys))
         REFUSE("tokens: found %" PRId64 " queries from token %" PRId64 " on and %" PRId64
                " tokens, expected queries that are some of these, or their own tokens",

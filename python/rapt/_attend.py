@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention to what a cache holds: its tensors as views, its lengths and pages as numbers."""
 
+import ctypes
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ._cache import KVCache
 
 _BYTES = {F32: 4, F16: 2, BF16: 2, I8: 1}
+_KEPT = 32  # arrangements of its memory that a cache keeps
 _OF_ALL_KEYS = ("mask", "return_weights", "return_received")  # what has a column for each key
 
 
@@ -54,11 +56,11 @@ def _look(cache: "KVCache", chosen: tuple[int, ...]) -> tuple[list[int], Table |
         lengths = [args.kv_len[i] for i in chosen]
         if not args.block_table or not chosen:
             return lengths, None
-        width = args.block_table_stride
-        table = Table.empty(len(chosen), width)
+        table = Table.empty(len(chosen), args.block_table_stride)
+        size = args.block_table_stride * ctypes.sizeof(ctypes.c_int32)
+        first = ctypes.addressof(args.block_table.contents)
         for row, sequence in enumerate(chosen):
-            pages = args.block_table[sequence * width : (sequence + 1) * width]
-            table.numbers[row * width : (row + 1) * width] = pages
+            ctypes.memmove(table.address + row * size, first + sequence * size, size)
     return lengths, table
 
 
@@ -93,8 +95,15 @@ def _arranged(v: _views.View, rank: int, swap: bool, keys: int | None) -> _views
 def _stored(
     cache: "KVCache", chosen: tuple[int, ...] | None, rank: int, swap: bool, keys: int | None
 ) -> dict[str, Any]:
-    """The arguments of attention() for sequences without pages, or, with None, for pages."""
-    found: dict[str, Any] = {}
+    """The arguments of attention() for sequences without pages, or, with None, for pages.
+
+    The cache keeps those of the last calls, for decoders ask for the same again and again.
+    """
+    form = chosen, rank, swap, keys
+    found: dict[str, Any] | None = cache._arranged.get(form)
+    if found is not None:
+        return found
+    found = {}
     for field, name in (("key", "k"), ("value", "v")):
         view, scale = cache._views[field], cache._views.get(f"{field}_scale")
         if chosen is not None:
@@ -105,7 +114,19 @@ def _stored(
             scale = _arranged(scale, 4, swap, keys)
             scale = scale._replace(shape=scale.shape[:3], strides=scale.strides[:3])
             found[f"{field}_scale"] = scale
+    if len(cache._arranged) >= _KEPT:
+        cache._arranged.clear()
+    cache._arranged[form] = found
     return found
+
+
+def _sizes(q: Any, swap: bool) -> tuple[int, int, int]:
+    """How many dimensions, sequences and queries there are."""
+    shape = q.shape if _views.is_numpy(q) or _views.is_torch(q) else _views.view("q", q).shape
+    rank = len(shape)
+    if not 2 <= rank <= 4:
+        raise InvalidArgument(f"q: found {rank} dimensions, expected 2 to 4")
+    return rank, shape[0] if rank == 4 else 1, shape[-3 if swap and rank > 2 else -2]
 
 
 def _turned(
@@ -135,28 +156,27 @@ def attend(
     options: dict[str, Any],
 ) -> Any:
     """KVCache.attend()"""
-    swap = _options.layout(layout)
-    whole = _views.view("q", q)
-    query, bounds = _views.view4("q", whole, swap), options.get("cu_q")
+    swap, bounds = _options.layout(layout), options.get("cu_q")
+    rank, batch, queries = _sizes(q, swap)
     if bounds is not None:
-        most = query.shape[2] + cache.sequences + 1
+        most = queries + cache.sequences + 1
         bounds = _options.listed("cu_q", bounds, 1, most, "a list of integers", "1 or more")
         options["cu_q"] = bounds
-    count = query.shape[0] if bounds is None else len(bounds) - 1
-    queries = [b - a for a, b in zip(bounds, bounds[1:])] if bounds else [query.shape[2]] * count
+    count = batch if bounds is None else len(bounds) - 1
+    each = [b - a for a, b in zip(bounds, bounds[1:])] if bounds else [queries] * count
     chosen = cache._chosen(sequences, count)
     lengths, table = _look(cache, chosen)
     if q_offset is None:
-        offsets = [length - n for length, n in zip(lengths, queries)]
+        offsets = [length - n for length, n in zip(lengths, each)]
     else:
         offsets = list(_options.numbers("q_offset", q_offset, count))
-    rows = [range(at, at + n) for at, n in zip(offsets, queries)]
+    rows = [range(at, at + n) for at, n in zip(offsets, each)]
     asked = [options.get(name) for name in _OF_ALL_KEYS]
     trims = table is None and any(one is not None and one is not False for one in asked)
     keys = max(lengths, default=0) if trims else None
-    options.update(_stored(cache, None if table else chosen, len(whole.shape), swap, keys))
+    options.update(_stored(cache, None if table else chosen, rank, swap, keys))
     return attention(
-        _turned(cache, q, layout, positions, rows, query.shape[2] if bounds else None),
+        _turned(cache, q, layout, positions, rows, queries if bounds else None),
         layout=layout,
         q_offset=offsets,
         kv_len=lengths,

@@ -2,15 +2,15 @@
 """Keys and values of sequences that grow."""
 
 import ctypes
-from typing import Any, NoReturn, Unpack
+from typing import Any, Unpack
 
 from . import _calls, _numeric, _options, _views
 from ._abi import BF16, F16, F32, I8, Q8_0, CacheArgs, Tensor
 from ._attend import attend, part, views
-from ._handle import Handle
+from ._handle import Handle, Owner
 from ._inputs import LIST_MAX
 from ._keywords import Attending
-from ._library import InvalidArgument, InvalidType, Unsupported, check, lib
+from ._library import InvalidArgument, InvalidType, check, lib
 from ._rope import Rope
 
 _TYPES = {"float32": F32, "float16": F16, "bfloat16": BF16, "int8": I8, "q8_0": Q8_0}
@@ -44,7 +44,7 @@ def _one(v: _views.View, b: int) -> Tensor:
     return tensor
 
 
-class KVCache:
+class KVCache(Owner):
     """The keys and values of sequences that grow, as decoders need them.
 
     kv_heads, head_dim   of the keys
@@ -59,8 +59,8 @@ class KVCache:
                          has room for its whole capacity, and memory is taken as it is written
     pages                of the pool; None for enough for the capacity of all sequences
     rope                 a rapt.Rope, which turns keys before they are stored, and queries
-    memory               a writable buffer to live in, such as an mmap of huge pages, of at least
-                         `nbytes` bytes; None for memory of its own
+    memory               a writable buffer to live in, such as a private mmap of huge pages, of at
+                         least `nbytes` bytes; None for memory of its own
     isa                  a name of rapt.isas(); None for that of RAPT_ISA, or the best
 
     Errors are rapt.Error; after one the cache is as it was. Where a pool has too few free pages,
@@ -80,6 +80,8 @@ class KVCache:
     True
     """
 
+    _what = "cache"
+
     def __init__(
         self,
         kv_heads: int,
@@ -96,6 +98,7 @@ class KVCache:
         memory: Any = None,
         isa: str | None = None,
     ) -> None:
+        super().__init__()
         if rope is not None and not isinstance(rope, Rope):
             raise InvalidType(f"rope: found {_options.shown(rope)}, expected a rapt.Rope, or None")
         self._dtypes = _dtype("dtype", dtype), _dtype(
@@ -131,9 +134,7 @@ class KVCache:
             lib.rapt_cache_create, lib.rapt_cache_destroy, args, (rope and rope._handle, held)
         )
         self._views = views(self)
-
-    def __reduce__(self) -> NoReturn:  # for copy and pickle
-        raise Unsupported("cache: found a copy of one, expected fork(), or another cache")
+        self._arranged: dict[Any, dict[str, Any]] = {}
 
     def __repr__(self) -> str:
         lengths = self.lengths

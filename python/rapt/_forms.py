@@ -115,7 +115,7 @@ class Form:
             samples.append(_problem.without_memory(output))
             self.makers.append((_OUTPUTS.index(output.name), _maker(output, like)))
         problem.place_outputs(samples)
-        self.handle = _memory.Handle(problem.args)
+        self.handle = _memory.plan(problem.args)
         self.pointer = self.handle.pointer.value if self.handle.pointer else 0
         self.size = int(lib.rapt_plan_workspace_size(self.handle.pointer))
         self.names = tuple(output.name for output in problem.outputs)

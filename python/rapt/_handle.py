@@ -3,9 +3,9 @@
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
-from ._library import check
+from ._library import Unsupported, check
 
 
 class Handle:
@@ -32,3 +32,17 @@ class Handle:
         self.pointer = None
         if pointer:
             self._destroy(pointer)
+
+
+class Owner:
+    """What has a handle: it is made once, and neither copied nor pickled."""
+
+    _what: ClassVar[str]
+    _handle: Handle
+
+    def __init__(self) -> None:
+        if hasattr(self, "_handle"):  # a call of it may be under way
+            raise Unsupported(f"{self._what}: found one that is made, expected a new one")
+
+    def __reduce__(self) -> NoReturn:  # for copy and pickle
+        raise Unsupported(f"{self._what}: found a copy of one, expected another one made alike")

@@ -4,11 +4,11 @@
 import ctypes
 from typing import Any
 
-from . import _heads, _options, _views
+from . import _heads, _numeric, _options, _views
 from ._library import InvalidArgument
 
 LIST_MAX = 2**20  # numbers in a list of the caller's; the library knows closer limits
-_PAGES_MAX = 2**31
+_PAGES = -(2**31), 2**31 - 1  # what the library takes to say which page is wrong
 
 
 class Numbers:
@@ -79,12 +79,9 @@ class Table:
     """A block table as int32, in rows without gaps."""
 
     def __init__(self, value: Any) -> None:
-        rows = _rows_of(value)
-        width = len(rows[0]) if rows else 0
-        if any(len(row) != width for row in rows):
-            raise InvalidArgument("block_table: found rows of different lengths")
-        self._allocate(len(rows), width)
-        self.numbers[: len(rows) * width] = [number for row in rows for number in row]
+        pages, (rows, width) = _numeric.table("block_table", value, _PAGES)
+        self._allocate(rows, width)
+        self.numbers[: len(pages)] = [*pages]
 
     @classmethod
     def empty(cls, rows: int, width: int) -> "Table":
@@ -97,28 +94,6 @@ class Table:
         self.shape = rows, width
         self.numbers = (ctypes.c_int32 * max(1, rows * width))()
         self.address = ctypes.addressof(self.numbers)
-
-
-def _rows_of(value: Any) -> list[tuple[int, ...]]:
-    expected = "integers in rows: (sequences, pages of each)"
-    kind = str(getattr(value, "dtype", "int"))
-    if getattr(value, "ndim", 2) != 2 or "int" not in kind:
-        shape = tuple(getattr(value, "shape", ()))
-        raise InvalidArgument(f"block_table: found {kind} of shape {shape}, expected {expected}")
-    shape = getattr(value, "shape", (0, 0))
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    try:
-        rows = [
-            _options.listed(f"block_table[{i}]", row, 0, LIST_MAX, expected)
-            for i, row in enumerate(value)
-        ]
-    except TypeError as error:
-        raise InvalidArgument(f"block_table: {error}, expected {expected}") from None
-    for i, row in enumerate(rows):
-        for j, page in enumerate(row):
-            _options.integer(f"block_table[{i}][{j}]", page, -_PAGES_MAX, _PAGES_MAX - 1)
-    return rows or [()] * shape[0]
 
 
 class Heads:

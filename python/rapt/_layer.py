@@ -3,12 +3,12 @@
 
 import ctypes
 import sys
-from typing import Any, NoReturn, Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 from . import _layer_run, _options, _views
 from ._abi import MhaArgs
 from ._cache import KVCache
-from ._handle import Handle
+from ._handle import Handle, Owner
 from ._library import InvalidArgument, InvalidType, OutOfMemory, Unsupported, check, lib
 from ._rope import Rope
 
@@ -44,7 +44,7 @@ def _share(name: str, rows: int, heads: int, what: str) -> int:
     return rows // heads
 
 
-class MultiHeadAttention:
+class MultiHeadAttention(Owner):
     """Multi-head attention as a layer (Vaswani et al. 2017), for inference.
 
     Queries, keys and values are projections of tokens, by heads; attention's outputs, all heads
@@ -72,6 +72,8 @@ class MultiHeadAttention:
     (1, 5, 32)
     """
 
+    _what = "layer"
+
     def __init__(
         self,
         w_query: Any,
@@ -87,6 +89,7 @@ class MultiHeadAttention:
         b_out: Any = None,
         **options: Unpack[Options],
     ) -> None:
+        super().__init__()
         given = dict(zip(_WEIGHTS, (w_query, w_key, w_value, w_out)))
         biases = dict(zip(_BIASES, (b_query, b_key, b_value, b_out)))
         views = {name: matrix(name, array, 2) for name, array in given.items()}
@@ -220,9 +223,6 @@ class MultiHeadAttention:
             biases = dict(zip(_BIASES, parts))
         output, heads = module.out_proj.weight, module.num_heads
         return cls(query, key, value, output, heads, **biases, **options)
-
-    def __reduce__(self) -> NoReturn:  # for copy and pickle
-        raise Unsupported("layer: found a copy of one, expected another one of the same weights")
 
     def __repr__(self) -> str:
         a = self._args

@@ -99,28 +99,29 @@ class Run:
 
     def _new_weights(self, kind: Any, heads: Any, rows: Any) -> Output | None:
         """Has the arguments name new weights of a kind, if they are asked for."""
-        if kind != "mean" and not _options.flag("return_weights", kind):
+        mean = isinstance(kind, str) and kind == "mean"
+        if not mean and not _options.flag("return_weights", kind):
             if heads is not None or rows is not None:
                 raise InvalidArgument("heads, rows: found without return_weights, expected None")
             return None
         args, count, amount = self._args, self._layer.q_heads, (self._count,)
         if heads is not None or rows is not None:
-            amount = self._choose(kind, heads, rows)
+            amount = self._choose(mean, heads, rows)
             count = args.head_count
-        of_heads = () if kind == "mean" else (count,)
+        of_heads = () if mean else (count,)
         batch = () if len(self._shape) == 2 else (self._batch,)
         shape = (*batch, *of_heads, *amount, self._find_keys())
         weights = Output("weights", self._x, F32, shape)
-        if kind == "mean":
+        if mean:
             args.weights_form = MHA_MEAN
             tokens("weights", weights.view()).fill(args.weights)
         else:
             weights.view4().fill(args.weights)
         return weights
 
-    def _choose(self, kind: Any, heads: Any, rows: Any) -> tuple[int]:
+    def _choose(self, mean: bool, heads: Any, rows: Any) -> tuple[int]:
         """Some heads, and some rows; returns how many rows."""
-        if kind == "mean":
+        if mean:
             raise InvalidArgument('heads, rows: found with return_weights="mean", expected None')
         args, most = self._args, self._layer.q_heads
         chosen: Any = range(most)

@@ -3,6 +3,7 @@
 
 import ctypes
 import ctypes.util
+import importlib.metadata
 import os
 import pathlib
 import sys
@@ -69,6 +70,19 @@ def _load() -> tuple[str, ctypes.CDLL]:
         "rapt: librapt can't be loaded: "
         + "; ".join(failures)
         + "; expected it installed, beside this package, or named by RAPT_LIBRARY"
+        + _other_project()
+    )
+
+
+def _other_project() -> str:
+    """PyPI's "rapt", whose module has this one's name, so that each overwrites the other's files."""
+    try:
+        found = importlib.metadata.version("rapt")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    return (
+        f". The distribution rapt {found}, another project, is installed in the same place: "
+        "uninstall it, and install rapt-attention again"
     )
 
 

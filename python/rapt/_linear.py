@@ -9,7 +9,7 @@ from . import _numeric, _options, _views
 from ._abi import F32, LinearArgs, Tensor
 from ._layer import matrix
 from ._layer_run import tokens
-from ._library import InvalidArgument, InvalidType, check, lib
+from ._library import InvalidArgument, check, lib
 from ._output import Output
 
 _ACTIVATIONS = ("none", "gelu")  # in the order of the C enum
@@ -85,11 +85,8 @@ def embed(tables: Iterable[Any], ids: Iterable[Any], *, out: Any = None) -> Any:
     array([[13.],
            [21.]], dtype=float32)
     """
-    if isinstance(tables, (str, bytes)) or not isinstance(tables, Iterable):
-        raise InvalidType(f"tables: found {_options.shown(tables)}, expected a list of arrays")
-    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
-        raise InvalidType(f"ids: found {_options.shown(ids)}, expected a list, one for each table")
-    arrays, rows = list(tables), list(ids)
+    arrays = _numeric.several("tables", tables, "table")
+    rows = _numeric.several("ids", ids, "table")
     if not arrays or len(arrays) != len(rows):
         raise InvalidArgument(
             f"ids: found {len(rows)} for {len(arrays)} tables, expected as many, at least 1"

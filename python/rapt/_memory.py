@@ -6,28 +6,15 @@ import threading
 from typing import Any
 
 from . import _abi
-from ._library import check, lib
+from ._handle import Handle
+from ._library import lib
 
 _KEPT = 1 << 26  # bytes of workspace that a thread keeps at most; larger ones are the library's
 
 
-class Handle:
-    """The library's plan, which lives as long as anything that may run it."""
-
-    __slots__ = ("pointer", "_destroy")
-
-    def __init__(self, args: _abi.AttentionArgs) -> None:
-        self.pointer: ctypes.c_void_p | None = None
-        self._destroy = lib.rapt_plan_destroy
-        made = ctypes.c_void_p()
-        check(lib.rapt_plan_create(args, made))
-        self.pointer = made
-
-    def __del__(self) -> None:
-        pointer = getattr(self, "pointer", None)
-        self.pointer = None
-        if pointer:
-            self._destroy(pointer)
+def plan(args: _abi.AttentionArgs) -> Handle:
+    """The library's plan for these arguments."""
+    return Handle(lib.rapt_plan_create, lib.rapt_plan_destroy, args)
 
 
 class _Own(threading.local):

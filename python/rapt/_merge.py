@@ -4,17 +4,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from . import _options, _views
+from . import _numeric, _options, _views
 from ._abi import F32, Tensor
-from ._library import InvalidArgument, InvalidType, check, lib
+from ._library import InvalidArgument, check, lib
 from ._output import Output
-
-
-def _arrays(name: str, arrays: Any) -> list[Any]:
-    if isinstance(arrays, (str, bytes, dict)) or not isinstance(arrays, Iterable):
-        found = _options.shown(arrays)
-        raise InvalidType(f"{name}: found {found}, expected a list of arrays, one for each part")
-    return list(arrays)
 
 
 def _one_per_query(name: str, array: Any) -> _views.View:
@@ -59,7 +52,8 @@ def merge(
     True
     """
     swap = _options.layout(layout)
-    parts, logs = _arrays("outs", outs), _arrays("lses", lses)
+    parts = _numeric.several("outs", outs, "part")
+    logs = _numeric.several("lses", lses, "part")
     if not parts or len(parts) != len(logs):
         raise InvalidArgument(
             f"outs: found {len(parts)} parts and {len(logs)} lses, expected as many, at least 1"

@@ -12,6 +12,17 @@ from ._library import InvalidArgument, InvalidType
 _NO_LIST = (str, bytes, dict, set, frozenset)  # what can be gone through, but in no order or sense
 
 
+def several(name: str, value: Any, each: str) -> list[Any]:
+    """A list of anything, one for each of something."""
+    try:
+        if isinstance(value, _NO_LIST):
+            raise TypeError
+        return list(value)
+    except Exception:  # an array of no dimensions, or code of the caller's
+        found = _options.shown(value)
+        raise InvalidType(f"{name}: found {found}, expected a list, one for each {each}") from None
+
+
 def _plain(name: str, value: Any) -> Any:
     """An array or anything that has an order as nested lists, anything else as it is."""
     if not hasattr(value, "tolist"):
@@ -55,10 +66,28 @@ def integers(
     return (ctypes.c_int64 * max(1, len(elements)))(*elements), shape
 
 
-def _beyond(elements: list[int]) -> tuple[bool, bool]:
-    """Whether any is less, or any more, than a C integer can be."""
+def table(
+    name: str, value: Any, limits: tuple[int, int]
+) -> tuple[list[int], tuple[int, int]]:
+    """Integers in rows of one length, row by row, and how many rows and columns there are."""
+    elements, shape = _flat(name, value)
+    if len(shape) != 2:
+        raise InvalidArgument(f"{name}: found shape {shape}, expected integers in rows")
+    width = shape[1]
+    if not set(map(type, elements)) <= {int} or any(_beyond(elements, *limits)):
+        elements = [
+            _options.integer(f"{name}[{i // width}][{i % width}]", n, *limits)
+            for i, n in enumerate(elements)
+        ]
+    return elements, (shape[0], shape[1])
+
+
+def _beyond(
+    elements: list[int], lowest: int = -_options.INT64_MAX - 1, highest: int = _options.INT64_MAX
+) -> tuple[bool, bool]:
+    """Whether any is less, or any more, than that."""
     least, most = min(elements, default=0), max(elements, default=0)
-    return least < -_options.INT64_MAX - 1, most > _options.INT64_MAX
+    return least < lowest, most > highest
 
 
 def number(name: str, value: Any) -> float:

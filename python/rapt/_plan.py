@@ -4,20 +4,20 @@
 import contextlib
 import ctypes
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from . import _calls, _convert, _forms, _memory, _options, _problem, _views
 from ._abi import AttentionData
 from ._attention import PLAIN, Ints, Kind, canonical
+from ._handle import Owner
 from ._inputs import Heads, Lists, Numbers, Table
-from ._library import InvalidArgument, Unsupported, check, lib
+from ._library import InvalidArgument, check, lib
 from ._result import Result
 
-_NO_COPY = "plan: found a copy of one, expected another one made of the same tensors"
 _TABLE = ctypes.POINTER(ctypes.c_int32)
 
 
-class Plan:
+class Plan(Owner):
     """A problem that is checked and divided into tasks once, and then run as often as wanted.
 
     Takes the arguments of attention(). Outputs are allocated here and belong to the plan: each run
@@ -31,6 +31,8 @@ class Plan:
     >>> plan.run().shape
     (1, 2, 5, 8)
     """
+
+    _what = "plan"
 
     def __init__(
         self,
@@ -70,8 +72,7 @@ class Plan:
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
-        if hasattr(self, "_handle"):  # a run of it may be under way
-            raise Unsupported("plan: found one that is made, expected a new one")
+        super().__init__()
         if _options.flag("convert", convert):
             q, k, v, mask = _convert.inputs(q, k, v, mask)
         given = locals()
@@ -85,16 +86,13 @@ class Plan:
         self._made = problem.make_outputs(q, out)
         self._call = _calls.Call(problem.args, problem.flops())
         self._turns = _calls.Turns()
-        self._handle = _memory.Handle(problem.args)
+        self._handle = _memory.plan(problem.args)
         self._size = int(lib.rapt_plan_workspace_size(self._handle.pointer))
         self._data = AttentionData(
             **{field: view.address for field, view in problem.views.items()}
         )
         self._result = self._result_of(self._made)
         self._known: dict[str, Any] = {}  # for each tensor, a form that is the plan's
-
-    def __reduce__(self) -> NoReturn:  # for copy and pickle
-        raise Unsupported(_NO_COPY)
 
     def __repr__(self) -> str:
         shapes = [

@@ -2,18 +2,18 @@
 """Rotary position embedding."""
 
 import ctypes
-from typing import Any, NoReturn
+from typing import Any, Self
 
-from . import _numeric, _options, _views
+from . import _numeric, _options, _rope_config, _views
 from ._abi import RopeArgs, Tensor
-from ._handle import Handle
-from ._library import Unsupported, check, lib
+from ._handle import Handle, Owner
+from ._library import check, lib
 from ._output import Output
 
 _PAIRINGS = ("halves", "neighbours")  # in the order of the C enum
 
 
-class Rope:
+class Rope(Owner):
     """Rotary position embedding (Su et al. 2021): turns pairs of channels by a token's position.
 
     rotary_dim      the first so many channels turn, an even number; the others stay
@@ -33,6 +33,8 @@ class Rope:
     array([[0.54 , 0.841]], dtype=float32)
     """
 
+    _what = "rope"
+
     def __init__(
         self,
         rotary_dim: int,
@@ -43,6 +45,7 @@ class Rope:
         pairing: str = "halves",
         isa: str | None = None,
     ) -> None:
+        super().__init__()
         self.rotary_dim = _options.integer("rotary_dim", rotary_dim, 2, _options.INT_MAX)
         args = RopeArgs(size=ctypes.sizeof(RopeArgs), rotary_dim=self.rotary_dim)
         args.pairing = _options.choice("pairing", pairing, _PAIRINGS)
@@ -54,11 +57,31 @@ class Rope:
         self._form = f"rotary_dim={self.rotary_dim}, pairing={pairing!r}"
         self._handle = Handle(lib.rapt_rope_create, lib.rapt_rope_destroy, args)
 
+    @classmethod
+    def from_config(
+        cls,
+        config: Any,
+        layer_type: str | None = None,
+        *,
+        pairing: str = "halves",
+        isa: str | None = None,
+    ) -> Self:
+        """The rope of a model, by its configuration in transformers 5.
+
+        layer_type  for models whose kinds of layers differ, such as "sliding_attention" of Gemma 3
+
+        Of the rope types, default, linear and llama3 are known; others are rapt.Unsupported.
+
+        >>> import rapt, types
+        >>> theta = {"rope_type": "default", "rope_theta": 5e5}
+        >>> config = types.SimpleNamespace(head_dim=64, rope_parameters=theta)
+        >>> rapt.Rope.from_config(config)
+        <rapt.Rope rotary_dim=64, pairing='halves'>
+        """
+        return cls(**_rope_config.arguments(config, layer_type), pairing=pairing, isa=isa)
+
     def __repr__(self) -> str:
         return f"<rapt.Rope {self._form}>"
-
-    def __reduce__(self) -> NoReturn:  # for copy and pickle
-        raise Unsupported("rope: found a copy of one, expected another one made alike")
 
     def apply(
         self, x: Any, positions: Any = None, *, layout: str = "bhsd", out: Any = None

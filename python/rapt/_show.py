@@ -11,7 +11,6 @@ from ._html import Page
 from ._library import InvalidArgument, InvalidType
 from ._views import View
 
-
 _COST = 100  # operations for a weight, about: its score, its place, its digits
 
 
@@ -75,9 +74,12 @@ def _tokens(name: str, value: Any, count: int, of: str) -> list[str]:
     """The tokens' strings; numbers without any."""
     if value is None:
         return [str(i) for i in range(count)]
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+    try:
+        found = None if isinstance(value, (str, bytes)) else list(value)
+    except TypeError:  # nothing that can be gone through, or an array without dimensions
+        found = None
+    if found is None:
         raise InvalidType(f"{name}: found {options.shown(value)}, expected a list of strings")
-    found = list(value)
     for token in found:
         if not isinstance(token, str):
             raise InvalidType(

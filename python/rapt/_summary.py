@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from . import _numeric, _options, _views
 from ._abi import F32, HeadSummary as _HeadSummary, Tensor
 from ._keywords import Inputs
-from ._library import InvalidArgument, InvalidType, check, lib
+from ._library import InvalidArgument, check, lib
 from ._output import Output
 from ._plan import Plan
 
@@ -89,10 +89,7 @@ def rollout(
     array([[1.    , 0.    ],
            [0.4375, 0.5625]], dtype=float32)
     """
-    if isinstance(weights, (str, bytes, dict)) or not isinstance(weights, Iterable):
-        found = _options.shown(weights)
-        raise InvalidType(f"weights: found {found}, expected a list of arrays, one for each layer")
-    layers = list(weights)
+    layers = _numeric.several("weights", weights, "layer")
     if not layers:
         raise InvalidArgument("weights: found no layer, expected at least 1")
     tensors = (Tensor * len(layers))()

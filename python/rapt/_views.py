@@ -16,6 +16,7 @@ from ._library import InvalidArgument, InvalidType, OutOfMemory, Unsupported
 _NUMPY_TYPES = {"float32": F32, "float16": F16, "bool": BOOL, "bfloat16": BF16}
 _NUMPY_NAMES = {F32: "float32", F16: "float16", I32: "int32"}
 _QUANTIZED = {"int8": I8, "uint8": Q8_0}
+_CONVERTED = ("q", "k", "v", "mask")  # where the caller asks for it
 _EXPECTED = "expected float32, float16, bfloat16 or, for a mask, bool"
 _EXPECTED_KEYS = "expected float32, float16, bfloat16, int8 or, as blocks of q8_0, uint8"
 Q8_0_BYTES, Q8_0_ELEMENTS = 34, 32
@@ -76,7 +77,8 @@ def _type_of(name: str, found: str, quantized: bool) -> int:
     """The storage type of that name; quantized: keys and values may be."""
     dtype = _NUMPY_TYPES.get(found) or (_QUANTIZED.get(found) if quantized else None)
     if dtype is None:
-        more = ", or convert=True" if found.startswith(("float", "int", "uint")) else ""
+        can_be = name in _CONVERTED and found.startswith(("float", "int", "uint"))
+        more = ", or convert=True" if can_be else ""
         raise InvalidArgument(
             f"{name}: found dtype {found}, {_EXPECTED_KEYS if quantized else _EXPECTED}{more}"
         )

@@ -41,7 +41,10 @@ _INPUTS = ("Q", "K", "V", "attn_mask", "past_key", "past_value", "nonpad_kv_seql
 
 def _array(name: str, value: Any) -> Any:
     """An array of numbers."""
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    try:
+        array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    except Exception as error:  # code of the caller's
+        raise InvalidType(f"{name}: {error}, expected an array") from None
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise InvalidType(f"{name}: found {array.dtype}, expected numbers")
     return array

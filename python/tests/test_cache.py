@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention to a cache has the bits of attention to the dense tensors that were appended."""
 
-import doctest
 import unittest
 
 import numpy as np
@@ -21,12 +20,6 @@ from caches import (
     tokens,
 )
 from exporter import Described, bf16_of
-from rapt import _cache
-
-
-def load_tests(loader, tests, pattern):
-    tests.addTests(doctest.DocTestSuite(_cache))
-    return tests
 
 
 class Attend(Case):

@@ -133,6 +133,17 @@ class Objects(Case):
         self.assertEqual(repr(cache), text)
         self.assertEqual((cache.capacity, cache.sequences, cache.page_size), (40, 3, 8))
 
+    def test_is_made_once(self):
+        cache = new_cache()
+        cache.append(*tokens(3))
+        again = {"capacity": 9, "kind": rapt.Unsupported}
+        self.refused("^cache: found one that is made", cache.__init__, 1, 8, **again)
+        self.assertEqual((cache.lengths, cache.kv_heads), ([3], HEADS))
+        rope, layer = rapt.Rope(8), rapt.MultiHeadAttention.xavier(8, 2)
+        self.refused("^rope: found one", rope.__init__, 8, kind=rapt.Unsupported)
+        weights = layer.weights.values()
+        self.refused("^layer: found one", layer.__init__, *weights, 2, kind=rapt.Unsupported)
+
     def test_is_not_copied(self):
         for call in (copy.copy, copy.deepcopy, pickle.dumps):
             self.refused("cache: found a copy", call, new_cache(), kind=rapt.Unsupported)

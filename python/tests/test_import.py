@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import unittest
 
 PACKAGE = pathlib.Path(__file__).parents[1]
@@ -33,6 +34,19 @@ class Import(unittest.TestCase):
     def test_imports_little(self):
         program = "import sys, rapt; print({'numpy', 'torch', 'transformers'} & {*sys.modules})"
         self.assertEqual(python(program), "set()")
+
+    def test_library_that_is_not_there(self):
+        """Also where another project's files of the same name have come in between."""
+        with tempfile.TemporaryDirectory() as folder:
+            info = pathlib.Path(folder, "rapt-9.8.dist-info")
+            info.mkdir()
+            info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: rapt\nVersion: 9.8\n")
+            program = (
+                f"import os, sys; os.environ['RAPT_LIBRARY'] = '/none'; sys.path.append({folder!r})\n"
+                "try: import rapt\n"
+                "except ImportError as error: print(error)"
+            )
+            self.assertRegex(python(program), "/none.*RAPT_LIBRARY.*rapt 9.8, another project")
 
     def test_without_numpy(self):
         self.assertIn("scalar", python(NO_NUMPY + "print(rapt.isas())"))

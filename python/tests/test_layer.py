@@ -2,7 +2,6 @@
 """The layer against its definition, on the oracle's attention, and against torch's module."""
 
 import copy
-import doctest
 import gc
 import importlib.util
 import pickle
@@ -15,16 +14,10 @@ import oracle
 import rapt
 from caches import Turn
 from exporter import Described, bf16_of
-from rapt import _layer
 
 RNG = np.random.default_rng(5)
 DIM, CONTEXT, HEADS, KV_HEADS, WIDE, DEEP = 24, 30, 6, 2, 10, 7
 BATCH, TOKENS = 2, 9
-
-
-def load_tests(loader, tests, pattern):
-    tests.addTests(doctest.DocTestSuite(_layer))
-    return tests
 
 
 def random(*shape):
@@ -327,6 +320,8 @@ class Refused(Case):
         own, tokens = weights[3][:, :DIM], np.zeros((DIM, DIM), np.float32)
         self.refused("^out: its memory overlaps that of w_out", run, tokens, out=own)
         self.refused("^return_weights", run, x, return_weights="max", kind=rapt.InvalidType)
+        empty = np.zeros(0, np.float32)
+        self.refused("^return_weights", run, x, return_weights=empty, kind=rapt.InvalidType)
         self.refused("^heads, rows", run, x, heads=[1])
         self.refused("^heads, rows", run, x, return_weights="mean", rows=(0, 1))
         self.refused(r"^heads\[0\]", run, x, return_weights=True, heads=[6])

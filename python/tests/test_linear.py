@@ -1,20 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Linear layers and embeddings against their definitions."""
 
-import doctest
 import math
 import unittest
 
 import numpy as np
 import rapt
-from rapt import _linear
 
 RNG = np.random.default_rng(9)
-
-
-def load_tests(loader, tests, pattern):
-    tests.addTests(doctest.DocTestSuite(_linear))
-    return tests
 
 
 def random(*shape):

@@ -1,18 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Merged parts are attention to the keys of all parts."""
 
-import doctest
 import unittest
 
 import numpy as np
 import rapt
-from rapt import _merge
 from test_attention import tensors
-
-
-def load_tests(loader, tests, pattern):
-    tests.addTests(doctest.DocTestSuite(_merge))
-    return tests
 
 
 class Merge(unittest.TestCase):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ONNX's own conformance cases of Attention, more against its reference, and what is refused."""
 
-import doctest
 import unittest
 import warnings
 
@@ -21,12 +20,6 @@ except ImportError:
 CASES = 93  # in onnx 1.23; later packages have these and perhaps more
 RNG = np.random.default_rng(2)
 NAMES = ("Q", "K", "V", "attn_mask", "past_key", "past_value", "nonpad_kv_seqlen")
-
-
-def load_tests(loader, tests, pattern):
-    if onnx:
-        tests.addTests(doctest.DocTestSuite(rapt.onnx))
-    return tests
 
 
 def random(*shape):

@@ -2,20 +2,15 @@
 """Rotary embeddings against their definition in double precision."""
 
 import copy
-import doctest
+import importlib.util
 import pickle
+import types
 import unittest
 
 import numpy as np
 import rapt
-from rapt import _rope
 
 RNG = np.random.default_rng(3)
-
-
-def load_tests(loader, tests, pattern):
-    tests.addTests(doctest.DocTestSuite(_rope))
-    return tests
 
 
 def turned(x, positions, dim, frequencies, pairing):
@@ -33,13 +28,15 @@ def turned(x, positions, dim, frequencies, pairing):
     return out
 
 
-class Rope(unittest.TestCase):
+class Case(unittest.TestCase):
     def refused(self, text, call, *args, kind=rapt.InvalidArgument, **options):
         with self.assertRaises(kind) as caught:
             call(*args, **options)
         self.assertIsInstance(caught.exception, rapt.Error)
         self.assertRegex(str(caught.exception), text)
 
+
+class Rope(Case):
     def test_definition(self):
         x = RNG.standard_normal((2, 3, 7, 20)).astype(np.float32)
         positions = RNG.integers(-5000, 5000, (2, 7))
@@ -93,7 +90,7 @@ class Rope(unittest.TestCase):
     def test_apply_refuses(self):
         rope, x = rapt.Rope(8), np.ones((2, 3, 4, 8), np.float32)
         self.refused("in: shape", rope.apply, x[..., :6])
-        self.refused("^x: found dtype", rope.apply, x.astype(int))
+        self.refused("^x: found dtype int64, expected [^=]*$", rope.apply, x.astype(int))
         self.refused("^x: found 1 dim", rope.apply, x[0, 0, 0])
         self.refused("^x: found list", rope.apply, [1], kind=rapt.InvalidType)
         self.refused("^layout", rope.apply, x, layout=1)
@@ -115,6 +112,87 @@ class Rope(unittest.TestCase):
         self.assertEqual(repr(rope), "<rapt.Rope rotary_dim=8, pairing='neighbours'>")
         for call in (copy.copy, copy.deepcopy, pickle.dumps):
             self.refused("rope: found a copy", call, rope, kind=rapt.Unsupported)
+
+
+@unittest.skipUnless(importlib.util.find_spec("transformers"), "no transformers")
+class Config(unittest.TestCase):
+    """The rope of a configuration turns as the model does."""
+
+    def check(self, config, module, layer_type=None):
+        import torch
+
+        named = {} if layer_type is None else {"layer_type": layer_type}
+        cosines, sines = module(
+            torch.zeros(1, 1, 1), torch.arange(0, 4000, 37)[None], **named
+        )
+        rope = rapt.Rope.from_config(config, layer_type)
+        half = rope.rotary_dim // 2
+        one = np.zeros((1, 1, cosines.shape[1], rope.rotary_dim), np.float32)
+        one[..., :half] = 1
+        found = rope.apply(one, np.arange(0, 4000, 37))[0, 0]
+        np.testing.assert_allclose(found[:, :half], cosines[0, :, :half], atol=5e-4)
+        np.testing.assert_allclose(found[:, half:], sines[0, :, :half], atol=5e-4)
+
+    def test_llama(self):
+        from transformers import LlamaConfig
+        from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+        stretched = {
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 512,
+        }
+        for parameters in (
+            {"rope_type": "default", "rope_theta": 1e4},
+            {"rope_type": "linear", "rope_theta": 5e5, "factor": 4.0},
+            {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, **stretched},
+        ):
+            config = LlamaConfig(
+                hidden_size=128, num_attention_heads=2, rope_parameters=parameters
+            )
+            self.check(config, LlamaRotaryEmbedding(config))
+
+    def test_part_of_the_channels(self):
+        from transformers import GPTNeoXConfig
+        from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXRotaryEmbedding
+
+        config = GPTNeoXConfig(hidden_size=256, num_attention_heads=4)
+        self.assertEqual(rapt.Rope.from_config(config).rotary_dim, 16)
+        self.check(config, GPTNeoXRotaryEmbedding(config))
+
+    def test_kinds_of_layers(self):
+        from transformers import Gemma3TextConfig
+        from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
+
+        config = Gemma3TextConfig()
+        for layer_type in ("sliding_attention", "full_attention"):
+            self.check(config, Gemma3RotaryEmbedding(config), layer_type)
+
+
+class RefusedConfig(Case):
+    def test_configurations(self):
+        def make(layer_type=None, **parameters):
+            rope = {"rope_type": "default", "rope_theta": 1e4, **parameters}
+            config = types.SimpleNamespace(head_dim=64, rope_parameters=rope)
+            return rapt.Rope.from_config(config, layer_type)
+
+        self.refused("rope_type: found 'yarn'", make, rope_type="yarn", kind=rapt.Unsupported)
+        self.refused("rope_theta", make, rope_theta=None, kind=rapt.InvalidType)
+        self.refused("rope_theta: found 0", make, rope_theta=0.0)
+        self.refused("factor", make, rope_type="linear", kind=rapt.InvalidType)
+        self.refused("factor: found 0", make, rope_type="linear", factor=0)
+        low = {"low_freq_factor": 4, "high_freq_factor": 4, "factor": 8}
+        low["original_max_position_embeddings"] = 8192
+        self.refused("the lower first", make, rope_type="llama3", **low)
+        self.refused("layer_type: found 'full'", make, "full")
+        self.refused("layer_type: found None, expected one of full", make, full={})
+        self.refused("rotary_dim", make, partial_rotary_factor=0.1 / 64)
+        for wrong in (0, 2, float("nan"), float("inf")):
+            self.refused("partial_rotary_factor", make, partial_rotary_factor=wrong)
+        self.refused("config: found", rapt.Rope.from_config, object(), kind=rapt.InvalidType)
+        bare = types.SimpleNamespace(rope_parameters={"rope_theta": 1e4}, hidden_size=64)
+        text = "config.num_attention_heads: found None"
+        self.refused(text, rapt.Rope.from_config, bare, kind=rapt.InvalidType)
 
 
 if __name__ == "__main__":

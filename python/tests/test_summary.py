@@ -1,21 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Summaries of heads and rollout, against their definitions on a matrix of weights."""
 
-import doctest
 import unittest
 
 import numpy as np
 import oracle
 import rapt
-from rapt import _summary
 from test_attention import tensors
 
 RNG = np.random.default_rng(11)
-
-
-def load_tests(loader, tests, pattern):
-    tests.addTests(doctest.DocTestSuite(_summary))
-    return tests
 
 
 def expected_head(weights, offset):

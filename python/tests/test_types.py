@@ -32,12 +32,24 @@ plan = rapt.Plan(q, q, q, threads=1)
 names: list[str] = rapt.isas()
 text: str = plan.isa
 print(out.shape, result.lse, plan.run(kv_len=2), plan.threads + 1, names, text)
+
+cache = rapt.KVCache(2, 8, capacity=10, rope=rapt.Rope(8))
+cache.append(q, q, sequences=[0])
+seen = cache.attend(q, causal=True, window=(3, 0), top_k=2)
+layer = rapt.MultiHeadAttention.xavier(32, heads=4, causal=True, rope=rapt.Rope(8))
+lengths: list[int] = layer.new_cache(capacity=9).lengths
+heads: list[list[rapt.HeadSummary]] = rapt.summarize(q, q, q, causal=True)
+entropy: float = heads[0][0].entropy
+print(seen, lengths, entropy, rapt.merge([q], [result.lse])[1])
 """
 WRONG = """
 import rapt
 rapt.attention(1, 2, 3, casual=True)
 rapt.attention(1, 2, 3, weights_kind="raw")
 rapt.attention(1, 2, 3, causal="no")
+rapt.KVCache(2, 8, capacity=10).attend(1, casual=True)
+rapt.MultiHeadAttention.xavier(32, 4, windows=3)
+rapt.summarize(1, 2, 3, return_lse=True)
 """
 
 
@@ -89,7 +101,7 @@ class Mypy(unittest.TestCase):
         self.assertRegex(text, r"user.py:7: note: Revealed type is \"[^\n]*ndarray")
         errors = [line for line in text.splitlines() if ": error: " in line]
         self.assertTrue(all("wrong.py" in line for line in errors), text)
-        for line in 3, 4, 5:
+        for line in 3, 4, 5, 6, 7, 8:
             self.assertIn(f"wrong.py:{line}: error", text)
 
 
