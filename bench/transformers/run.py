@@ -6,7 +6,8 @@ bench/transformers/run.py minilm|gemma [--threads 1 2] [--types f32 bf16] [--len
     [--tokens N] [--rounds N] [--text N] [--bits]
 
 Needs what scripts/get-model fetches, torch, transformers and gguf, and the library of
-RAPT_LIBRARY. Implementations run in turns, in one process; each figure is the least of all rounds.
+RAPT_LIBRARY. Implementations run in turns, in one process; each figure is the least of all rounds,
+of the thread's own time if there is one thread.
 What they give is held against eager's before a time is shown. --text N compares N greedy tokens,
 and --bits shows what attention gives alone, in a padded batch and in another cut of the prompt.
 """
@@ -18,6 +19,15 @@ import measure
 import models
 import same
 import torch
+
+COLUMNS = (
+    "ms, the least",
+    "threads",
+    *measure.IMPLEMENTATIONS,
+    "sdpa / rapt",
+    "attention in sdpa",
+    "in rapt",
+)
 
 
 def arguments():
@@ -69,7 +79,7 @@ def main():
         with torch.inference_mode():
             for name in options.types:
                 model, tokens = models.load(options.model, name, max(options.lengths))
-                head("ms, the least", "threads", *measure.IMPLEMENTATIONS, "sdpa / rapt", "attention in sdpa", "in rapt")
+                head(*COLUMNS)
                 times(model, tokens, options, name)
                 print()
                 if name == "f32" and options.text:

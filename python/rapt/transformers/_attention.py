@@ -153,13 +153,16 @@ def _masked(
         return None, {"causal": query.shape[2] > 1 and bool(is_causal)}
     if not isinstance(mask, Pattern):
         return mask, {}
-    if mask.shape[2:] != (query.shape[2], key.shape[2]):
+    queries, keys = query.shape[2], key.shape[2]
+    if mask.queries != queries or mask.keys != keys:
         raise InvalidArgument(
-            f"attention_mask: found {tuple(mask.shape[2:])} queries and keys, expected "
-            f"{(query.shape[2], key.shape[2])}"
+            f"attention_mask: found {mask.queries} queries and {mask.keys} keys, expected "
+            f"{queries} and {keys}"
         )
     causal, left, right = mask.span
     padding: Padding = mask.padding
+    if causal and left < 0 and mask.q_offset >= keys - 1 and not padding.kv_start:
+        return padding.row, {"kv_len": padding.kv_len}  # each query is behind all keys
     return padding.row, {
         "causal": causal,
         "left": left,

@@ -33,6 +33,8 @@ class Pattern(Tensor):
     """
 
     span: Span
+    queries: int
+    keys: int
     q_offset: int
     padding: Padding
     dense: Callable[[], Tensor]
@@ -48,6 +50,7 @@ class Pattern(Tensor):
     ) -> "Pattern":
         self: Pattern = Tensor._make_wrapper_subclass(cls, size, dtype=torch.bool)
         self.span, self.q_offset, self.padding, self.dense = span, q_offset, padding, dense
+        self.queries, self.keys = size[2:]
         return self
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
