@@ -14,8 +14,11 @@ TOLERANCE = {"f32": 1e-4, "bf16": 0.05}  # of the largest number of eager's
 
 
 def clock():
-    """One thread's own time, which others on its processor don't take from; else that of a watch."""
-    return time.thread_time() if torch.get_num_threads() == 1 else time.perf_counter()
+    """The processor's time with one thread, which other processes don't add to; else a watch's.
+
+    It is the process's, for rapt makes a long call of the main thread on another one, which waits.
+    """
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 class Different(Exception):

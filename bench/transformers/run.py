@@ -7,7 +7,7 @@ bench/transformers/run.py minilm|gemma [--threads 1 2] [--types f32 bf16] [--len
 
 Needs what scripts/get-model fetches, torch, transformers and gguf, and the library of
 RAPT_LIBRARY. Implementations run in turns, in one process; each figure is the least of all rounds,
-of the thread's own time if there is one thread.
+of processor time if there is one thread.
 What they give is held against eager's before a time is shown. --text N compares N greedy tokens,
 and --bits shows what attention gives alone, in a padded batch and in another cut of the prompt.
 """
