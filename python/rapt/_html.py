@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A page of attention as an object: in a notebook, a browser, a file, or as a text."""
 
+import contextlib
 import functools
 import json
 import os
 import pathlib
+import secrets
 import tempfile
 import webbrowser
 from typing import Any, NamedTuple
@@ -83,16 +85,22 @@ class Page:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the page to a file: all of it, or the file stays what it was.
 
-        Raises OSError where the system says no.
+        A symbolic link stays, and leads to the new file. A device or a pipe is written to. Raises
+        OSError where the system says no.
         """
-        target = pathlib.Path(path)
-        handle, aside = tempfile.mkstemp(prefix=".", suffix=".part", dir=target.parent)
+        target = pathlib.Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            with open(target, "w", encoding="utf-8") as file:  # or a folder, which says no
+                file.write(self.html)
+            return
+        aside, handle = _new_file(target)
         try:
             with open(handle, "w", encoding="utf-8") as file:
                 file.write(self.html)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(aside, _mode_of(target))
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(aside, target.stat().st_mode & 0o777)
             os.replace(aside, target)
         except BaseException:
             os.unlink(aside)
@@ -146,11 +154,9 @@ def _line(head: Head) -> str:
     ).rstrip()
 
 
-def _mode_of(path: pathlib.Path) -> int:
-    """The permissions of a file that is there, or those that a new one gets."""
-    try:
-        return path.stat().st_mode & 0o777
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+def _new_file(target: pathlib.Path) -> tuple[pathlib.Path, int]:
+    """A file beside another one, with the permissions that new files get, open for writing."""
+    while True:
+        aside = target.with_name(f".{secrets.token_hex(8)}.part")
+        with contextlib.suppress(FileExistsError):
+            return aside, os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

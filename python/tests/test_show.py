@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import tempfile
+import threading
 import unittest
 import unittest.mock
 
@@ -255,6 +256,24 @@ class Show(PageCase):
             self.assertRaises(OSError, page.save, name)
             self.assertRaises(FileNotFoundError, page.save, pathlib.Path(name, "no", "a.html"))
             self.assertEqual(os.listdir(name), ["a page.html"])
+
+    def test_save_replaces_files_alone(self):
+        """A link stays a link, and a pipe a pipe: else a device such as /dev/null would be gone."""
+        page = rapt.show(random_weights(1, 3, 3))
+        with tempfile.TemporaryDirectory() as name:
+            target, link = pathlib.Path(name, "page.html"), pathlib.Path(name, "link.html")
+            link.symlink_to("page.html")
+            page.save(link)
+            self.assertTrue(link.is_symlink() and target.is_file())
+            self.assertEqual(target.read_text(encoding="utf-8"), page.html)
+            pipe, found = pathlib.Path(name, "pipe"), []
+            os.mkfifo(pipe)
+            reader = threading.Thread(target=lambda: found.append(pipe.read_text("utf-8")))
+            reader.start()
+            page.save(pipe)
+            reader.join()
+            self.assertTrue(pipe.is_fifo())
+            self.assertEqual(found, [page.html])
 
     def test_open_gives_the_browser_a_file(self):
         page = rapt.show(random_weights(1, 3, 3))
