@@ -58,18 +58,17 @@ def locate(name: str, array: Any, quantized: bool = False) -> tuple[Any, int, An
     """The form of an array, its address, and what stands for it: itself, or a view."""
     kind = array.__class__
     if kind is _Tensor:
-        if (
-            array.is_cpu
-            and array.layout is _strided
-            and not array.is_neg()
-            and not (array.requires_grad and _is_grad_enabled())
-        ):
-            try:
-                place = array.data_ptr()
-            except RuntimeError:  # it has no memory: the view below says so
-                place = 0
-            if place:
+        try:
+            if (
+                array.is_cpu
+                and array.layout is _strided
+                and not array.is_neg()
+                and not (array.requires_grad and _is_grad_enabled())
+                and (place := array.data_ptr())
+            ):
                 return (array.dtype, array.shape, array.stride()), place, array
+        except RuntimeError:  # it has no memory, or no strides: the view below says so
+            pass
     elif kind is _ndarray:
         form = array.dtype, array.shape, array.strides
         return form, array.__array_interface__["data"][0], array

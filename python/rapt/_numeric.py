@@ -2,6 +2,8 @@
 """Numbers for which the library knows the limits, and integers for each token, as C values."""
 
 import ctypes
+import itertools
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +11,7 @@ from . import _options
 from ._library import InvalidArgument, InvalidType
 
 
+_MOST = 2**26  # integers in a list or an array; more are a mistake, and would take minutes
 _NO_LIST = (str, bytes, dict, set, frozenset)  # what can be gone through, but in no order or sense
 
 
@@ -23,11 +26,25 @@ def several(name: str, value: Any, each: str) -> list[Any]:
         raise InvalidType(f"{name}: found {found}, expected a list, one for each {each}") from None
 
 
+def _shape(value: Any) -> tuple[int, ...]:
+    """The shape that an array says it has; () for all else."""
+    try:
+        return tuple(int(n) for n in getattr(value, "shape", ()))
+    except Exception:  # of a class, or code of the caller's
+        return ()
+
+
 def _plain(name: str, value: Any) -> Any:
     """An array or anything that has an order as nested lists, anything else as it is."""
+    if math.prod(_shape(value)) > _MOST:
+        raise InvalidArgument(f"{name}: found shape {_shape(value)}, expected at most {_MOST} numbers")
     if not hasattr(value, "tolist"):
-        listed = isinstance(value, Iterable) and not isinstance(value, _NO_LIST)
-        return list(value) if listed else value
+        if not isinstance(value, Iterable) or isinstance(value, _NO_LIST):
+            return value
+        found = list(itertools.islice(value, _MOST + 1))
+        if len(found) > _MOST:
+            raise InvalidArgument(f"{name}: found more than {_MOST} numbers")
+        return found
     try:
         return value.tolist()
     except Exception as error:  # an array without numbers of its own
@@ -44,7 +61,7 @@ def _flat(name: str, value: Any) -> tuple[list[Any], tuple[int, ...]]:
     rows = _plain(name, value)
     if not isinstance(rows, list):
         raise InvalidType(f"{name}: found {_options.shown(value)}, expected integers")
-    given = tuple(getattr(value, "shape", ()))
+    given = _shape(value)
     if len(given) == 1 or not any(hasattr(row, "__len__") for row in rows):
         return rows, given if 0 in given else (len(rows),)
     rows = [_plain(name, row) for row in rows]
@@ -102,7 +119,8 @@ def number(name: str, value: Any) -> float:
 
 def numbers(name: str, values: Any, count: int) -> "ctypes.Array[ctypes.c_double]":
     """So many numbers as a C array."""
-    plain = _plain(name, values)
+    given = _shape(values)
+    plain = _plain(name, values) if given in ((), (count,)) else None
     if not isinstance(plain, list) or len(plain) != count:
         found = _options.shown(values)
         raise InvalidType(f"{name}: found {found}, expected {count} numbers")

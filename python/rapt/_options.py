@@ -107,10 +107,18 @@ def listed(
     except (TypeError, RuntimeError):  # torch's, of a tensor of no dimensions or without numbers
         raise InvalidType(f"{name}: found {shown(value)}, expected {expected}") from None
     if not least <= len(found) <= most:
-        many = len(value) if hasattr(value, "__len__") else len(found)
+        many = _length(value, len(found))
         amount = amount or f"{least} to {most}"
         raise InvalidArgument(f"{name}: found {many} numbers, expected {amount}")
     return tuple(integer(f"{name}[{i}]", n) for i, n in enumerate(found))
+
+
+def _length(value: Any, found: int) -> Any:
+    """How many there are, where that can be told."""
+    try:
+        return len(value) if hasattr(value, "__len__") else found
+    except (OverflowError, TypeError):  # range(2**70)
+        return f"more than {found - 1}"
 
 
 def numbers(name: str, value: Any, count: int) -> "ctypes.Array[ctypes.c_int64]":

@@ -13,6 +13,7 @@ from ._handle import Owner
 from ._inputs import Heads, Lists, Numbers, Table
 from ._library import InvalidArgument, check, lib
 from ._result import Result
+from ._storage import Storages
 
 _TABLE = ctypes.POINTER(ctypes.c_int32)
 
@@ -91,6 +92,7 @@ class Plan(Owner):
         self._data = AttentionData(
             **{field: view.address for field, view in problem.views.items()}
         )
+        self._storages = Storages(problem.views)
         self._result = self._result_of(self._made)
         self._known: dict[str, Any] = {}  # for each tensor, a form that is the plan's
 
@@ -153,6 +155,8 @@ class Plan(Owner):
             data.value = self._place_of("v", "value", v, kept)
         if out is not None:
             data.out = self._place_of("out", "out", out, kept)
+        given = (("query", q), ("key", k), ("value", v), ("out", out))
+        self._storages.check(tuple(name for name, array in given if array is not None))
         if not (kv_len is kv_start is q_offset is mask_start is None):
             count = self._problem.sequences
             kept.append(Numbers(count, q_offset, kv_len, kv_start, mask_start))

@@ -114,6 +114,8 @@ def _of_numpy(name: str, array: Any, quantized: bool = False) -> View:
 
 def _refuse_torch(name: str, tensor: Any, torch: Any) -> None:
     """What is a tensor for torch, but has no plain memory here."""
+    if tensor.is_nested:
+        raise InvalidArgument(f"{name}: found a nested tensor, expected a dense one")
     if tensor.layout is not torch.strided or tensor.is_quantized:
         what = "a quantized" if tensor.is_quantized else f"a {str(tensor.layout)[6:]}"
         raise InvalidArgument(f"{name}: found {what} tensor, expected a dense one")
@@ -136,13 +138,26 @@ def _refuse_torch(name: str, tensor: Any, torch: Any) -> None:
 def of_plain_torch(name: str, tensor: Any, place: int, quantized: bool) -> View:
     """The view of a tensor that is known to have its numbers there."""
     dtype = _type_of(name, str(tensor.dtype)[6:], quantized)
-    v = View(place, dtype, tuple(tensor.shape), tensor.stride(), True, tensor)
+    shape, strides = tuple(tensor.shape), tensor.stride()
+    if 0 not in shape:
+        last = sum((n - 1) * stride for n, stride in zip(shape, strides))
+        storage = tensor.untyped_storage()
+        if place + (last + 1) * tensor.itemsize > storage.data_ptr() + storage.nbytes():
+            raise InvalidArgument(
+                f"{name}: found a tensor that reaches beyond its storage of {storage.nbytes()} bytes"
+            )
+    v = View(place, dtype, shape, strides, True, tensor)
     return v if dtype != Q8_0 else _in_blocks(name, v)
 
 
 def _of_torch(name: str, tensor: Any, quantized: bool = False) -> View:
     torch = sys.modules["torch"]
-    _refuse_torch(name, tensor, torch)
+    try:
+        _refuse_torch(name, tensor, torch)
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, InvalidArgument):
+            raise
+        raise InvalidArgument(f"{name}: {error}") from None  # one that isn't initialised
     try:  # a trace's tensors say that they are on the CPU, but not where their storage is
         place = tensor.data_ptr() if tensor.untyped_storage().device.type == "cpu" else 0
     except (RuntimeError, NotImplementedError):
@@ -167,7 +182,11 @@ def view(name: str, array: Any, quantized: bool = False) -> View:
         place, found, shape, strides, writeable, owner = _dlpack.view(name, array)
         v = View(place, _type_of(name, found, quantized), shape, strides, writeable, owner)
     elif hasattr(array, "__array_interface__"):
-        v = _of_numpy(name, numpy().asarray(array), quantized)
+        try:
+            described = numpy().asarray(array)
+        except Exception as error:  # a description that describes nothing
+            raise InvalidArgument(f"{name}: {error}") from None
+        v = _of_numpy(name, described, quantized)
     else:
         raise InvalidType(
             f"{name}: found {type(array).__name__}, expected a NumPy array, a torch tensor or one "

@@ -90,6 +90,7 @@ class Numbers(Case):
         self.refused("^kv_len: found 3 numbers", kv_len=itertools.count())
         self.refused("^kv_len: found 1000000 numbers", kv_len=range(10**6))
         self.refused("^kv_len: found 0 numbers", kv_len=[])
+        self.refused("^kv_len: found more than 2 numbers", kv_len=range(2**70))
 
     def test_factors(self):
         for name in ("scale", "softcap"):
@@ -289,6 +290,13 @@ class Exporters(Case):
             out = np.zeros_like(q)
             rapt.attention(Described(bits, 4, 16), k, v, out=out)
         np.testing.assert_array_equal(out, rapt.attention(values, k, v))
+
+    def test_what_describes_nothing(self):
+        q, k, v = tensors()
+        wrong = types.SimpleNamespace(__array_interface__={"shape": "x"})
+        self.refused("^q: ", wrong, k, v)
+        for table in (np.float32, np.broadcast_to(np.int32(0), (2**20, 2**30)), [[1], 2], [object()]):
+            self.refused("^block_table", block_table=table, kv_len=1)
 
     def test_outputs(self):
         q, k, v = tensors()

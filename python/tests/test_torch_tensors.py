@@ -112,6 +112,32 @@ class Tensors(unittest.TestCase):
         self.refused("^q: .*without memory", empty, k, v)
         nested = torch.nested.nested_tensor([self.q[0], self.q[1]], layout=torch.jagged)
         self.refused("^q: ", nested, k, v)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            padded = torch.nested.nested_tensor([self.q[0], self.q[1]])
+        self.refused("^q: found a nested", padded, k, v)
+        self.refused("^q: ", torch.nn.parameter.UninitializedParameter(), k, v)
+
+    def test_memory_that_is_taken_away(self):
+        big = torch.zeros(2, 2, 4000, 20)
+        for take in (
+            lambda t: setattr(t, "data", torch.zeros(1)),
+            lambda t: t.set_(torch.zeros(3)),
+            lambda t: t.resize_(2, 2, 9000, 20),
+            lambda t: t.untyped_storage().resize_(0),
+            lambda t: t.untyped_storage().resize_(16),
+        ):
+            k = big.clone()
+            plan = rapt.Plan(self.q, k, k)
+            expected = plan.run().clone()
+            take(k)
+            with self.assertRaisesRegex(rapt.InvalidArgument, "^key: .*moved or freed"):
+                plan.run()
+            self.assertTrue(torch.equal(plan.run(k=big, v=big), expected))
+        shrunk = torch.zeros_like(self.q)
+        shrunk.untyped_storage().resize_(16)
+        self.refused("^out: .*beyond its storage of 16", out=shrunk)
+        self.refused("^q: .*beyond its storage of 16", shrunk, self.k, self.v)
 
     def test_transformations(self):
         def call(q):
