@@ -143,11 +143,21 @@ static void add_row(struct kinds_head *head, const struct kinds_text *text, cons
     add_repeats(head, text, row);
 }
 
+/* Whether a query gives any key weight: those of padding don't. */
+static bool gives(const float *weights, struct sight_range seen) {
+    for (int64_t key = seen.first; key < seen.end; key++)
+        if (weights[key] > 0)
+            return true;
+    return false;
+}
+
 void kinds_add(struct kinds_head *head, const struct kinds_text *text, int64_t query,
                const float *weights, double entropy) {
     const struct row row = {weights, false, text->sight.offset + query,
                             sight_of(&text->sight, query)};
     const int64_t seen = row.seen.end - row.seen.first;
+    if (!gives(weights, row.seen))
+        return;
     head->entropy += entropy;
     head->queries++;
     if (seen > 1) {

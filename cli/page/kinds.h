@@ -24,11 +24,11 @@ enum { KINDS_NEAR = 2, KINDS_REPEATS = 4 };
 
 /*
  * A head's mass on a place is the mean over its rows. Rows that see one key alone don't count, nor
- * do rows without the place: the separators' own for KIND_SEPARATOR, a first or last token's for
- * its neighbour, those of tokens that don't repeat for KIND_DUPLICATE and KIND_INDUCTION. These two
- * need KINDS_REPEATS rows; Elhage et al. 2021 and Olsson et al. 2022 have found such heads. A place
- * without rows is absent. So are all but the first key and separators where queries and keys are
- * of different texts.
+ * do those without weights, which are padding's, nor those without the place: the separators' own
+ * for KIND_SEPARATOR, a first or last token's for its neighbour, those of tokens that don't repeat
+ * for KIND_DUPLICATE and KIND_INDUCTION. These two need KINDS_REPEATS rows; Elhage et al. 2021 and
+ * Olsson et al. 2022 have found such heads. A place without rows is absent. So are all but the
+ * first key and separators where queries and keys are of different texts.
  *
  * `even` is the mass of even attention. The excess over it is (mass - even) / (1 - even): 0 for
  * even attention, 1 for all weight there. The kind is the one with the largest excess among those
@@ -59,7 +59,7 @@ struct kinds_head {
     double sum[KIND_PLACES];
     int64_t rows[KIND_PLACES];
     double entropy, spread;
-    int64_t queries, seeing; /* all, and those that see more than one key */
+    int64_t queries, seeing; /* those with weights, and of them those that see several keys */
 };
 
 /* Adds a query's row of weights, of all keys, whose entropy is known. */

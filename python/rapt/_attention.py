@@ -15,6 +15,7 @@ PLAIN = (
     "layout scale causal window softcap threads isa weights_kind return_lse return_max "
     "return_weights return_entropy return_distance return_received top_k"
 ).split()
+_TOP_MAX = 1024  # the library knows no more
 _ABSENT = None, 0, None  # the form, address and owner of an array that there isn't
 _NO_HEADS = Heads(None, None, None, None)
 _NO_LISTS = Lists(None, None, None, None, None)
@@ -37,7 +38,7 @@ def canonical(plain: dict[str, Any]) -> dict[str, Any]:
     if plain["window"] is not None:
         options["window"] = _options.window(plain["window"])
     options["threads"] = _options.threads(plain["threads"])
-    options["top_k"] = _options.integer("top_k", plain["top_k"], 0, _options.INT_MAX)
+    options["top_k"] = _options.integer("top_k", plain["top_k"], 0, _TOP_MAX)
     return options
 
 
@@ -200,7 +201,7 @@ def attention(
     out             where to write; of the type, layout and kind of q if None
     return_...      more outputs, lse, max, weights and so on: see rapt.Result
     weights_kind    what weights holds: "softmax", or scores: "scaled", "capped", "masked"
-    top_k           so many of the largest weights of each query, and their keys
+    top_k           so many of the largest weights of each query, at most 1024, and their keys
     segments        n + 1 bounds: the weight in each of n ranges of keys
     diagonals       offsets from the query's position: the weight of the key there
     convert         True: floats and integers of other types are converted, to float32; a mask of

@@ -210,7 +210,7 @@ class Plan(Owner):
         if not view.same_form(planned):
             raise InvalidArgument(
                 f"{name}: found shape {view.shape} and strides {view.strides} of type "
-                f"{view.dtype}, expected those of the plan: {planned.shape}, {planned.strides}, "
-                f"{planned.dtype}"
+                f"{_views.type_name(view.dtype)}, expected those of the plan: {planned.shape}, "
+                f"{planned.strides}, {_views.type_name(planned.dtype)}"
             )
         return view

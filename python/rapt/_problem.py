@@ -5,7 +5,7 @@ import ctypes
 from typing import Any, NamedTuple
 
 from . import _options, _views
-from ._abi import F32, I32
+from ._abi import F32, I8, I32
 from ._inputs import Heads, Lists, Numbers
 from ._library import InvalidArgument, default_args
 
@@ -40,7 +40,12 @@ class Problem:
         self.lists = lists
         views = [_views.view(name, array, name != "q") for name, array in zip("qkv", arrays)]
         self.rank = len(views[0].shape)
+        if not 2 <= self.rank <= 4:
+            raise InvalidArgument(f"q: found {self.rank} dimensions, expected 2 to 4")
         self._check_ranks(views[1:])
+        for name, view, scales in zip("kv", views[1:], ("key_scale", "value_scale")):
+            if view.dtype == I8 and heads.views[scales] is None:
+                raise InvalidArgument(f"{scales}: found none, expected it, for {name} is int8")
         for field, name, view in zip(("query", "key", "value"), "qkv", views):
             self._place(field, _views.view4(name, view, self.swap))
         query = self.views["query"]

@@ -43,4 +43,5 @@ class Result(tuple[Any, ...]):
         return result
 
     def __repr__(self) -> str:
-        return f"Result({', '.join(self.__dict__)})"
+        shapes = (f"{name} {tuple(value.shape)}" for name, value in vars(self).items())
+        return f"Result({', '.join(shapes)})"

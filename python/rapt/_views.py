@@ -85,6 +85,12 @@ def _type_of(name: str, found: str, quantized: bool) -> int:
     return dtype
 
 
+def type_name(dtype: int) -> str:
+    """The name of a storage type, as users know it."""
+    names = {number: name for name, number in _NUMPY_TYPES.items()}
+    return {**names, I8: "int8", Q8_0: "q8_0", I32: "int32"}.get(dtype, "none")
+
+
 def _in_blocks(name: str, v: View) -> View:
     """Bytes of q8_0 blocks, as GGUF files have them, seen as the elements that they hold."""
     width = v.shape[-1] if v.shape else 1

@@ -230,6 +230,17 @@ class Show(PageCase):
             self.assertEqual(described(page)["sentences"][0]["keys"]["tokens"], shown)
             self.assertEqual(page.html.count("</script>"), 1 + 1 + 1)
 
+    def test_rows_of_padding_do_not_count(self):
+        """They have no weights, as rapt.transformers gives them."""
+        weights = np.tril(np.ones((1, 1, 12, 12), np.float32))
+        weights /= weights.sum(3, keepdims=True)
+        weights[..., :5] = 0
+        weights[:, :, :5] = 0
+        weights[0, 0, 5:] /= weights[0, 0, 5:].sum(1, keepdims=True)
+        (padded,) = rapt.show(weights).heads
+        (alone,) = rapt.show(np.ascontiguousarray(weights[:, :, 5:, 5:])).heads
+        self.assertAlmostEqual(padded.entropy, alone.entropy, 5)
+
     def test_a_notebook_shows_it_in_a_frame(self):
         page = rapt.show(random_weights(1, 3, 3), ['"', "&amp;", "<b>"])
         frame = page._repr_html_()
