@@ -5,7 +5,7 @@ import ctypes
 import sys
 from typing import Any, Self, TypedDict, Unpack
 
-from . import _layer_run, _options, _views
+from . import _keywords, _layer_run, _options, _views
 from ._abi import MhaArgs
 from ._cache import KVCache
 from ._handle import Handle, Owner
@@ -120,10 +120,8 @@ class MultiHeadAttention(Owner):
         args.value_dim = _share("w_value", rows["w_value"], args.kv_heads, "heads of keys")
 
     def _set_options(self, options: Options) -> Rope | None:
-        args, known = self._args, Options.__annotations__
-        for name in options:
-            if name not in known:
-                raise TypeError(f"MultiHeadAttention() got an unexpected keyword argument '{name}'")
+        args = self._args
+        _keywords.check("MultiHeadAttention", options, Options.__optional_keys__)
         rope, scale, softcap = (options.get(name) for name in ("rope", "scale", "softcap"))
         if rope is not None and not isinstance(rope, Rope):
             raise InvalidType(f"rope: found {_options.shown(rope)}, expected a rapt.Rope, or None")
@@ -162,6 +160,7 @@ class MultiHeadAttention(Owner):
 
         The weights are float32 arrays of NumPy's, in layer.weights by their names.
         """
+        _keywords.check("MultiHeadAttention.xavier", options, Options.__optional_keys__)
         numpy, most = _views.numpy(), _options.INT_MAX
         channels = _options.integer("model_dim", model_dim, 1, most)
         count = _options.integer("heads", heads, 1, most)
@@ -201,6 +200,7 @@ class MultiHeadAttention(Owner):
         and value, a bool mask's True means attend, and weights are of each head. bias_k, bias_v,
         add_zero_attn and different kdim and vdim are refused.
         """
+        _keywords.check("MultiHeadAttention.from_torch", options, Options.__optional_keys__)
         torch = sys.modules.get("torch")
         if torch is None or not isinstance(module, torch.nn.MultiheadAttention):
             found = _options.shown(type(module).__name__)
@@ -238,6 +238,8 @@ class MultiHeadAttention(Owner):
     def new_cache(self, capacity: int, **options: Any) -> KVCache:
         """A KVCache of this layer's sizes and rope; options are the others of KVCache."""
         a = self._args
+        known = options.keys() - {"kv_heads", "head_dim"}
+        _keywords.check("MultiHeadAttention.new_cache", options, known)
         options = {"value_dim": a.value_dim, "rope": self.rope, **options}
         return KVCache(a.kv_heads, a.head_dim, capacity=capacity, **options)
 

@@ -5,9 +5,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any, Unpack
 
-from . import _numeric, _options, _views
+from . import _keywords, _numeric, _options, _views
 from ._abi import F32, HeadSummary as _HeadSummary, Tensor
-from ._keywords import Inputs
 from ._library import InvalidArgument, check, lib
 from ._output import Output
 from ._plan import Plan
@@ -43,7 +42,7 @@ class HeadSummary:
     kind: str
 
 
-def summarize(q: Any, k: Any, v: Any, **options: Unpack[Inputs]) -> list[list[HeadSummary]]:
+def summarize(q: Any, k: Any, v: Any, **options: Unpack[_keywords.Inputs]) -> list[list[HeadSummary]]:
     """A summary of each head: summaries[sequence][head].
 
     Takes the arguments of attention() but its outputs, and computes attention without ever storing
@@ -55,6 +54,7 @@ def summarize(q: Any, k: Any, v: Any, **options: Unpack[Inputs]) -> list[list[He
     >>> head.kind, head.queries
     ('self', 7)
     """
+    _keywords.check("summarize", options, _keywords.Inputs.__optional_keys__)
     plan = Plan(q, k, v, **options)
     problem = plan._problem
     heads = problem.views["query"].shape[1]

@@ -95,8 +95,9 @@ class Summarize(unittest.TestCase):
                 rapt.summarize(q, k, v, **options)
         with self.assertRaisesRegex(rapt.Error, "^k|key"):
             rapt.summarize(q, k[..., :3], v)
-        with self.assertRaises(TypeError):
-            rapt.summarize(q, k, v, windows=3)
+        for name in ("windows", "return_lse", "top_k", "out", "segments", "weights_kind"):
+            with self.subTest(name), self.assertRaisesRegex(TypeError, rf"^summarize.*'{name}'$"):
+                rapt.summarize(q, k, v, **{name: None})
 
 
 class Rollout(unittest.TestCase):
