@@ -44,6 +44,27 @@ def _share(name: str, rows: int, heads: int, what: str) -> int:
     return rows // heads
 
 
+def _of_torch(module: Any) -> dict[str, Any]:
+    """The weights, biases and heads of a torch.nn.MultiheadAttention, as a layer's arguments."""
+    for name, wrong in (
+        ("bias_k", module.bias_k is not None),
+        ("bias_v", module.bias_v is not None),
+        ("add_zero_attn", module.add_zero_attn),
+        ("kdim other than vdim", module.kdim != module.vdim),
+    ):
+        if wrong:
+            raise Unsupported(f"module: found {name}, expected none")
+    if module.in_proj_weight is None:
+        query, key, value = module.q_proj_weight, module.k_proj_weight, module.v_proj_weight
+    else:
+        query, key, value = module.in_proj_weight.detach().chunk(3)
+    found = dict(zip(_WEIGHTS, (query, key, value, module.out_proj.weight)))
+    if module.in_proj_bias is not None:
+        biases = (*module.in_proj_bias.detach().chunk(3), module.out_proj.bias)
+        found.update(zip(_BIASES, biases))
+    return {**found, "heads": module.num_heads}
+
+
 class MultiHeadAttention(Owner):
     """Multi-head attention as a layer (Vaswani et al. 2017), for inference.
 
@@ -205,24 +226,11 @@ class MultiHeadAttention(Owner):
         if torch is None or not isinstance(module, torch.nn.MultiheadAttention):
             found = _options.shown(type(module).__name__)
             raise InvalidType(f"module: found {found}, expected a torch.nn.MultiheadAttention")
-        for name, wrong in (
-            ("bias_k", module.bias_k is not None),
-            ("bias_v", module.bias_v is not None),
-            ("add_zero_attn", module.add_zero_attn),
-            ("kdim other than vdim", module.kdim != module.vdim),
-        ):
-            if wrong:
-                raise Unsupported(f"module: found {name}, expected none")
-        if module.in_proj_weight is None:
-            query, key, value = module.q_proj_weight, module.k_proj_weight, module.v_proj_weight
-        else:
-            query, key, value = module.in_proj_weight.detach().chunk(3)
-        biases: dict[str, Any] = {}
-        if module.in_proj_bias is not None:
-            parts = (*module.in_proj_bias.detach().chunk(3), module.out_proj.bias)
-            biases = dict(zip(_BIASES, parts))
-        output, heads = module.out_proj.weight, module.num_heads
-        return cls(query, key, value, output, heads, **biases, **options)
+        try:
+            parts = _of_torch(module)
+        except (AttributeError, ValueError) as error:  # a part is missing, or another one
+            raise InvalidArgument(f"module: {error}, expected its parts as torch has them") from None
+        return cls(**parts, **options)
 
     def __repr__(self) -> str:
         a = self._args

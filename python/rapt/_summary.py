@@ -76,12 +76,15 @@ def rollout(
     """Attention rollout (Abnar and Zuidema 2020): what of each input reaches each output.
 
     weights   for each layer, the first one first, float32 (batch, heads, tokens, tokens): the
-              softmax, such as a model's attentions. Batch, and heads, may be missing
+              softmax, such as a model's attentions. Batch, and heads, may be missing. Its numbers
+              aren't checked: what they are taken for is of 0 or more
     residual  the share that passes by a layer's attention, 0 to below 1
     threads   at most so many; None for rapt.default_threads(). Any number gives the same bits
 
     Returns (batch, tokens, tokens) of the kind of the first layer's, or (tokens, tokens): how much
-    of each input position has reached each output position, in rows that sum to 1.
+    of each input position has reached each output position, in rows that sum to 1. A row is NaN
+    where one of a NaN reaches it, and 0 where nothing does: without a residual, if a query attends
+    no key.
 
     >>> import numpy as np, rapt
     >>> layer = np.float32([[[1, 0], [0.5, 0.5]]])              # one head

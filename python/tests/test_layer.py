@@ -433,6 +433,11 @@ class Torch(Case):
         self.refused("^module", from_torch, self.torch.nn.Linear(3, 3), kind=rapt.InvalidType)
         self.refused("w_query", from_torch, make(DIM, 4, device="meta"))
         self.refused("w_query: found dtype", from_torch, make(DIM, 4, dtype=self.torch.float64))
+        bare, other = make(DIM, 4), make(DIM, 4)
+        bare.out_proj = self.torch.nn.Identity()
+        self.refused("^module: 'Identity' object has no attribute", from_torch, bare)
+        del other.num_heads
+        self.refused("^module: .*num_heads", from_torch, other)
         layer = from_torch(make(DIM, 4))
         x = self.torch.randn(1, 3, DIM, requires_grad=True)
         self.refused("^x: .*requires grad", layer.run, x)

@@ -124,6 +124,12 @@ class Rollout(unittest.TestCase):
         single = rapt.rollout([layer[0, 0] for layer in weights])
         np.testing.assert_allclose(single, self.expected(weights[:, :1, :1], 0.5)[0], atol=1e-6)
 
+    def test_rows_of_no_sum(self):
+        layer = np.float32([[1, 0, 0], [np.nan, 0.5, 0], [0, 0, 0]])
+        found = rapt.rollout([layer, layer], 0)
+        np.testing.assert_array_equal(found, [[1, 0, 0], [np.nan] * 3, [0, 0, 0]])
+        np.testing.assert_array_equal(rapt.rollout([layer, layer])[2], [0, 0, 1])
+
     def test_refuses(self):
         weights = self.weights()
         for wrong, text, kind in (
