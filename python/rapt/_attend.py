@@ -5,16 +5,17 @@ import ctypes
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from . import _options, _views
-from ._abi import BF16, F16, F32, I8, NONE, Q8_0, Tensor
+from . import _convert, _options, _views
+from ._abi import BF16, BOOL, F16, F32, I8, NONE, Q8_0, Tensor
 from ._attention import attention
 from ._inputs import Table
+from ._keywords import Attending, check as check_keywords
 from ._library import InvalidArgument, Unsupported, check, default_args, lib
 
 if TYPE_CHECKING:
     from ._cache import KVCache
 
-_BYTES = {F32: 4, F16: 2, BF16: 2, I8: 1}
+_BYTES = {F32: 4, F16: 2, BF16: 2, I8: 1, BOOL: 1}
 _KEPT = 32  # arrangements of its memory that a cache keeps
 _OF_ALL_KEYS = ("mask", "return_weights", "return_received")  # what has a column for each key
 
@@ -156,6 +157,9 @@ def attend(
     options: dict[str, Any],
 ) -> Any:
     """KVCache.attend()"""
+    check_keywords("KVCache.attend", options, Attending.__optional_keys__)
+    if _options.flag("convert", options.get("convert", False)):
+        q = _convert.inputs(q, None, None, None)[0]  # before the cache's rope turns them
     swap, bounds = _options.layout(layout), options.get("cu_q")
     rank, batch, queries = _sizes(q, swap)
     if bounds is not None:

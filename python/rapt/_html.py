@@ -11,6 +11,9 @@ import tempfile
 import webbrowser
 from typing import Any, NamedTuple
 
+from ._library import InvalidArgument, InvalidType
+from ._options import shown
+
 _START = '<script type="application/json" id="data">'
 _HEIGHT = 680  # pixels of a notebook's frame
 _MOST_LINES = 40  # of heads in the text
@@ -82,13 +85,13 @@ class Page:
             f'style="width: 100%; height: {_HEIGHT}px; border: 0; border-radius: 8px"></iframe>'
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> None:
         """Writes the page to a file: all of it, or the file stays what it was.
 
         A symbolic link stays, and leads to the new file. A device or a pipe is written to. Raises
-        OSError where the system says no.
+        OSError where the system says no, and rapt.Error for what is no path.
         """
-        target = pathlib.Path(os.path.realpath(path))
+        target = pathlib.Path(os.path.realpath(_path(path)))
         if target.exists() and not target.is_file():
             with open(target, "w", encoding="utf-8") as file:  # or a folder, which says no
                 file.write(self.html)
@@ -135,6 +138,20 @@ class Page:
         if len(self.heads) > _MOST_LINES:
             lines += [f"... and {len(self.heads) - _MOST_LINES} more, in .heads"]
         return "\n".join(lines)
+
+
+def _path(path: Any) -> str:
+    """A path that a file can have."""
+    try:
+        found = os.fsdecode(path)
+        code = os.fsencode(found)
+    except TypeError:
+        raise InvalidType(f"path: found {shown(path)}, expected a string or another path") from None
+    except UnicodeError as error:
+        raise InvalidArgument(f"path: {error}, expected a name that the system can have") from None
+    if not code or b"\0" in code:
+        raise InvalidArgument(f"path: found {shown(path)}, expected the name of a file")
+    return found
 
 
 def _counted(count: int, noun: str) -> str:

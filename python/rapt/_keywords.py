@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The options of attention() that other calls pass on to it."""
 
+from collections.abc import Collection, Iterable
 from typing import Any, TypedDict
+
+
+def check(call: str, found: Iterable[str], known: Collection[str]) -> None:
+    """Python's own error for an argument that a call doesn't have, though what it passes on to
+    may."""
+    for name in found:
+        if name not in known:
+            raise TypeError(f"{call}() got an unexpected keyword argument '{name}'")
 
 
 class Scores(TypedDict, total=False):
@@ -48,3 +57,4 @@ class Attending(Scores, total=False):
     segments: Any
     diagonals: Any
     return_received: bool
+    convert: bool

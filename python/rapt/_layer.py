@@ -5,7 +5,7 @@ import ctypes
 import sys
 from typing import Any, Self, TypedDict, Unpack
 
-from . import _layer_run, _options, _views
+from . import _keywords, _layer_run, _options, _views
 from ._abi import MhaArgs
 from ._cache import KVCache
 from ._handle import Handle, Owner
@@ -42,6 +42,27 @@ def _share(name: str, rows: int, heads: int, what: str) -> int:
         expected = f"expected a multiple of the {heads} {what}"
         raise InvalidArgument(f"{name}: found {rows} rows, {expected}")
     return rows // heads
+
+
+def _of_torch(module: Any) -> dict[str, Any]:
+    """The weights, biases and heads of a torch.nn.MultiheadAttention, as a layer's arguments."""
+    for name, wrong in (
+        ("bias_k", module.bias_k is not None),
+        ("bias_v", module.bias_v is not None),
+        ("add_zero_attn", module.add_zero_attn),
+        ("kdim other than vdim", module.kdim != module.vdim),
+    ):
+        if wrong:
+            raise Unsupported(f"module: found {name}, expected none")
+    if module.in_proj_weight is None:
+        query, key, value = module.q_proj_weight, module.k_proj_weight, module.v_proj_weight
+    else:
+        query, key, value = module.in_proj_weight.detach().chunk(3)
+    found = dict(zip(_WEIGHTS, (query, key, value, module.out_proj.weight)))
+    if module.in_proj_bias is not None:
+        biases = (*module.in_proj_bias.detach().chunk(3), module.out_proj.bias)
+        found.update(zip(_BIASES, biases))
+    return {**found, "heads": module.num_heads}
 
 
 class MultiHeadAttention(Owner):
@@ -120,10 +141,8 @@ class MultiHeadAttention(Owner):
         args.value_dim = _share("w_value", rows["w_value"], args.kv_heads, "heads of keys")
 
     def _set_options(self, options: Options) -> Rope | None:
-        args, known = self._args, Options.__annotations__
-        for name in options:
-            if name not in known:
-                raise TypeError(f"MultiHeadAttention() got an unexpected keyword argument '{name}'")
+        args = self._args
+        _keywords.check("MultiHeadAttention", options, Options.__optional_keys__)
         rope, scale, softcap = (options.get(name) for name in ("rope", "scale", "softcap"))
         if rope is not None and not isinstance(rope, Rope):
             raise InvalidType(f"rope: found {_options.shown(rope)}, expected a rapt.Rope, or None")
@@ -162,6 +181,7 @@ class MultiHeadAttention(Owner):
 
         The weights are float32 arrays of NumPy's, in layer.weights by their names.
         """
+        _keywords.check("MultiHeadAttention.xavier", options, Options.__optional_keys__)
         numpy, most = _views.numpy(), _options.INT_MAX
         channels = _options.integer("model_dim", model_dim, 1, most)
         count = _options.integer("heads", heads, 1, most)
@@ -201,28 +221,16 @@ class MultiHeadAttention(Owner):
         and value, a bool mask's True means attend, and weights are of each head. bias_k, bias_v,
         add_zero_attn and different kdim and vdim are refused.
         """
+        _keywords.check("MultiHeadAttention.from_torch", options, Options.__optional_keys__)
         torch = sys.modules.get("torch")
         if torch is None or not isinstance(module, torch.nn.MultiheadAttention):
             found = _options.shown(type(module).__name__)
             raise InvalidType(f"module: found {found}, expected a torch.nn.MultiheadAttention")
-        for name, wrong in (
-            ("bias_k", module.bias_k is not None),
-            ("bias_v", module.bias_v is not None),
-            ("add_zero_attn", module.add_zero_attn),
-            ("kdim other than vdim", module.kdim != module.vdim),
-        ):
-            if wrong:
-                raise Unsupported(f"module: found {name}, expected none")
-        if module.in_proj_weight is None:
-            query, key, value = module.q_proj_weight, module.k_proj_weight, module.v_proj_weight
-        else:
-            query, key, value = module.in_proj_weight.detach().chunk(3)
-        biases: dict[str, Any] = {}
-        if module.in_proj_bias is not None:
-            parts = (*module.in_proj_bias.detach().chunk(3), module.out_proj.bias)
-            biases = dict(zip(_BIASES, parts))
-        output, heads = module.out_proj.weight, module.num_heads
-        return cls(query, key, value, output, heads, **biases, **options)
+        try:
+            parts = _of_torch(module)
+        except (AttributeError, ValueError) as error:  # a part is missing, or another one
+            raise InvalidArgument(f"module: {error}, expected its parts as torch has them") from None
+        return cls(**parts, **options)
 
     def __repr__(self) -> str:
         a = self._args
@@ -238,6 +246,8 @@ class MultiHeadAttention(Owner):
     def new_cache(self, capacity: int, **options: Any) -> KVCache:
         """A KVCache of this layer's sizes and rope; options are the others of KVCache."""
         a = self._args
+        known = options.keys() - {"kv_heads", "head_dim"}
+        _keywords.check("MultiHeadAttention.new_cache", options, known)
         options = {"value_dim": a.value_dim, "rope": self.rope, **options}
         return KVCache(a.kv_heads, a.head_dim, capacity=capacity, **options)
 

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a caller has of attention, as views of layers: (1, heads, queries, keys or channels)."""
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from ._abi import BOOL, F32
-from ._library import InvalidArgument, InvalidType
+from ._library import InvalidArgument, InvalidType, OutOfMemory
 from ._options import integer, shown
 from ._views import View, extended, is_numpy, is_torch, numpy, view
 
 WHICH = ("attentions", "encoder", "decoder", "cross")
+MOST_HEADS = 10**6  # of all layers: a page of more is one that no browser shows
 _LEAST = 2  # dimensions of an array of weights, or of queries and keys
 
 
@@ -34,14 +37,16 @@ def _plain(name: str, array: Any) -> Any:
     """An array in this machine's memory, without gradients, of a type that the library reads."""
     if is_torch(array):
         return _of_torch(name, array)
-    if not _is_array(array):
-        try:
+    try:
+        if not _is_array(array):
             return numpy().asarray(array, dtype="float32")
-        except (TypeError, ValueError) as error:
-            raise InvalidType(f"{name}: {error}") from None
-    if is_numpy(array) and array.dtype.kind in "fiu":
-        known = array.dtype.isnative and array.dtype.name in ("float32", "float16")
-        return array if known else array.astype("float32")
+        if is_numpy(array) and array.dtype.kind in "fiu":
+            known = array.dtype.isnative and array.dtype.name in ("float32", "float16")
+            return array if known else array.astype("float32")
+    except (TypeError, ValueError, OverflowError) as error:  # the last of a huge integer
+        raise InvalidType(f"{name}: {error}") from None
+    except MemoryError as error:
+        raise OutOfMemory(f"{name}: {error}, expected float32, which isn't copied") from None
     return array
 
 
@@ -91,21 +96,28 @@ def _parts(name: str, value: Any) -> list[Any]:
     if _is_sequence(value):
         return list(value)
     if getattr(value, "ndim", 0) == 5:
+        if value.shape[0] > MOST_HEADS:
+            raise InvalidArgument(
+                f"{name}: found {value.shape[0]} layers, expected at most {MOST_HEADS}"
+            )
         return [value[i] for i in range(value.shape[0])]
     return [value]
 
 
-def chosen(name: str, value: Any, count: int) -> list[int]:
+def chosen(name: str, value: Any, count: int) -> Sequence[int]:
     """The numbers that a caller chooses of so many; all of them for None."""
     if value is None:
-        return list(range(count))
+        return range(count)
     if isinstance(value, (str, bytes)):
         raise InvalidType(f"{name}: found {shown(value)}, expected an integer or several")
     try:
-        values = list(value) if hasattr(value, "__iter__") else [value]
+        several = value if hasattr(value, "__iter__") else [value]
+        values = list(itertools.islice(several, MOST_HEADS + 1))
     except TypeError:  # an array without dimensions
         values = [value]
     numbers = [integer(name, one, -count, count - 1) % count for one in values]
+    if len(numbers) > MOST_HEADS:
+        raise InvalidArgument(f"{name}: found more than {MOST_HEADS}, expected at most so many")
     if not numbers or len(set(numbers)) < len(numbers):
         raise InvalidArgument(f"{name}: found {shown(value)}, expected numbers, each of them once")
     return numbers

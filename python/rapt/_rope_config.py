@@ -21,7 +21,7 @@ def _parameters(config: Any, layer_type: str | None) -> Mapping[str, Any]:
     by_layer = {name: one for name, one in found.items() if isinstance(one, Mapping)}
     if not by_layer and layer_type is None:
         return found
-    if layer_type not in by_layer:
+    if not isinstance(layer_type, str) or layer_type not in by_layer:
         found_type = _options.shown(layer_type)
         expected = "one of " + ", ".join(by_layer) if by_layer else "None"
         raise InvalidArgument(f"layer_type: found {found_type}, expected {expected}")
@@ -68,7 +68,7 @@ def arguments(config: Any, layer_type: str | None) -> dict[str, Any]:
     """rotary_dim, and what else differs from the defaults."""
     parameters = _parameters(config, layer_type)
     kind = parameters.get("rope_type", "default")
-    if kind not in _KNOWN:
+    if not isinstance(kind, str) or kind not in _KNOWN:
         raise Unsupported(
             f"rope_parameters.rope_type: found {_options.shown(kind)}, expected one of "
             f"{', '.join(_KNOWN)}, or a Rope with frequencies of your own"

@@ -12,6 +12,8 @@ from ._library import InvalidArgument, InvalidType
 from ._views import View
 
 _COST = 100  # operations for a weight, about: its score, its place, its digits
+_MOST_WEIGHTS = 10**11  # to go through, which takes a machine some minutes
+_MOST_KEYS = 10**7  # each with a token
 
 
 class _Subject:
@@ -29,15 +31,32 @@ class _Subject:
                     f"layer {number}: found {found[0]} queries and {found[1]} keys, expected "
                     f"{self.queries} and {self.keys}, as layer {layers[0][0]} has them"
                 )
+        if self.keys > _MOST_KEYS:
+            raise InvalidArgument(
+                f"layer {layers[0][0]}: found {self.keys} keys, expected at most {_MOST_KEYS}"
+            )
 
     def _counts(self, tensors: dict[str, View]) -> tuple[int, int]:
         """The queries and keys of a layer."""
         rows = tensors[self.rows].shape
         return rows[2], rows[3] if self.given else tensors["key"].shape[2]
 
-    def heads(self, tensors: dict[str, View]) -> int:
-        """The heads of a layer."""
-        return tensors[self.rows].shape[1]
+    def chosen(self, heads: Any) -> list[Sequence[int]]:
+        """The chosen heads of each layer, if a page of them can be made at all."""
+        found = [_layers.chosen("heads", heads, tensors[self.rows].shape[1]) for _, tensors in self.layers]
+        count = sum(map(len, found))
+        if count > _layers.MOST_HEADS:
+            raise InvalidArgument(
+                f"heads: found {count} in all layers, expected at most {_layers.MOST_HEADS}: "
+                "choose some by heads= or layers="
+            )
+        rows = self.layers[0][1][self.rows].shape[2]
+        if count * rows * self.keys > _MOST_WEIGHTS:
+            raise InvalidArgument(
+                f"show: found {count} heads of {rows} queries by {self.keys} keys, expected at "
+                f"most {_MOST_WEIGHTS} weights: choose some by heads=, layers= or query_range="
+            )
+        return found
 
     def cut(self, first: int, count: int) -> None:
         """Leaves so many queries."""
@@ -183,7 +202,8 @@ def show(
     scale, softcap  as in attention(); for q and k
     group           how many neighbouring tokens share a cell of a long text: their weights are
                     summed over keys, with their mean over queries. None: as few as keep the page
-                    below 32 MB and 2048 cells a side; choose layers, heads or a range to see more
+                    below 32 MB and 2048 cells a side; choose layers, heads or a range to see more.
+                    A page is made of at most 10^6 heads, 10^7 keys and 10^11 weights
     text, model     a title, and the model's name
     threads, isa    as in attention(); for q and k
 
@@ -204,8 +224,8 @@ def show(
     first_key, shown_keys = _range("key_range", key_range, subject.keys)
     left, right = options.window(window)
     made = [
-        _page.layer(number, _layers.chosen("heads", heads, subject.heads(tensors)), **tensors)
-        for number, tensors in subject.layers
+        _page.layer(number, numbers, **tensors)
+        for numbers, (number, tensors) in zip(subject.chosen(heads), subject.layers)
     ]
     described = _page.Text(
         text=_name("text", text, f"{subject.keys} tokens".encode() if tokens is None else None),

@@ -5,9 +5,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any, Unpack
 
-from . import _numeric, _options, _views
+from . import _keywords, _numeric, _options, _views
 from ._abi import F32, HeadSummary as _HeadSummary, Tensor
-from ._keywords import Inputs
 from ._library import InvalidArgument, check, lib
 from ._output import Output
 from ._plan import Plan
@@ -43,7 +42,7 @@ class HeadSummary:
     kind: str
 
 
-def summarize(q: Any, k: Any, v: Any, **options: Unpack[Inputs]) -> list[list[HeadSummary]]:
+def summarize(q: Any, k: Any, v: Any, **options: Unpack[_keywords.Inputs]) -> list[list[HeadSummary]]:
     """A summary of each head: summaries[sequence][head].
 
     Takes the arguments of attention() but its outputs, and computes attention without ever storing
@@ -55,6 +54,7 @@ def summarize(q: Any, k: Any, v: Any, **options: Unpack[Inputs]) -> list[list[He
     >>> head.kind, head.queries
     ('self', 7)
     """
+    _keywords.check("summarize", options, _keywords.Inputs.__optional_keys__)
     plan = Plan(q, k, v, **options)
     problem = plan._problem
     heads = problem.views["query"].shape[1]
@@ -76,12 +76,15 @@ def rollout(
     """Attention rollout (Abnar and Zuidema 2020): what of each input reaches each output.
 
     weights   for each layer, the first one first, float32 (batch, heads, tokens, tokens): the
-              softmax, such as a model's attentions. Batch, and heads, may be missing
+              softmax, such as a model's attentions. Batch, and heads, may be missing. Its numbers
+              aren't checked: what they are taken for is of 0 or more
     residual  the share that passes by a layer's attention, 0 to below 1
     threads   at most so many; None for rapt.default_threads(). Any number gives the same bits
 
     Returns (batch, tokens, tokens) of the kind of the first layer's, or (tokens, tokens): how much
-    of each input position has reached each output position, in rows that sum to 1.
+    of each input position has reached each output position, in rows that sum to 1. A row is NaN
+    where one of a NaN reaches it, and 0 where nothing does: without a residual, if a query attends
+    no key.
 
     >>> import numpy as np, rapt
     >>> layer = np.float32([[[1, 0], [0.5, 0.5]]])              # one head

@@ -74,10 +74,14 @@ class _Node(NamedTuple):
                 f"opset: found {opset}, which has Attention of version {version or 'none'}, "
                 f"expected one that has version {_KNOWN[0]} to {_KNOWN[-1]}"
             )
+        for a in node.attribute:
+            if a.name not in schema.attributes:
+                found = f"attribute {a.name}, expected none such"
+                raise Unsupported(f"node {node.name!r}: found {found}")
+            if a.ref_attr_name or not a.type:
+                found = f"a function's {a.ref_attr_name}" if a.ref_attr_name else "no type"
+                raise Unsupported(f"{a.name}: found {found}, expected a value")
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        for name in attributes:
-            if name not in schema.attributes:
-                raise Unsupported(f"node {node.name!r}: found attribute {name}, expected none such")
         for name, values in (
             ("qk_matmul_output_mode", range(len(_KINDS))),
             ("softmax_precision", _PRECISIONS),

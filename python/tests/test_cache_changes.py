@@ -157,6 +157,28 @@ class Objects(Case):
         self.same(cache.attend(q), rapt.attention(rope.apply(q), rope.apply(k), v))
 
 
+    def test_has_no_other_arguments(self):
+        """What a cache knows itself is no argument of its calls, though attention() takes it."""
+        cache, q = new_cache(), queries(2)
+        cache.append(*tokens(6))
+        for name in ("k", "v", "kv_len", "block_table", "cu_k", "key_scale", "value_scale", "any"):
+            text = rf"^KVCache.attend\(\) got an unexpected keyword argument '{name}'$"
+            with self.subTest(name), self.assertRaisesRegex(TypeError, text):
+                cache.attend(q, **{name: 5})
+        self.refused("^convert", cache.attend, q, convert=1, kind=rapt.InvalidType)
+
+    def test_refuses_bool(self):
+        cache, (k, v) = new_cache(), tokens(6)
+        self.refused("^key: dtype is bool", cache.append, k > 0, v)
+        self.refused("^value: dtype is bool", cache.append, k, v > 0)
+        self.assertEqual(cache.lengths, [0])
+
+    def test_converts_queries_before_its_rope(self):
+        cache, q = new_cache(rope=rapt.Rope(DIM)), queries(2)
+        cache.append(*tokens(6))
+        self.same(cache.attend(q.astype(float), convert=True), cache.attend(q))
+
+
 class Threads(Case):
     def test_each_thread_has_a_sequence(self):
         count, k, v = 6, *tokens(CAPACITY, batch=6)

@@ -2,6 +2,7 @@
 """The layer against its definition, on the oracle's attention, and against torch's module."""
 
 import copy
+import functools
 import gc
 import importlib.util
 import pickle
@@ -273,8 +274,16 @@ class Refused(Case):
         self.refused("^window", make, *weights, 6, window=4, kind=rapt.InvalidType)
         self.refused("^threads", make, *weights, 6, threads=-1)
         self.refused("^isa", make, *weights, 6, isa="z80", kind=rapt.IsaUnavailable)
-        with self.assertRaises(TypeError):
-            make(*weights, 6, windows=4)
+        for call, name in (
+            (functools.partial(make, *weights, 6), "windows"),
+            (functools.partial(make.xavier, 12, 6), "b_query"),
+            (functools.partial(make.from_torch, object()), "heads"),
+            (functools.partial(make(*weights, 6).new_cache, 10), "kv_heads"),
+            (functools.partial(make(*weights, 6).new_cache, 10), "head_dim"),
+        ):
+            text = rf"^MultiHeadAttention.*\(\) got an unexpected keyword argument '{name}'$"
+            with self.subTest(name), self.assertRaisesRegex(TypeError, text):
+                call(**{name: None})
         self.refused("^module", make.from_torch, object(), kind=rapt.InvalidType)
         layer = make(*weights, 6)
         alive = weakref.ref(weights[1])
@@ -424,6 +433,11 @@ class Torch(Case):
         self.refused("^module", from_torch, self.torch.nn.Linear(3, 3), kind=rapt.InvalidType)
         self.refused("w_query", from_torch, make(DIM, 4, device="meta"))
         self.refused("w_query: found dtype", from_torch, make(DIM, 4, dtype=self.torch.float64))
+        bare, other = make(DIM, 4), make(DIM, 4)
+        bare.out_proj = self.torch.nn.Identity()
+        self.refused("^module: 'Identity' object has no attribute", from_torch, bare)
+        del other.num_heads
+        self.refused("^module: .*num_heads", from_torch, other)
         layer = from_torch(make(DIM, 4))
         x = self.torch.randn(1, 3, DIM, requires_grad=True)
         self.refused("^x: .*requires grad", layer.run, x)

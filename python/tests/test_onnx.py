@@ -204,6 +204,16 @@ class Backend(unittest.TestCase):
         self.refused("attribute wrong", backend.run_node, node, [], kind=unsupported)
         node = helper.make_node("Attention", ["q"], ["y"])
         self.refused("^node: ", backend.run_node, node, [])
+        node = helper.make_node("Attention", ["q", "k", "v"], ["y"], is_causal=1)
+        node.attribute[0].ref_attr_name = "causal"
+        for kind in (onnx.AttributeProto.INT, onnx.AttributeProto.UNDEFINED):
+            node.attribute[0].type = kind
+            self.refused("^is_causal: ", backend.run_node, node, [], kind=unsupported)
+            node.attribute[0].ref_attr_name = ""
+        model = model_of(self.given, is_causal=1)
+        model.graph.node[0].attribute[0].ref_attr_name = "causal"
+        self.refused("causal", backend.prepare, model, kind=rapt.Error)
+        self.assertFalse(backend.is_compatible(model))
         for attribute in ("qk_matmul_output_mode", "softmax_precision"):
             wrong = model_of(self.given, **{attribute: 7})
             self.refused(f"^{attribute}: found 7", backend.prepare, wrong, kind=unsupported)

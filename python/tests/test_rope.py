@@ -177,6 +177,9 @@ class RefusedConfig(Case):
             return rapt.Rope.from_config(config, layer_type)
 
         self.refused("rope_type: found 'yarn'", make, rope_type="yarn", kind=rapt.Unsupported)
+        for wrong in (np.zeros(2), ["default"], None):
+            self.refused("rope_type: found", make, rope_type=wrong, kind=rapt.Unsupported)
+        self.refused("layer_type: found .'full'., expected one of full", make, ["full"], full={})
         self.refused("rope_theta", make, rope_theta=None, kind=rapt.InvalidType)
         self.refused("rope_theta: found 0", make, rope_theta=0.0)
         self.refused("factor", make, rope_type="linear", kind=rapt.InvalidType)

@@ -286,6 +286,26 @@ class Show(PageCase):
             self.assertTrue(pipe.is_fifo())
             self.assertEqual(found, [page.html])
 
+    def test_save_takes_any_path_and_refuses_what_is_none(self):
+        page = rapt.show(random_weights(1, 3, 3))
+        with tempfile.TemporaryDirectory() as name:
+            for path in (b"bytes.html", b"\xff.html", "\udcfe.html"):
+                whole = os.path.join(os.fsencode(name), os.fsencode(path))
+                page.save(whole if isinstance(path, bytes) else os.fsdecode(whole))
+                self.assertEqual(pathlib.Path(os.fsdecode(whole)).read_text("utf-8"), page.html)
+            before = os.listdir(name)
+            for kind, path in (
+                (rapt.InvalidType, None),
+                (rapt.InvalidType, 3),
+                (rapt.InvalidArgument, ""),
+                (rapt.InvalidArgument, b""),
+                (rapt.InvalidArgument, f"{name}/a\0b"),
+                (rapt.InvalidArgument, f"{name}/\ud800"),
+            ):
+                with self.subTest(path), self.assertRaisesRegex(kind, "^path: "):
+                    page.save(path)
+            self.assertEqual(os.listdir(name), before)
+
     def test_open_gives_the_browser_a_file(self):
         page = rapt.show(random_weights(1, 3, 3))
         with unittest.mock.patch("webbrowser.open", return_value=True) as browser:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """rapt.show(): outputs of models, tensors of torch, and what is refused."""
 
+import contextlib
+import functools
+import itertools
 import signal
 import types
 import unittest
@@ -14,6 +17,22 @@ try:
     import torch
 except ImportError:
     torch = None
+
+
+@contextlib.contextmanager
+def stopped_after(seconds):
+    """Raises TimeoutError from a signal's handler then."""
+
+    def late(number, frame):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Input(PageCase):
@@ -46,16 +65,39 @@ class Input(PageCase):
         """A page of many heads would take minutes."""
         many = [np.broadcast_to(random_weights(1, 2000, 2000), (500, 2000, 2000))] * 4
 
-        def late(number, frame):
-            raise TimeoutError
+        with self.assertRaises(TimeoutError), stopped_after(0.2):
+            rapt.show(many)
 
-        before = signal.signal(signal.SIGALRM, late)
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
-        try:
-            self.assertRaises(TimeoutError, rapt.show, many)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+    def test_what_is_too_large_is_refused_at_once(self):
+        """Each of these would go on for hours, or take all memory."""
+        zeros = functools.partial(np.broadcast_to, np.float32(0))
+        many, long = zeros((1, 2**30, 2, 2)), zeros((1, 1, 2**20, 2**20))
+        for error, arguments in (
+            ("heads: found 1073741824 in all layers, expected at most 1000000: choose some by "
+             "heads= or layers=", {"attention": many}),
+            ("heads: found more than 1000000", {"attention": many, "heads": itertools.count()}),
+            ("heads: found 2000000 in all", {"attention": [zeros((10**6, 2, 2))] * 2}),
+            ("attention: found 1073741824 layers, expected at most 1000000",
+             {"attention": zeros((2**30, 1, 1, 2, 2))}),
+            ("show: found 1 heads of 1048576 queries by 1048576 keys, expected at most "
+             "100000000000 weights: choose some by heads=, layers= or query_range=",
+             {"attention": long}),
+            ("show: found 1 heads of", {"q": zeros((2**20, 8)), "k": zeros((2**20, 8))}),
+            ("layer 0: found 1073741824 keys, expected at most 10000000",
+             {"attention": zeros((1, 2, 2**30))}),
+        ):  # fmt: skip
+            with (
+                self.subTest(error),
+                self.assertRaisesRegex(rapt.InvalidArgument, "^" + error),
+                stopped_after(60),
+            ):
+                rapt.show(**arguments)
+        with self.assertRaisesRegex(rapt.OutOfMemory, "^attention: .*expected float32"):
+            rapt.show(np.broadcast_to(0.0, (2**29, 2**29)))
+        page = rapt.show(many, heads=[2**30 - 1, 5])
+        self.assertEqual([head.head for head in page.heads], [2**30 - 1, 5])
+        page = rapt.show(long, query_range=(7, 9))
+        self.assertEqual(described(page)["sentences"][0]["counts"], [2, 2**20])
 
     def test_bad_input_is_refused(self):
         good = random_weights(2, 9, 9)
@@ -76,6 +118,8 @@ class Input(PageCase):
             ("attention: found no layers", rapt.InvalidArgument, {"attention": []}),
             ("attention: found None in all", rapt.InvalidArgument, {"attention": [None]}),
             ("attention: found dtype bool", rapt.InvalidArgument, {"attention": good > 0}),
+            ("q: int too large", rapt.InvalidType, {"q": 10**400, "k": q}),
+            ("attention: int too large", rapt.InvalidType, {"attention": [10**400]}),
             ("attention: found dtype complex", rapt.InvalidArgument, {"attention": good * 1j}),
             ("attention: found 'x', expected a model's output", rapt.InvalidType,
              {"attention": "x"}),

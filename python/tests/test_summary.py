@@ -95,8 +95,9 @@ class Summarize(unittest.TestCase):
                 rapt.summarize(q, k, v, **options)
         with self.assertRaisesRegex(rapt.Error, "^k|key"):
             rapt.summarize(q, k[..., :3], v)
-        with self.assertRaises(TypeError):
-            rapt.summarize(q, k, v, windows=3)
+        for name in ("windows", "return_lse", "top_k", "out", "segments", "weights_kind"):
+            with self.subTest(name), self.assertRaisesRegex(TypeError, rf"^summarize.*'{name}'$"):
+                rapt.summarize(q, k, v, **{name: None})
 
 
 class Rollout(unittest.TestCase):
@@ -122,6 +123,12 @@ class Rollout(unittest.TestCase):
         np.testing.assert_array_equal(rapt.rollout([layer[1] for layer in weights]), one[1])
         single = rapt.rollout([layer[0, 0] for layer in weights])
         np.testing.assert_allclose(single, self.expected(weights[:, :1, :1], 0.5)[0], atol=1e-6)
+
+    def test_rows_of_no_sum(self):
+        layer = np.float32([[1, 0, 0], [np.nan, 0.5, 0], [0, 0, 0]])
+        found = rapt.rollout([layer, layer], 0)
+        np.testing.assert_array_equal(found, [[1, 0, 0], [np.nan] * 3, [0, 0, 0]])
+        np.testing.assert_array_equal(rapt.rollout([layer, layer])[2], [0, 0, 1])
 
     def test_refuses(self):
         weights = self.weights()
