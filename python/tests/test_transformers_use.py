@@ -135,7 +135,7 @@ class Used(Case):
     def test_weights(self):
         kept = padded("left")
         rows = kept.bool()[:, None, :, None]
-        for name in ("llama", "gemma2", "gpt_oss"):
+        for name in ("llama", "gemma2", "gpt_oss", "gpt2"):
             with self.subTest(name):
                 found, expected, _ = self.both(
                     make(DECODERS[name]),

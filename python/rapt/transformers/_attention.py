@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from transformers.utils import output_capturing
 
 import rapt
 from rapt import InvalidArgument, Unsupported
@@ -55,7 +56,7 @@ def attention(
         mask = _biased(position_bias, mask)
     options.update(scale=scaling, softcap=softcap)
     weights = None
-    if kwargs.get("output_attentions"):
+    if kwargs.get("output_attentions") or _collects_weights():
         weights = _weights(query, key, value, mask, s_aux, **options)
     if options.get("kv_start"):
         parts = _left_padded(query.shape[2], **options)
@@ -64,6 +65,14 @@ def attention(
         return _each(parts, query, key, value, mask, s_aux, options), weights
     out = attend(query, key, value, mask, s_aux, **options)
     return out.transpose(1, 2).contiguous(), weights
+
+
+def _collects_weights() -> bool:
+    """Whether the model collects its layers' weights: GPT-2 and others don't tell their layers."""
+    collector = getattr(output_capturing, "_active_collector", None)
+    if collector is None or torch.compiler.is_compiling():
+        return False
+    return any("attentions" in key for key in collector.get() or ())
 
 
 class _Part(NamedTuple):
