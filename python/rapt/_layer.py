@@ -11,6 +11,7 @@ from ._cache import KVCache
 from ._handle import Handle, Owner
 from ._library import InvalidArgument, InvalidType, OutOfMemory, Unsupported, check, lib
 from ._rope import Rope
+from ._storage import Storages
 
 _WEIGHTS = ("w_query", "w_key", "w_value", "w_out")
 _BIASES = ("b_query", "b_key", "b_value", "b_out")
@@ -125,6 +126,7 @@ class MultiHeadAttention(Owner):
         self.weights = {**given, **{k: v for k, v in biases.items() if v is not None}}
         self.rope = rope
         kept = rope and rope._handle, [view.owner for view in views.values()]
+        self._storages = Storages(views)
         self._handle = Handle(lib.rapt_mha_create, lib.rapt_mha_destroy, args, kept)
 
     def _set_sizes(self, views: dict[str, _views.View], heads: int, kv_heads: int | None) -> None:
@@ -307,6 +309,7 @@ class MultiHeadAttention(Owner):
         run = _layer_run.Run(self._args, x, out)
         run.set_context(context, cache, context_cache, first_sequence)
         run.set_masks(mask, kv_len, kv_start, positions, cu)
+        self._storages.check()
         return run.make(self._handle.pointer, return_weights, heads, rows)
 
     def append(self, context: Any, cache: KVCache, *, first_sequence: int = 0) -> None:
@@ -325,4 +328,5 @@ class MultiHeadAttention(Owner):
         >>> bool((layer.run(x, context_cache=cache) == layer.run(x, context)).all())
         True
         """
+        self._storages.check()
         _layer_run.append(self._handle.pointer, context, cache, first_sequence)

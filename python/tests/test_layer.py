@@ -421,6 +421,15 @@ class Torch(Case):
         del module
         self.near(layer.run(x), wanted)
 
+    def test_weights_that_are_taken_away(self):
+        module = self.torch.nn.MultiheadAttention(DIM, 4, batch_first=True).eval()
+        layer = rapt.MultiHeadAttention.from_torch(module)
+        x = self.torch.randn(1, 3, DIM)
+        layer.run(x)
+        module.out_proj.weight.untyped_storage().resize_(0)
+        with self.assertRaisesRegex(rapt.InvalidArgument, "^w_out: .*moved or freed"):
+            layer.run(x)
+
     def test_refuses(self):
         make = self.torch.nn.MultiheadAttention
         from_torch = rapt.MultiHeadAttention.from_torch
