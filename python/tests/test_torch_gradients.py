@@ -8,6 +8,7 @@ from torch_cases import Case, tensors
 
 import torch
 import torch.nn.functional as F
+from torch.autograd import forward_ad
 
 import rapt.torch
 from rapt.torch import scaled_dot_product_attention as attention
@@ -103,6 +104,32 @@ class Second(Case):
                 first = torch.autograd.grad(out.pow(factor).sum(), inputs, create_graph=True)
                 with self.assertRaisesRegex(RuntimeError, "derivative for .* not implemented"):
                     torch.autograd.grad(sum(each.square().sum() for each in first), inputs)
+
+
+class Forward(Case):
+    def test_derivatives_are_an_error(self):
+        inputs = tensors(*[SHAPE] * 3)
+        mask = torch.zeros(8, 8)
+        functions = {
+            "function": lambda q, k, v, mask: attention(q, k, v, attn_mask=mask),
+            "operator": rapt.torch._op.attention,
+            "within models": rapt.torch._op.attend,
+        }
+        for (name, function), which in itertools.product(functions.items(), range(4)):
+            with self.subTest(name, which=which), forward_ad.dual_level():
+                given = [*inputs, mask]
+                given[which] = forward_ad.make_dual(given[which], torch.ones_like(given[which]))
+                if name == "operator":
+                    given.append(None)
+                with self.assertRaises(NotImplementedError):
+                    function(*given)
+
+    def test_tensors_without_any(self):
+        inputs = tensors(*[SHAPE] * 3)
+        expected = attention(*inputs)
+        with forward_ad.dual_level():
+            self.assert_close(attention(*inputs), expected)
+            self.assert_close(rapt.torch._op.attend(*inputs), expected)
 
 
 if __name__ == "__main__":
