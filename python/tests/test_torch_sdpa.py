@@ -97,6 +97,14 @@ class Same(Case):
         self.assertTrue(negated.is_neg())
         self.compare((q, negated, v))
 
+    def test_zeros_without_memory(self):
+        for which in range(3):
+            inputs = tensors(*FOUR)
+            inputs[which] = torch.zeros(FOUR[which])
+            expected = attention(*inputs)
+            inputs[which] = torch._efficientzerotensor(FOUR[which])
+            self.assert_close(attention(*inputs), expected)
+
     def test_threads_are_torchs(self):
         with mock.patch("rapt.torch._op.rapt.attention", wraps=rapt.attention) as called:
             attention(*tensors(*FOUR))

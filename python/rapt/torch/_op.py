@@ -145,7 +145,9 @@ def is_plain(*tensors: Tensor | None) -> bool:
     for tensor in tensors:
         if tensor is None:
             continue
-        if type(tensor) not in _PLAIN or tensor.is_neg() or (grads and tensor.requires_grad):
+        if type(tensor) not in _PLAIN or (grads and tensor.requires_grad):
+            return False
+        if tensor.is_neg() or tensor._is_zerotensor():  # to be computed first
             return False
     return True
 
