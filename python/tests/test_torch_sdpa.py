@@ -97,6 +97,14 @@ class Same(Case):
         self.assertTrue(negated.is_neg())
         self.compare((q, negated, v))
 
+    def test_zeros_without_memory(self):
+        for which in range(3):
+            inputs = tensors(*FOUR)
+            inputs[which] = torch.zeros(FOUR[which])
+            expected = attention(*inputs)
+            inputs[which] = torch._efficientzerotensor(FOUR[which])
+            self.assert_close(attention(*inputs), expected)
+
     def test_threads_are_torchs(self):
         with mock.patch("rapt.torch._op.rapt.attention", wraps=rapt.attention) as called:
             attention(*tensors(*FOUR))
@@ -160,6 +168,38 @@ class Passed(Case):
                 with self.assertRaises(type(expected.exception)) as found:
                     attention(*inputs, **options)
                 self.assertEqual(str(found.exception), str(expected.exception))
+
+    def test_arguments_of_other_types(self):
+        """Taken and refused as PyTorch's function does, in its words."""
+        tensor = torch.tensor([1.0, 2.0])
+        values = {
+            "query": (None, [1], 3),
+            "value": (None,),
+            "attn_mask": (3, "x"),
+            "dropout_p": (None, "x", False),
+            "is_causal": (None, "x", 1),
+            "scale": ("x", 1j, tensor, tensor[0], True, 2, 10**400),
+            "enable_gqa": (None, "x", 1),
+        }
+        for (name, each), autocast in itertools.product(values.items(), (False, True)):
+            for value in each:
+                with self.subTest(name, value=value), torch.autocast("cpu", enabled=autocast):
+                    inputs, options = tensors(*FOUR), {}
+                    if name in ("query", "value"):
+                        inputs[0 if name == "query" else 2] = value
+                    else:
+                        options[name] = value
+                    self.assert_same_outcome(inputs, options)
+
+    def assert_same_outcome(self, inputs, options):
+        try:
+            expected = F.scaled_dot_product_attention(*inputs, **options)
+        except Exception as error:
+            with self.assertRaises(type(error)) as found:
+                attention(*inputs, **options)
+            self.assertEqual(str(found.exception), str(error))
+        else:
+            self.assert_close(attention(*inputs, **options), expected)
 
     def test_values_that_are_missing(self):
         q, k, v = tensors(*FOUR)

@@ -115,6 +115,24 @@ class Flash(Case):
                 self.assertEqual(calls, 1)
                 self.assert_all_close(found, expected)
 
+    def test_the_rest_is_left_to_pytorch(self):
+        double = tensors(*SHAPES, dtype=torch.float64)
+        cases = (
+            (double, {}),
+            (double, {"is_causal": True, "scale": 0.3}),
+            (double, {"attn_mask": bool_mask(2, 1, 5, 5)}),
+            *((tensors(*SHAPES), {"scale": scale}) for scale in (-1.0, 0.0, torch.nan)),
+        )
+        function = F.scaled_dot_product_attention
+        for inputs, options in cases:
+            with self.subTest(inputs[0].dtype, options=options):
+                expected = gradients(function, inputs, **options)
+                activate_flash_attention_impl("rapt")
+                calls, found = self.counted(gradients, function, inputs, **options)
+                restore_flash_attention_impl()
+                self.assertEqual(calls, 0)
+                torch.testing.assert_close(found, expected, equal_nan=True)
+
     def test_it_leaves_no_trace(self):
         name = "aten::_scaled_dot_product_flash_attention_for_cpu"
         before = torch._C._dispatch_dump(name)

@@ -2,6 +2,7 @@
 """Which models are taken and which are refused, what comes and goes with it, and gradients."""
 
 import doctest
+import itertools
 import unittest
 import warnings
 from unittest import mock
@@ -89,6 +90,12 @@ class Refused(Case):
         with self.assertRaisesRegex(rapt.InvalidType, "Linear"):
             rapt.transformers.use(torch.nn.Linear(2, 2))
 
+    def test_float64(self):
+        model = make(DECODERS["llama"]).double()
+        with self.assertRaisesRegex(rapt.Unsupported, "LlamaForCausalLM.*float64"):
+            rapt.transformers.use(model)
+        self.assertNotEqual(model.config._attn_implementation, "rapt")
+
     def test_dropout(self):
         model = make(ENCODERS["bert"]).train()
         with rapt.transformers.use(model), self.assertRaisesRegex(rapt.Unsupported, "dropout"):
@@ -153,6 +160,70 @@ class Used(Case):
             warnings.simplefilter("always")
             rapt.transformers.register()
         self.assertIn("6.1.0", str(given[0].message))
+
+
+class Nested(Case):
+    """Uses that end in any order give back what was there before the first."""
+
+    def test_models(self):
+        for order in itertools.permutations(range(3)):
+            with self.subTest(order=order):
+                model = make(T5)
+                model.set_attn_implementation("eager")
+                uses = [rapt.transformers.use(part) for part in (model.encoder, model, model)]
+                for i in order:
+                    self.assertEqual(model.encoder.config._attn_implementation, "rapt")
+                    uses[i].restore()
+                    uses[i].restore()  # it is over already
+                for part in (model, model.encoder, model.decoder):
+                    self.assertEqual(part.config._attn_implementation, "eager")
+
+    def test_a_faulty_use_ends_no_other(self):
+        model = make(DECODERS["llama"])
+        with rapt.transformers.use(model):
+            kept = mock.patch.object(model, "set_attn_implementation", lambda name: None)
+            model.config._attn_implementation_internal = "eager"
+            with kept, self.assertRaises(rapt.Unsupported):
+                rapt.transformers.use(model)
+            model.config._attn_implementation_internal = "rapt"
+            with rapt.transformers.use(model):
+                pass
+            self.assertEqual(model.config._attn_implementation, "rapt")
+        self.assertEqual(model.config._attn_implementation, "sdpa")
+
+    def test_a_use_that_nobody_can_end_stays(self):
+        model = make(DECODERS["llama"])
+        rapt.transformers.use(model)
+        with rapt.transformers.use(model):
+            pass
+        self.assertEqual(model.config._attn_implementation, "rapt")
+
+    def test_in_place_of_sdpa(self):
+        before = [each["sdpa"] for each in (t.AttentionInterface(), t.AttentionMaskInterface())]
+        for first in range(2):
+            blocks = [rapt.transformers.in_place_of_sdpa() for _ in range(2)]
+            for block in blocks:
+                block.__enter__()
+            blocks[first].__exit__(None, None, None)
+            self.assertIsNot(t.AttentionInterface()["sdpa"], before[0])
+            blocks[1 - first].__exit__(None, None, None)
+            after = [each["sdpa"] for each in (t.AttentionInterface(), t.AttentionMaskInterface())]
+            self.assertEqual(after, before)
+
+
+class InPlaceOfSdpa(Case):
+    def test_float64_is_left_to_pytorch(self):
+        for name, kept in itertools.product(("llama", "gemma3"), (None, padded("left"))):
+            with self.subTest(name, kept=kept):
+                model = make(DECODERS[name]).double()
+                model.set_attn_implementation("sdpa")
+                rows = slice(None) if kept is None else kept.bool()
+                with torch.no_grad():
+                    expected = model(prompts(), attention_mask=kept).logits[rows]
+                    with rapt.transformers.in_place_of_sdpa() as done:
+                        found = model(prompts(), attention_mask=kept).logits[rows]
+                self.assertEqual(done.calls, 0)
+                torch.testing.assert_close(found, expected)
 
 
 class Docstrings(Case):

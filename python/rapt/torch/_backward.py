@@ -28,26 +28,42 @@ def attention_backward(
     **span: Any,
 ) -> Gradients:
     """Of query, key, value, mask and sinks. PyTorch's own kernel computes them where it can."""
+    if not query.numel() * key.numel():  # nothing is attended
+        inputs = query, key, value, mask, sinks
+        return tuple(
+            torch.zeros_like(tensor) if tensor is not None and need else None
+            for tensor, need in zip(inputs, needed)
+        )
     # A row without keys has no weights: any finite number makes them exp(-inf) = 0.
     lse = lse.masked_fill(lse == -torch.inf, 0)
     scale = scale or query.shape[-1] ** -0.5
     if (
         query.shape[-1] == value.shape[-1]
-        and query.numel() * key.numel()
         and query.dtype == key.dtype == value.dtype
         and not (needed[3] or sinks is not None or softcap or _has_span(**span))
     ):
         if mask is not None:
             mask = _as_float(mask, query.dtype)
             mask = mask.expand(*query.shape[:-1], key.shape[-2])
+        grad, query, key, value, out = map(_in_rows, (grad, query, key, value, out))
         found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
             grad, query, key, value, out, lse, 0.0, causal, attn_mask=mask, scale=scale
         )
         return *found, None, None
     allowed = _allowed(query.shape[-2], key.shape[-2], query.device, causal, **span)
-    return _by_formula(
+    # Only with create_graph=True are gradients enabled here.
+    formula: Any = _OnceDifferentiable.apply if torch.is_grad_enabled() else _by_formula
+    gradients: Gradients = formula(
         grad, query, key, value, mask, sinks, out, lse, needed, scale, softcap, allowed
     )
+    return gradients
+
+
+def _in_rows(tensor: Tensor) -> Tensor:
+    """With channels next to each other, which PyTorch's kernel takes for granted."""
+    if tensor.stride(-1) == 1 and tensor.stride(-2) >= tensor.shape[-1]:
+        return tensor
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _has_span(
@@ -147,6 +163,18 @@ def _by_formula(
         by_mask,
         by_sinks,
     )
+
+
+class _OnceDifferentiable(torch.autograd.Function):
+    """_by_formula(), whose result has no derivative, as that of PyTorch's own kernel has none."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Gradients:
+        return _by_formula(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> None:
+        raise NotImplementedError("derivative for the gradients of rapt::attention is not implemented")
 
 
 def _four(mask: Tensor) -> list[int]:

@@ -15,8 +15,10 @@ from torch import Tensor
 from torch.nn.attention import register_flash_attention_impl
 
 from ._op import compute
+from ._sdpa import TYPES, takes_scale
 
 NAME = "rapt"
+_OPERATOR = "_scaled_dot_product_flash_attention_for_cpu"
 
 
 @torch.no_grad()
@@ -42,14 +44,22 @@ def _attend(
 
 
 class _Handle:
-    """The kernel in PyTorch's dispatcher, until it is removed."""
+    """The kernel in PyTorch's dispatcher, until it is removed. What it can't do is left to the one
+    that was there."""
 
     def __init__(self) -> None:
         library: Any = torch.library.Library
+        before = torch.library.get_kernel(f"aten::{_OPERATOR}", "CPU")
+
+        def attend(keys: Any, query: Tensor, *args: Any, scale: float | None = None, **more: Any) -> Any:
+            if query.dtype in TYPES and takes_scale(scale):
+                return _attend(query, *args, scale=scale, **more)
+            return before.call_boxed(keys, query, *args, scale=scale, **more)
+
         self._library = library("aten", "IMPL", "CPU")
         with warnings.catch_warnings():  # that a kernel is overridden, which is what is wanted
             warnings.simplefilter("ignore", UserWarning)
-            self._library.impl("_scaled_dot_product_flash_attention_for_cpu", _attend)
+            self._library.impl(_OPERATOR, attend, with_keyset=True)
 
     def remove(self) -> None:
         self._library._destroy()

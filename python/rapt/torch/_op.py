@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 import rapt
 
@@ -119,6 +120,10 @@ def compute(
 
     counted: it is a part of an attention of which another part is counted.
     """
+    if forward_ad._current_level >= 0 and _has_tangent(query, key, value, mask, sinks):
+        raise NotImplementedError(
+            "rapt: found a tensor with a tangent, expected none (there is no forward-mode derivative)"
+        )
     if not counted:
         tally.add("calls")
         if mask is not None and mask.shape[-2] > 1 and mask.shape[-1] > 1:
@@ -140,16 +145,23 @@ def is_plain(*tensors: Tensor | None) -> bool:
     for tensor in tensors:
         if tensor is None:
             continue
-        if type(tensor) not in _PLAIN or tensor.is_neg() or (grads and tensor.requires_grad):
+        if type(tensor) not in _PLAIN or (grads and tensor.requires_grad):
+            return False
+        if tensor.is_neg() or tensor._is_zerotensor():  # to be computed first
             return False
     return True
 
 
+def _has_tangent(*tensors: Tensor | None) -> bool:
+    unpack: Any = forward_ad.unpack_dual
+    return any(tensor is not None and unpack(tensor).tangent is not None for tensor in tensors)
+
+
 def is_transformed() -> bool:
-    """Whether torch.func transforms what is called: vmap, grad and others."""
-    return (
-        not torch.compiler.is_compiling()
-        and torch._C._functorch.peek_interpreter_stack() is not None
+    """Whether torch.func transforms what is called (vmap, grad), or derivatives go forward."""
+    return not torch.compiler.is_compiling() and (
+        torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
     )
 
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from ._op import attend, is_transformed, tally
 
 Shape = tuple[int, ...]
-_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def scaled_dot_product_attention(
@@ -33,20 +33,22 @@ def scaled_dot_product_attention(
 
     float32, float16 and bfloat16 on the CPU are computed by rapt, with torch.get_num_threads()
     threads. All else is passed to PyTorch's function, which computes it or raises its own error:
-    dropout, float64, other devices, nested and sparse tensors, subclasses that wrap tensors, and
-    calls that torch.func transforms (vmap, grad).
+    dropout, float64, other devices, nested and sparse tensors, subclasses that wrap tensors, calls
+    that torch.func transforms (vmap, grad), forward-mode derivatives, and arguments of other types.
 
     >>> import torch, rapt.torch
     >>> q = torch.randn(1, 4, 3, 16)
     >>> rapt.torch.scaled_dot_product_attention(q, q, q, is_causal=True).shape
     torch.Size([1, 4, 3, 16])
     """
-    if torch.is_autocast_enabled("cpu"):
+    typed = _are_typed(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+    if typed and torch.is_autocast_enabled("cpu"):
         query, key, value, attn_mask = _cast(query, key, value, attn_mask)
     if (
-        dropout_p != 0.0
+        not typed
+        or dropout_p != 0.0
         or is_transformed()
-        or not (scale is None or 1e-30 <= scale <= 1e30)
+        or not takes_scale(scale)
         or not _is_ours(query, key, value)
         or not (attn_mask is None or _is_mask(attn_mask, query))
         or not (shapes := _shapes(query, key, value, attn_mask, enable_gqa))
@@ -65,8 +67,36 @@ def scaled_dot_product_attention(
         )
     q, k, v = (_four(x, s) for x, s in zip((query, key, value), shapes))
     mask = attn_mask if attn_mask is None else _four_mask(attn_mask, shapes[0])
-    out = attend(q, k, v, mask, causal=bool(is_causal), scale=scale)
+    out = attend(q, k, v, mask, causal=is_causal, scale=scale)
     return out if len(shapes[0]) == 2 else out.reshape(shapes[0] + out.shape[2:])
+
+
+def _are_typed(
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any,
+    dropout_p: Any,
+    is_causal: Any,
+    scale: Any,
+    enable_gqa: Any,
+) -> bool:
+    """Whether arguments have the types that are declared; others are PyTorch's to take or refuse."""
+    return (
+        isinstance(query, Tensor)
+        and isinstance(key, Tensor)
+        and isinstance(value, Tensor)
+        and (mask is None or isinstance(mask, Tensor))
+        and isinstance(dropout_p, float | int)
+        and isinstance(is_causal, bool)
+        and (scale is None or isinstance(scale, float | int) and not isinstance(scale, bool))
+        and isinstance(enable_gqa, bool)
+    )
+
+
+def takes_scale(scale: float | None) -> bool:
+    """Whether it is a scale of rapt's; PyTorch's function has a meaning for others too."""
+    return scale is None or 1e-30 <= scale <= 1e30
 
 
 def _cast(*tensors: Tensor | None) -> list[Any]:
@@ -83,7 +113,7 @@ def _cast(*tensors: Tensor | None) -> list[Any]:
 def _is_ours(query: Tensor, key: Tensor, value: Tensor) -> bool:
     # That there is a value for each key is rapt's to check: PyTorch would read beyond the values.
     return (
-        query.dtype in _TYPES
+        query.dtype in TYPES
         and query.dtype == key.dtype == value.dtype
         and _is_memory(query)
         and _is_memory(key)

@@ -2,15 +2,19 @@
 """Models by rapt: one of them, those that name it, or continuous batching's."""
 
 import contextlib
+import threading
 import warnings
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 import transformers
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from rapt import InvalidType, Unsupported
 from rapt.torch._op import Counts
+from rapt.torch._sdpa import TYPES
 
 from ._attention import attention
 from ._families import check_model
@@ -34,16 +38,33 @@ def register() -> None:
     AttentionMaskInterface.register(NAME, mask)
 
 
+class _Before:
+    """What a configuration named before it was used, for as long as it is used."""
+
+    def __init__(self, config: Any) -> None:
+        self.config, self.name, self.uses = config, config._attn_implementation, 0
+
+    def end(self) -> None:
+        self.uses -= 1
+        if not self.uses:
+            self.config._attn_implementation_internal = self.name
+
+
+_lock = threading.RLock()
+_used: weakref.WeakValueDictionary[int, _Before] = weakref.WeakValueDictionary()  # by id(config)
+
+
 class use(Counts):
     """Has a model's attention computed by rapt from now on; with `with`, until the block ends.
 
     All submodels change. Masks of causality, windows and padding go to rapt as numbers. Raises
-    rapt.Unsupported, and changes nothing, for a model whose attention can't be replaced, or which
-    would compute something else.
+    rapt.Unsupported, and changes nothing, for a model whose attention can't be replaced, which would
+    compute something else, or whose type rapt doesn't compute (float64).
 
     The result counts what rapt computed since: `calls`, one for each layer and step; `dense`, those
     with a bool mask of queries × keys, from a pattern that isn't recognised, or the caller's; and
-    `biases`, those with a float one. The numbers are the process's. restore() undoes it.
+    `biases`, those with a float one. The numbers are the process's. restore() undoes it. A model that
+    is used several times, in threads too, gets back what it had when the last one is restored.
 
     >>> import torch, rapt.transformers
     >>> from transformers import LlamaConfig, LlamaForCausalLM
@@ -62,22 +83,26 @@ class use(Counts):
         models = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
         for part in models:
             check_model(part)
+        _check_type(model)
         register()
-        self._before = [(config, config._attn_implementation) for config in _configs(models)]
-        model.set_attn_implementation(NAME)
-        for part in models:
-            if part.config._attn_implementation != NAME:
-                self.restore()
-                raise Unsupported(
-                    f"{type(part).__name__}: found a model that keeps its own attention, expected "
-                    "one whose attention transformers can replace (AttentionInterface)"
-                )
+        with _lock:
+            self._before = _begin(models)
+            model.set_attn_implementation(NAME)
+            for part in models:
+                if part.config._attn_implementation != NAME:
+                    self.restore()
+                    raise Unsupported(
+                        f"{type(part).__name__}: found a model that keeps its own attention, expected "
+                        "one whose attention transformers can replace (AttentionInterface)"
+                    )
         super().__init__()
 
     def restore(self) -> None:
-        """Gives each part of the model the implementation that it had."""
-        for config, name in self._before:
-            config._attn_implementation_internal = name
+        """Gives each part of the model the implementation that it had, if this is its last use."""
+        with _lock:
+            for before in self._before:
+                before.end()
+            self._before = []
 
     def __enter__(self) -> "use":
         return self
@@ -85,6 +110,25 @@ class use(Counts):
     def __exit__(self, *error: Any) -> None:
         self.stop()
         self.restore()
+
+
+def _check_type(model: PreTrainedModel) -> None:
+    types = {each.dtype for each in model.parameters() if each.is_floating_point()}
+    if types == {torch.float64}:
+        raise Unsupported(
+            f"{type(model).__name__}: found a model of float64, expected float32, float16 or bfloat16"
+        )
+
+
+def _begin(models: list[PreTrainedModel]) -> list[_Before]:
+    """Counts a use of each of their configurations."""
+    found = []
+    for config in _configs(models):
+        before = _used.get(id(config)) or _Before(config)
+        before.uses += 1
+        _used[id(config)] = before
+        found.append(before)
+    return found
 
 
 def _configs(models: list[PreTrainedModel]) -> list[Any]:
@@ -100,11 +144,15 @@ def _configs(models: list[PreTrainedModel]) -> list[Any]:
     return list(found.values())
 
 
+_blocks: list[tuple[Any, Any]] = []  # what "sdpa" stood for before each block that lasts
+
+
 @contextlib.contextmanager
 def in_place_of_sdpa() -> Iterator[Counts]:
     """Has all models with "sdpa" run by rapt while a block lasts, in the whole process.
 
-    Continuous batching takes no name but its own, so this is the way to run it by rapt:
+    A model of a type that rapt doesn't compute is left to PyTorch (float64). Continuous batching
+    takes no name but its own, so this is the way to run it by rapt:
 
         model.set_attn_implementation("sdpa")
         with rapt.transformers.in_place_of_sdpa():
@@ -112,13 +160,22 @@ def in_place_of_sdpa() -> Iterator[Counts]:
     """
     register()
     interfaces: Any = (AttentionInterface, AttentionMaskInterface)
-    before = [interface._global_mapping["sdpa"] for interface in interfaces]
-    AttentionInterface.register("sdpa", attention)
-    AttentionMaskInterface.register("sdpa", mask)
+    with _lock:
+        sdpa, masks = _blocks[0] if _blocks else [each._global_mapping["sdpa"] for each in interfaces]
+        _blocks.append((sdpa, masks))
+
+        def attend(module: Any, query: Any, *args: Any, **options: Any) -> Any:
+            return (attention if query.dtype in TYPES else sdpa)(module, query, *args, **options)
+
+        AttentionInterface.register("sdpa", attend)
+        AttentionMaskInterface.register("sdpa", mask)
     counts = Counts()
     try:
         yield counts
     finally:
         counts.stop()
-        for interface, function in zip(interfaces, before):
-            interface.register("sdpa", function)
+        with _lock:
+            _blocks.pop()
+            if not _blocks:
+                AttentionInterface.register("sdpa", sdpa)
+                AttentionMaskInterface.register("sdpa", masks)
