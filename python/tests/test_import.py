@@ -61,6 +61,15 @@ class Import(unittest.TestCase):
         )
         self.assertRegex(python(program), "(?s)^q: found list.*q: no")
 
+    def test_parts_without_their_package(self):
+        for name in "torch", "transformers":
+            program = (
+                f"import sys; sys.modules[{name!r}] = None\n"
+                f"try: import rapt.{name}\n"
+                "except ImportError as error: print(error)"
+            )
+            self.assertIn(f"pip install 'rapt-attention[{name}]'", python(program))
+
     @unittest.skipUnless(HAS_TORCH, "torch is not here")
     def test_torch_without_numpy(self):
         program = (

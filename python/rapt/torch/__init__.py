@@ -7,6 +7,13 @@ with rapt.torch.use() as done:                           # in all models, while 
 torch.nn.attention.activate_flash_attention_impl("rapt") # in the whole process, until restored
 """
 
+try:
+    import torch as _torch
+except ImportError as error:
+    raise ImportError(
+        f"rapt.torch needs PyTorch: pip install 'rapt-attention[torch]' ({error})"
+    ) from None
+
 from . import _flash as _flash  # registers the hook
 from ._sdpa import scaled_dot_product_attention
 from ._use import use

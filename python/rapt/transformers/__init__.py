@@ -5,6 +5,13 @@ rapt.transformers.use(model)           # from now on; with `with`, while the blo
 rapt.transformers.register()           # "rapt" is a name: from_pretrained(…, attn_implementation=)
 """
 
+try:
+    import transformers as _transformers
+except ImportError as error:
+    raise ImportError(
+        f"rapt.transformers needs transformers: pip install 'rapt-attention[transformers]' ({error})"
+    ) from None
+
 from ._use import in_place_of_sdpa, register, use
 
 __all__ = ["in_place_of_sdpa", "register", "use"]
