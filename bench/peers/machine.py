@@ -91,7 +91,7 @@ class Load:
 
 
 def nanoseconds_of(pid):
-    """CPU time of a process's threads until now, to about a timer tick; 0 if the kernel doesn't say."""
+    """CPU time of a process's threads until now, to about a tick; 0 if the kernel doesn't say."""
     paths = glob.glob(f"/proc/{pid}/task/*/schedstat")
     return sum(int(read(path, "0").split()[0]) for path in paths)
 

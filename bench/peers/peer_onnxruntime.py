@@ -44,7 +44,7 @@ class Library(Peer):
             [name if value is not None else "" for name, value in inputs.items()],
             list(outputs),
             domain=domain,
-            **attributes
+            **attributes,
         )
         graph = helper.make_graph(
             [node],

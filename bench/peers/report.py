@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The results as tables for people, and as lines for machines.
 
-A report is what --json writes: {"machine", "peers": {name: {title, version}}, "runs"}; a run has the
-shape, dtype, threads, and "results": {name: {ms, spread, ratio, …} or {failed}}.
+A report is what --json writes: {"machine", "peers": {name: {title, version}}, "runs"}; a run has
+the shape, dtype, threads, and "results": {name: {ms, spread, ratio, …} or {failed}}.
 """
 
 import csv

@@ -59,8 +59,8 @@ def bits(model, tokens):
                 rapt.transformers.register()
         print(
             f"padded on the {side}: in {sum(alone for alone, _ in layers)} of {len(layers)} layers "
-            f"attention has the bits that it has alone, in {sum(cut for _, cut in layers)} those of "
-            "the prompt cut in four\n",
+            f"attention has the bits that it has alone, in {sum(cut for _, cut in layers)} "
+            "those of the prompt cut in four\n",
             flush=True,
         )
         if not all(alone and cut for alone, cut in layers):

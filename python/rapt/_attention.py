@@ -161,8 +161,8 @@ def attention(
 ) -> Any:
     """softmax(scale * q kᵀ + bias) v, per batch and head: exact, in one pass, in f32.
 
-    q, k and v are NumPy arrays, torch tensors or anything with __dlpack__ in the CPU's memory (JAX),
-    of float32, float16 or bfloat16 in any mix and with any strides; nothing is copied. There may be
+    q, k and v are NumPy arrays, torch tensors or anything with __dlpack__ in the CPU's memory, of
+    float32, float16 or bfloat16 in any mix and with any strides; nothing is copied. There may be
     fewer heads of keys than of queries (GQA), and the values' channels may be another number. All
     sizes but channels may be 0. Numbers may be Python's, NumPy's or any with __index__, __float__.
     Arrays may lack the first dimensions: (heads, positions, channels), (positions, channels).

@@ -101,8 +101,9 @@ class KVCache(Owner):
         super().__init__()
         if rope is not None and not isinstance(rope, Rope):
             raise InvalidType(f"rope: found {_options.shown(rope)}, expected a rapt.Rope, or None")
-        self._dtypes = _dtype("dtype", dtype), _dtype(
-            "value_dtype", dtype if value_dtype is None else value_dtype
+        self._dtypes = (
+            _dtype("dtype", dtype),
+            _dtype("value_dtype", dtype if value_dtype is None else value_dtype),
         )
         args = CacheArgs(size=ctypes.sizeof(CacheArgs), isa=_options.isa(isa))
         args.key_dtype, args.value_dtype = (_TYPES[name] for name in self._dtypes)
@@ -142,9 +143,7 @@ class KVCache(Owner):
         types = " and ".join(dict.fromkeys(self._dtypes))
         channels = " and ".join(dict.fromkeys(map(str, (self.head_dim, self.value_dim))))
         sequences = "1 sequence" if self.sequences == 1 else f"{self.sequences} sequences"
-        pages = (
-            f", {self.pages_free} free pages of {self.page_size}" if self.page_size else ""
-        )
+        pages = f", {self.pages_free} free pages of {self.page_size}" if self.page_size else ""
         return (
             f"<rapt.KVCache {self.kv_heads} heads x {channels} channels of {types}, {sequences}, "
             f"{held} of {self.capacity} tokens{pages}>"

@@ -20,7 +20,7 @@ def _cast(array: Any, to: str) -> Any:
 
 
 def _kind_of(array: Any) -> str:
-    """f for floats, i and u for integers, as NumPy has them; another letter or none for the rest."""
+    """f for floats, i and u for integers, as NumPy has them; something else for the rest."""
     if _views.is_torch(array):
         return _name_of(array)[0]
     return str(getattr(array.dtype, "kind", "")) if hasattr(array, "astype") else ""

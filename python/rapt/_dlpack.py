@@ -113,9 +113,7 @@ def _tensor_of(name: str, capsule: Any) -> tuple[_Tensor, int]:
         return _Tensor.from_address(address), 0
     versioned = _Versioned.from_address(address)
     if versioned.major != _MAJOR:
-        raise InvalidArgument(
-            f"{name}: found DLPack {versioned.major}, expected version {_MAJOR}"
-        )
+        raise InvalidArgument(f"{name}: found DLPack {versioned.major}, expected version {_MAJOR}")
     return versioned.tensor, versioned.flags
 
 

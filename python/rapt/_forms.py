@@ -149,8 +149,7 @@ class Form:
     def _result(self, made: list[Any], given: bool) -> Any:
         if self.is_jax:
             made = [
-                array if given and i == 0 else _views.to_jax(array)
-                for i, array in enumerate(made)
+                array if given and i == 0 else _views.to_jax(array) for i, array in enumerate(made)
             ]
         return made[0] if len(made) == 1 else Result.of(self.names, made)
 

@@ -38,9 +38,7 @@ def _of_view(name: str, v: _views.View) -> list[list[float]]:
 
 
 def _wrong_rank(name: str, rank: int) -> InvalidArgument:
-    return InvalidArgument(
-        f"{name}: found {rank} dimensions, expected (heads) or (batch, heads)"
-    )
+    return InvalidArgument(f"{name}: found {rank} dimensions, expected (heads) or (batch, heads)")
 
 
 def _row(name: str, row: Any) -> list[float]:

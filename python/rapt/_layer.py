@@ -231,7 +231,9 @@ class MultiHeadAttention(Owner):
         try:
             parts = _of_torch(module)
         except (AttributeError, ValueError) as error:  # a part is missing, or another one
-            raise InvalidArgument(f"module: {error}, expected its parts as torch has them") from None
+            raise InvalidArgument(
+                f"module: {error}, expected its parts as torch has them"
+            ) from None
         return cls(**parts, **options)
 
     def __repr__(self) -> str:

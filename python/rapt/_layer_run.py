@@ -67,9 +67,7 @@ class Run:
             self._kept[-1].fill(args.context)
             self._keys = self._kept[-1].shape[2]
 
-    def set_masks(
-        self, mask: Any, kv_len: Any, kv_start: Any, positions: Any, cu: Any
-    ) -> None:
+    def set_masks(self, mask: Any, kv_len: Any, kv_start: Any, positions: Any, cu: Any) -> None:
         """Which keys are attended, and where tokens stand."""
         args, batch, count = self._args, self._batch, self._count
         if mask is not None:

@@ -75,7 +75,7 @@ def _load() -> tuple[str, ctypes.CDLL]:
 
 
 def _other_project() -> str:
-    """PyPI's "rapt", whose module has this one's name, so that each overwrites the other's files."""
+    """PyPI's "rapt", whose module has this one's name, so that each overwrites the other."""
     try:
         found = importlib.metadata.version("rapt")
     except importlib.metadata.PackageNotFoundError:

@@ -37,7 +37,9 @@ def _shape(value: Any) -> tuple[int, ...]:
 def _plain(name: str, value: Any) -> Any:
     """An array or anything that has an order as nested lists, anything else as it is."""
     if math.prod(_shape(value)) > _MOST:
-        raise InvalidArgument(f"{name}: found shape {_shape(value)}, expected at most {_MOST} numbers")
+        raise InvalidArgument(
+            f"{name}: found shape {_shape(value)}, expected at most {_MOST} numbers"
+        )
     if not hasattr(value, "tolist"):
         if not isinstance(value, Iterable) or isinstance(value, _NO_LIST):
             return value
@@ -83,9 +85,7 @@ def integers(
     return (ctypes.c_int64 * max(1, len(elements)))(*elements), shape
 
 
-def table(
-    name: str, value: Any, limits: tuple[int, int]
-) -> tuple[list[int], tuple[int, int]]:
+def table(name: str, value: Any, limits: tuple[int, int]) -> tuple[list[int], tuple[int, int]]:
     """Integers in rows of one length, row by row, and how many rows and columns there are."""
     elements, shape = _flat(name, value)
     if len(shape) != 2:

@@ -30,9 +30,7 @@ class Output:
         if not view.writeable:
             raise InvalidArgument(f"{self.name}: found a read-only array, expected one to write to")
         if view.shape != self._shape:
-            raise InvalidArgument(
-                f"{self.name}: found shape {view.shape}, expected {self._shape}"
-            )
+            raise InvalidArgument(f"{self.name}: found shape {view.shape}, expected {self._shape}")
         return view
 
     def view4(self, swap: bool = False) -> _views.View:

@@ -89,9 +89,7 @@ class Plan(Owner):
         self._turns = _calls.Turns()
         self._handle = _memory.plan(problem.args)
         self._size = int(lib.rapt_plan_workspace_size(self._handle.pointer))
-        self._data = AttentionData(
-            **{field: view.address for field, view in problem.views.items()}
-        )
+        self._data = AttentionData(**{field: view.address for field, view in problem.views.items()})
         self._storages = Storages(problem.views)
         self._result = self._result_of(self._made)
         self._known: dict[str, Any] = {}  # for each tensor, a form that is the plan's

@@ -19,7 +19,7 @@ class Result(tuple[Any, ...]):
     top_key     (batch, heads, queries, top_k): their keys, int32; -1 where there are fewer
     distance    (batch, heads, queries): the mean distance of query and key, by weight
     segments    (batch, heads, queries, ranges): the sum of weights in each range of keys
-    diagonals   (batch, heads, queries, offsets): the weight of the key at each offset from the query
+    diagonals   (batch, heads, queries, offsets): the weight of the key at each offset
     received    (batch, heads, keys): the sum of a key's weights over all queries
     """
 

@@ -83,9 +83,7 @@ class Rope(Owner):
     def __repr__(self) -> str:
         return f"<rapt.Rope {self._form}>"
 
-    def apply(
-        self, x: Any, positions: Any = None, *, layout: str = "bhsd", out: Any = None
-    ) -> Any:
+    def apply(self, x: Any, positions: Any = None, *, layout: str = "bhsd", out: Any = None) -> Any:
         """Queries or keys, turned.
 
         x          (batch, heads, tokens, channels) of float32, float16 or bfloat16; batch, and

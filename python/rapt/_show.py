@@ -43,7 +43,10 @@ class _Subject:
 
     def chosen(self, heads: Any) -> list[Sequence[int]]:
         """The chosen heads of each layer, if a page of them can be made at all."""
-        found = [_layers.chosen("heads", heads, tensors[self.rows].shape[1]) for _, tensors in self.layers]
+        found = [
+            _layers.chosen("heads", heads, tensors[self.rows].shape[1])
+            for _, tensors in self.layers
+        ]
         count = sum(map(len, found))
         if count > _layers.MOST_HEADS:
             raise InvalidArgument(
@@ -259,4 +262,3 @@ def show(
         sum(one.head_count for one in made) * rows * subject.keys * _COST,
     )
     return Page(html)
-

@@ -42,7 +42,9 @@ class HeadSummary:
     kind: str
 
 
-def summarize(q: Any, k: Any, v: Any, **options: Unpack[_keywords.Inputs]) -> list[list[HeadSummary]]:
+def summarize(
+    q: Any, k: Any, v: Any, **options: Unpack[_keywords.Inputs]
+) -> list[list[HeadSummary]]:
     """A summary of each head: summaries[sequence][head].
 
     Takes the arguments of attention() but its outputs, and computes attention without ever storing
@@ -70,9 +72,7 @@ def _summary(found: Any) -> HeadSummary:
     return HeadSummary(**numbers)
 
 
-def rollout(
-    weights: Iterable[Any], residual: float = 0.5, *, threads: int | None = None
-) -> Any:
+def rollout(weights: Iterable[Any], residual: float = 0.5, *, threads: int | None = None) -> Any:
     """Attention rollout (Abnar and Zuidema 2020): what of each input reaches each output.
 
     weights   for each layer, the first one first, float32 (batch, heads, tokens, tokens): the

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Views of arrays where they lie: NumPy's and torch's by their own attributes, all others by DLPack.
+"""Views of arrays where they lie: NumPy's and torch's by their attributes, all others by DLPack.
 
 Neither NumPy nor torch is imported for that: whoever passes an array of theirs has done so.
 """
@@ -150,7 +150,8 @@ def of_plain_torch(name: str, tensor: Any, place: int, quantized: bool) -> View:
         storage = tensor.untyped_storage()
         if place + (last + 1) * tensor.itemsize > storage.data_ptr() + storage.nbytes():
             raise InvalidArgument(
-                f"{name}: found a tensor that reaches beyond its storage of {storage.nbytes()} bytes"
+                f"{name}: found a tensor that reaches beyond its storage of {storage.nbytes()} "
+                "bytes, expected one within it"
             )
     v = View(place, dtype, shape, strides, True, tensor)
     return v if dtype != Q8_0 else _in_blocks(name, v)

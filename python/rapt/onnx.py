@@ -94,9 +94,7 @@ class _Node(NamedTuple):
     def run(self, values: dict[str, Any]) -> None:
         """Adds the node's outputs to the values by their names."""
         given = {
-            role: _array(role, values[name])
-            for role, name in zip(_INPUTS, self.inputs)
-            if name
+            role: _array(role, values[name]) for role, name in zip(_INPUTS, self.inputs) if name
         }
         wants_scores = len(self.outputs) > 3 and self.outputs[3] != ""
         found = _compute(given, self.attributes, self.version, wants_scores)

@@ -33,7 +33,7 @@ def pages_or_none():
 
 
 class Turn:
-    """In place of a cache's lock: notes how long its first sequence is at both ends of each turn."""
+    """In place of a cache's lock: notes how long its first sequence is before and after."""
 
     def __init__(self, cache):
         self.cache, self.lengths, self.start = cache, [], None

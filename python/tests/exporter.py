@@ -96,7 +96,7 @@ class Described:
 
 
 def bf16_of(array):
-    """The bits of float32 rounded to nearest even to bfloat16, as uint16, and what they stand for."""
+    """The bits of float32 rounded to bfloat16, as uint16, and what they stand for."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
     upper = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
     return upper, (upper.astype(np.uint32) << 16).view(np.float32)

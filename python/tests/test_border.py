@@ -295,7 +295,12 @@ class Exporters(Case):
         q, k, v = tensors()
         wrong = types.SimpleNamespace(__array_interface__={"shape": "x"})
         self.refused("^q: ", wrong, k, v)
-        for table in (np.float32, np.broadcast_to(np.int32(0), (2**20, 2**30)), [[1], 2], [object()]):
+        for table in (
+            np.float32,
+            np.broadcast_to(np.int32(0), (2**20, 2**30)),
+            [[1], 2],
+            [object()],
+        ):
             self.refused("^block_table", block_table=table, kv_len=1)
 
     def test_outputs(self):

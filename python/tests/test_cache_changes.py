@@ -156,7 +156,6 @@ class Objects(Case):
         rope = rapt.Rope(DIM)
         self.same(cache.attend(q), rapt.attention(rope.apply(q), rope.apply(k), v))
 
-
     def test_has_no_other_arguments(self):
         """What a cache knows itself is no argument of its calls, though attention() takes it."""
         cache, q = new_cache(), queries(2)

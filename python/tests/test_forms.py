@@ -24,9 +24,7 @@ class Forms(unittest.TestCase):
         for _ in range(3):
             q, k, v = tensors()
             first = rapt.attention(q, k, v, scale=0.5, window=(3, 1))
-            np.testing.assert_array_equal(
-                first, rapt.Plan(q, k, v, scale=0.5, window=[3, 1]).run()
-            )
+            np.testing.assert_array_equal(first, rapt.Plan(q, k, v, scale=0.5, window=[3, 1]).run())
         rapt.attention(q, k, v, scale=np.float32(0.5), window=np.array([3, 1]))
         self.assertEqual(self.made(), 1)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The package where it is imported: without NumPy, in a subinterpreter, with torch on either side."""
+"""The package where it is imported: without NumPy, in a subinterpreter, beside torch."""
 
 import importlib.util
 import os
@@ -40,9 +40,12 @@ class Import(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             info = pathlib.Path(folder, "rapt-9.8.dist-info")
             info.mkdir()
-            info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: rapt\nVersion: 9.8\n")
+            info.joinpath("METADATA").write_text(
+                "Metadata-Version: 2.1\nName: rapt\nVersion: 9.8\n"
+            )
             program = (
-                f"import os, sys; os.environ['RAPT_LIBRARY'] = '/none'; sys.path.append({folder!r})\n"
+                "import os, sys; os.environ['RAPT_LIBRARY'] = '/none'\n"
+                f"sys.path.append({folder!r})\n"
                 "try: import rapt\n"
                 "except ImportError as error: print(error)"
             )

@@ -26,8 +26,12 @@ def random(*shape):
 
 
 def weights_of(context=DIM, bias=True):
-    shapes = ((HEADS * WIDE, DIM), (KV_HEADS * WIDE, context), (KV_HEADS * DEEP, context),
-              (DIM, HEADS * DEEP))
+    shapes = (
+        (HEADS * WIDE, DIM),
+        (KV_HEADS * WIDE, context),
+        (KV_HEADS * DEEP, context),
+        (DIM, HEADS * DEEP),
+    )
     weights = [random(*shape) / shape[1] ** 0.5 for shape in shapes]
     names = ("b_query", "b_key", "b_value", "b_out")
     biases = {name: random(shape[0]) for name, shape in zip(names, shapes)} if bias else {}

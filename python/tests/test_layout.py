@@ -23,9 +23,7 @@ STRUCTS = {
     for struct in vars(_abi).values()
     if isinstance(struct, type) and issubclass(struct, ctypes.Structure)
 }
-CONSTANTS = {
-    f"RAPT_{name}": value for name, value in vars(_abi).items() if isinstance(value, int)
-}
+CONSTANTS = {f"RAPT_{name}": value for name, value in vars(_abi).items() if isinstance(value, int)}
 
 
 def facts_of_ctypes():

@@ -33,8 +33,10 @@ class Linear(Case):
             ({"bias": bias}, inner + bias),
             ({"bias": bias, "activation": "gelu"}, gelu(inner + bias)),
             ({"outer": outer, "activation": "gelu"}, gelu(inner) @ outer.T),
-            ({"bias": bias, "outer": outer, "outer_bias": outer_bias, "threads": 1},
-             (inner + bias) @ outer.T + outer_bias),
+            (
+                {"bias": bias, "outer": outer, "outer_bias": outer_bias, "threads": 1},
+                (inner + bias) @ outer.T + outer_bias,
+            ),
         ):
             found = rapt.linear(x, weight, **options)
             np.testing.assert_allclose(found, expected, atol=2e-4)

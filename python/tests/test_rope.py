@@ -49,8 +49,12 @@ class Rope(Case):
                 ({"frequencies": list(own), "position_scale": 2}, 2 * own),
             ):
                 rope = rapt.Rope(16, pairing=pairing, **options)
-                for given, places in ((None, np.arange(7)), (positions[0], positions[0]),
-                                      (positions, positions), (positions.tolist(), positions)):
+                for given, places in (
+                    (None, np.arange(7)),
+                    (positions[0], positions[0]),
+                    (positions, positions),
+                    (positions.tolist(), positions),
+                ):
                     expected = turned(x, places, 16, frequencies, pairing)
                     np.testing.assert_allclose(rope.apply(x, given), expected, atol=3e-6)
 
@@ -122,9 +126,7 @@ class Config(unittest.TestCase):
         import torch
 
         named = {} if layer_type is None else {"layer_type": layer_type}
-        cosines, sines = module(
-            torch.zeros(1, 1, 1), torch.arange(0, 4000, 37)[None], **named
-        )
+        cosines, sines = module(torch.zeros(1, 1, 1), torch.arange(0, 4000, 37)[None], **named)
         rope = rapt.Rope.from_config(config, layer_type)
         half = rope.rotary_dim // 2
         one = np.zeros((1, 1, cosines.shape[1], rope.rotary_dim), np.float32)
@@ -147,9 +149,7 @@ class Config(unittest.TestCase):
             {"rope_type": "linear", "rope_theta": 5e5, "factor": 4.0},
             {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, **stretched},
         ):
-            config = LlamaConfig(
-                hidden_size=128, num_attention_heads=2, rope_parameters=parameters
-            )
+            config = LlamaConfig(hidden_size=128, num_attention_heads=2, rope_parameters=parameters)
             self.check(config, LlamaRotaryEmbedding(config))
 
     def test_part_of_the_channels(self):

@@ -152,9 +152,7 @@ class Show(PageCase):
         means = np.stack([sums[i : i + 8].mean(0) for i in edges])
         np.testing.assert_allclose(cells, means, rtol=6e-4, atol=2e-7)
         of_rows = entropies(weights[0])
-        np.testing.assert_allclose(
-            entropy, [of_rows[i : i + 8].mean() for i in edges], atol=6e-4
-        )
+        np.testing.assert_allclose(entropy, [of_rows[i : i + 8].mean() for i in edges], atol=6e-4)
         self.assertIn("8 neighbouring tokens share a cell", repr(grouped))
 
     def test_groups_of_a_window(self):

@@ -40,7 +40,9 @@ def reference(query, key, value, mask, sinks, causal=False, scale=None, softcap=
     if softcap:
         scores = softcap * torch.tanh(scores / softcap)
     if mask is not None:
-        scores = scores + mask if mask.is_floating_point() else scores.masked_fill(~mask, -torch.inf)
+        scores = (
+            scores + mask if mask.is_floating_point() else scores.masked_fill(~mask, -torch.inf)
+        )
     scores = scores.masked_fill(~allowed, -torch.inf)
     if sinks is not None:
         column = sinks.double().view(1, -1, 1, 1).expand(*scores.shape[:-1], 1)

@@ -55,7 +55,8 @@ class Tensors(unittest.TestCase):
         slopes = torch.nn.Parameter(torch.randn(2, dtype=torch.bfloat16))
         self.assertTrue(
             torch.equal(
-                rapt.attention(q, q, q, sinks=slopes), rapt.attention(q, q, q, sinks=slopes.tolist())
+                rapt.attention(q, q, q, sinks=slopes),
+                rapt.attention(q, q, q, sinks=slopes.tolist()),
             )
         )
 

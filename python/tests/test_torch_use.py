@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rapt in the place of PyTorch's attention: in a block, and by PyTorch's hook for flash attention."""
+"""rapt in the place of PyTorch's attention: in a block, and by its hook for flash attention."""
 
 import doctest
 import importlib

@@ -7,7 +7,6 @@ from transformers_cases import (
     ENCODERS,
     LAYERS,
     NEW,
-    PROMPT,
     T5,
     WHISPER,
     Case,
@@ -66,9 +65,9 @@ class Both(Case):
         kept = padded("right")
         self.same(
             make(T5, 1),
-            lambda model: model(
-                prompts(), attention_mask=kept, decoder_input_ids=prompts(length=7)
-            ).logits,
+            lambda model: (
+                model(prompts(), attention_mask=kept, decoder_input_ids=prompts(length=7)).logits
+            ),
             3 * LAYERS,
             biases=3 * LAYERS,
         )

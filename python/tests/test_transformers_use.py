@@ -146,9 +146,9 @@ class Used(Case):
             with self.subTest(name):
                 found, expected, _ = self.both(
                     make(DECODERS[name]),
-                    lambda model: model(
-                        prompts(), attention_mask=kept, output_attentions=True
-                    ).attentions,
+                    lambda model: (
+                        model(prompts(), attention_mask=kept, output_attentions=True).attentions
+                    ),
                 )
                 self.assertEqual(len(found), LAYERS)
                 for one, other in zip(found, expected):
@@ -156,7 +156,10 @@ class Used(Case):
 
     def test_a_version_that_was_not_tested(self):
         found = rapt.transformers._use.transformers
-        with mock.patch.object(found, "__version__", "6.1.0"), warnings.catch_warnings(record=True) as given:
+        with (
+            mock.patch.object(found, "__version__", "6.1.0"),
+            warnings.catch_warnings(record=True) as given,
+        ):
             warnings.simplefilter("always")
             rapt.transformers.register()
         self.assertIn("6.1.0", str(given[0].message))
@@ -248,7 +251,9 @@ class Gradients(Case):
                     model.zero_grad()
                     inputs = {"attention_mask": padded("right"), "labels": prompts(), **more}
                     model(prompts(), **inputs).loss.backward()
-                    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+                    return {
+                        n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None
+                    }
 
                 model.set_attn_implementation("eager")
                 expected = run()

@@ -58,7 +58,9 @@ class Signatures(unittest.TestCase):
         for thing in (rapt.attention, rapt.Plan, rapt.Plan.run):
             parameters = inspect.signature(thing).parameters.values()
             kinds = {parameter.kind for parameter in parameters}
-            self.assertFalse(kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL})
+            self.assertFalse(
+                kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
+            )
         attention, plan = (
             [(p.name, p.kind, p.default) for p in inspect.signature(thing).parameters.values()]
             for thing in (rapt.attention, rapt.Plan)

@@ -79,8 +79,10 @@ class BrowserCase(unittest.TestCase):
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def emulate(self, scheme="light", motion="no-preference"):
-        features = [{"name": "prefers-color-scheme", "value": scheme},
-                    {"name": "prefers-reduced-motion", "value": motion}]
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": motion},
+        ]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def open(self, name, head=""):
@@ -120,8 +122,15 @@ class BrowserCase(unittest.TestCase):
 
 def main():
     required = "--required" in sys.argv
-    missing = [name for name, found in (("Selenium", webdriver), ("chromium", find_browser()),
-                                        ("chromedriver", shutil.which("chromedriver"))) if not found]
+    missing = [
+        name
+        for name, found in (
+            ("Selenium", webdriver),
+            ("chromium", find_browser()),
+            ("chromedriver", shutil.which("chromedriver")),
+        )
+        if not found
+    ]
     if missing:
         print("missing:", ", ".join(missing))
         sys.exit(1 if required else 77)

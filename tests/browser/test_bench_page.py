@@ -58,26 +58,42 @@ return [...document.querySelectorAll('.grid-of svg')].filter(svg => svg.querySel
 
 
 def overlap(a, b):
-    return (a["left"] < b["right"] and b["left"] < a["right"] and a["top"] < b["bottom"]
-            and b["top"] < a["bottom"])
+    return (
+        a["left"] < b["right"]
+        and b["left"] < a["right"]
+        and a["top"] < b["bottom"]
+        and b["top"] < a["bottom"]
+    )
 
 
 def find_outside(boxes):
     """What leaves its chart by more than a pixel."""
-    return [b for b in boxes
-            if b["left"] < b["svg"]["left"] - 1 or b["right"] > b["svg"]["right"] + 1
-            or b["top"] < b["svg"]["top"] - 1 or b["bottom"] > b["svg"]["bottom"] + 1]
+    return [
+        b
+        for b in boxes
+        if b["left"] < b["svg"]["left"] - 1
+        or b["right"] > b["svg"]["right"] + 1
+        or b["top"] < b["svg"]["top"] - 1
+        or b["bottom"] > b["svg"]["bottom"] + 1
+    ]
 
 
 def find_overlaps(texts):
     """Texts of a chart that lie on each other. A line of text is higher than its digits."""
     charts = {}
     for text in texts:
-        digits = {"top": text["top"] + 0.2 * text["size"],
-                  "bottom": text["bottom"] - 0.2 * text["size"]}
+        digits = {
+            "top": text["top"] + 0.2 * text["size"],
+            "bottom": text["bottom"] - 0.2 * text["size"],
+        }
         charts.setdefault(text["chart"], []).append({**text, **digits})
-    return [(a, b) for chart in charts.values() for i, a in enumerate(chart) for b in chart[:i]
-            if overlap(a, b)]
+    return [
+        (a, b)
+        for chart in charts.values()
+        for i, a in enumerate(chart)
+        for b in chart[:i]
+        if overlap(a, b)
+    ]
 
 
 class BenchPage(unittest.TestCase):
@@ -92,8 +108,12 @@ class BenchPage(unittest.TestCase):
             with open(cls.path / f"{name}.html", "wb") as file:
                 subprocess.run([program, name], check=True, stdout=file)
         cls.driver = start_browser()
-        cls.views = [view for width in WIDTHS for scheme in ("light", "dark")
-                     for view in cls.look(width, scheme)]
+        cls.views = [
+            view
+            for width in WIDTHS
+            for scheme in ("light", "dark")
+            for view in cls.look(width, scheme)
+        ]
 
     @classmethod
     def tearDownClass(cls):
@@ -177,12 +197,26 @@ class BenchPage(unittest.TestCase):
                 self.assertEqual(chart[-1], last, name)
 
     def test_what_the_command_writes(self):
-        command = [os.environ["RAPT_COMMAND"], "bench", "roofline", "--threads", "1,2", "--quick",
-                   "--time", "0.01", "--html", self.path / "run.html", "--case", "minilm-32"]
+        command = [
+            os.environ["RAPT_COMMAND"],
+            "bench",
+            "roofline",
+            "--threads",
+            "1,2",
+            "--quick",
+            "--time",
+            "0.01",
+            "--html",
+            self.path / "run.html",
+            "--case",
+            "minilm-32",
+        ]
         subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.open("run")
-        count = "return ['.roofline svg', '.grid-of svg', 'tbody tr']" \
+        count = (
+            "return ['.roofline svg', '.grid-of svg', 'tbody tr']"
             ".map(selector => document.querySelectorAll(selector).length)"
+        )
         self.assertEqual(self.driver.execute_script(count), [2, 1, 2])
         self.assertEqual(self.driver.get_log("browser"), [])
 

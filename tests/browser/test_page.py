@@ -11,8 +11,20 @@ import subprocess
 
 from browser import ActionChains, BrowserCase, By, Keys, main
 
-NAMED_ROLES = {"button", "radio", "checkbox", "searchbox", "combobox", "gridcell", "listbox",
-               "option", "application", "grid", "toolbar", "dialog"}
+NAMED_ROLES = {
+    "button",
+    "radio",
+    "checkbox",
+    "searchbox",
+    "combobox",
+    "gridcell",
+    "listbox",
+    "option",
+    "application",
+    "grid",
+    "toolbar",
+    "dialog",
+}
 
 
 class Page(BrowserCase):
@@ -192,7 +204,8 @@ class Page(BrowserCase):
             for head in "", "#1.1":
                 self.open(name, head)
                 self.assertLessEqual(
-                    self.run_script("return document.documentElement.scrollWidth"), 375)
+                    self.run_script("return document.documentElement.scrollWidth"), 375
+                )
                 wide = self.run_script("""return [...document.querySelectorAll("body *")]
                     .filter(e => e.getBoundingClientRect().right > 376).map(e => e.outerHTML)""")
                 self.assertEqual(wide, [])
@@ -229,10 +242,15 @@ class Page(BrowserCase):
             nodes = [node for node in nodes if not node["ignored"]]
             seen = {node["role"]["value"] for node in nodes}
             self.assertLessEqual({"listbox", "option"} if head else {"grid", "gridcell"}, seen)
-            nameless = [node["role"]["value"] for node in nodes
-                        if node["role"]["value"] in NAMED_ROLES and not node["name"]["value"]]
+            nameless = [
+                node["role"]["value"]
+                for node in nodes
+                if node["role"]["value"] in NAMED_ROLES and not node["name"]["value"]
+            ]
             self.assertEqual(nameless, [])
-            self.assertIn("entropy", " ".join(node["name"]["value"] for node in nodes if "name" in node))
+            self.assertIn(
+                "entropy", " ".join(node["name"]["value"] for node in nodes if "name" in node)
+            )
 
     def test_heeds_reduced_motion(self):
         self.emulate(motion="reduce")

@@ -55,9 +55,7 @@ class ShownPage(BrowserCase):
         self.until("!document.getElementById('head').hidden")
         self.assertEqual(self.find("#title").text, "Layer 2, head 1")
         self.assertEqual(self.texts(".queries .name"), ["Le", "␣vieux", "␣ch", "at"])
-        self.assertEqual(
-            self.texts(".keys .name"), ["␣The", "␣old", "␣cat", "␣sat", "␊", "</s>"]
-        )
+        self.assertEqual(self.texts(".keys .name"), ["␣The", "␣old", "␣cat", "␣sat", "␊", "</s>"])
         self.assertIn("4 × 6 weights", self.find(".readout").text)
         found = self.run_script("return [...views[0].weights.values]")
         np.testing.assert_allclose(found, self.cross[1].ravel(), rtol=6e-4)

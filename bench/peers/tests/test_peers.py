@@ -181,9 +181,7 @@ class Rounds(unittest.TestCase):
         """A worker that runs something else."""
         worker = rounds.Worker.__new__(rounds.Worker)
         pipe = subprocess.PIPE
-        worker.process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, start_new_session=True
-        )
+        worker.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True)
         worker.errors = tempfile.TemporaryFile("w+")
         return worker
 
@@ -213,7 +211,7 @@ class Rounds(unittest.TestCase):
 
 
 class Spinning:
-    """A clock that only naps move, and processes that each use CPU time at a rate until a moment."""
+    """A clock that only naps move, and processes that each use CPU time until a moment."""
 
     def __init__(self, *processes, late=0.0):
         self.processes, self.late = processes, late

@@ -19,4 +19,3 @@ from ._sdpa import scaled_dot_product_attention
 from ._use import use
 
 __all__ = ["scaled_dot_product_attention", "use"]
-

@@ -105,7 +105,9 @@ def _allowed(
         allowed = allowed & (key <= position + right)
     allowed = allowed[None, None, None]
     if kv_start:
-        allowed = allowed & (key >= torch.tensor(kv_start, device=device)[:, None, None, None, None])
+        allowed = allowed & (
+            key >= torch.tensor(kv_start, device=device)[:, None, None, None, None]
+        )
     if kv_len:
         allowed = allowed & (key < torch.tensor(kv_len, device=device)[:, None, None, None, None])
     return allowed
@@ -174,7 +176,9 @@ class _OnceDifferentiable(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> None:
-        raise NotImplementedError("derivative for the gradients of rapt::attention is not implemented")
+        raise NotImplementedError(
+            "derivative for the gradients of rapt::attention is not implemented"
+        )
 
 
 def _four(mask: Tensor) -> list[int]:

@@ -35,9 +35,7 @@ def _attend(
     """aten::_scaled_dot_product_flash_attention_for_cpu; its conditions were checked by PyTorch."""
     if dropout_p:
         raise NotImplementedError(f"rapt: dropout_p: found {dropout_p}, expected 0")
-    out, lse = compute(
-        query, key, value, attn_mask, causal=is_causal, scale=scale, return_lse=True
-    )
+    out, lse = compute(query, key, value, attn_mask, causal=is_causal, scale=scale, return_lse=True)
     lse.masked_fill_(lse == -torch.inf, 0)  # as PyTorch has it in rows without keys
     # Compiled code asserts the strides that PyTorch's kernel gives: heads are innermost.
     return out, lse.transpose(1, 2).contiguous().transpose(1, 2)
@@ -51,7 +49,9 @@ class _Handle:
         library: Any = torch.library.Library
         before = torch.library.get_kernel(f"aten::{_OPERATOR}", "CPU")
 
-        def attend(keys: Any, query: Tensor, *args: Any, scale: float | None = None, **more: Any) -> Any:
+        def attend(
+            keys: Any, query: Tensor, *args: Any, scale: float | None = None, **more: Any
+        ) -> Any:
             if query.dtype in TYPES and takes_scale(scale):
                 return _attend(query, *args, scale=scale, **more)
             return before.call_boxed(keys, query, *args, scale=scale, **more)

@@ -122,7 +122,7 @@ def compute(
     """
     if forward_ad._current_level >= 0 and _has_tangent(query, key, value, mask, sinks):
         raise NotImplementedError(
-            "rapt: found a tensor with a tangent, expected none (there is no forward-mode derivative)"
+            "rapt: found a tensor with a tangent, expected none: there is no forward derivative"
         )
     if not counted:
         tally.add("calls")
@@ -160,8 +160,7 @@ def _has_tangent(*tensors: Tensor | None) -> bool:
 def is_transformed() -> bool:
     """Whether torch.func transforms what is called (vmap, grad), or derivatives go forward."""
     return not torch.compiler.is_compiling() and (
-        torch._C._functorch.peek_interpreter_stack() is not None
-        or forward_ad._current_level >= 0
+        torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
     )
 
 
@@ -198,9 +197,7 @@ def _setup_context(
 
 
 def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    return attention_backward(
-        grad, *ctx.saved_tensors, needed=ctx.needs_input_grad, **ctx.options
-    )
+    return attention_backward(grad, *ctx.saved_tensors, needed=ctx.needs_input_grad, **ctx.options)
 
 
 library: Any = torch.library.Library("rapt", "DEF")  # type: ignore[no-untyped-call]

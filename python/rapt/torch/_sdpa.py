@@ -81,7 +81,7 @@ def _are_typed(
     scale: Any,
     enable_gqa: Any,
 ) -> bool:
-    """Whether arguments have the types that are declared; others are PyTorch's to take or refuse."""
+    """Whether arguments have the types that are declared; others are left to PyTorch."""
     return (
         isinstance(query, Tensor)
         and isinstance(key, Tensor)

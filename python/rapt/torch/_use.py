@@ -38,7 +38,8 @@ class use(TorchFunctionMode):
     >>> q = torch.randn(1, 4, 3, 16)
     >>> with rapt.torch.use() as done:
     ...     out = torch.nn.functional.scaled_dot_product_attention(q, q, q)
-    ...     wide = torch.nn.functional.scaled_dot_product_attention(q.double(), q.double(), q.double())
+    ...     wide = q.double()
+    ...     wide = torch.nn.functional.scaled_dot_product_attention(wide, wide, wide)
     >>> done.calls, done.passed
     (1, 1)
     """

@@ -9,7 +9,8 @@ try:
     import transformers as _transformers
 except ImportError as error:
     raise ImportError(
-        f"rapt.transformers needs transformers: pip install 'rapt-attention[transformers]' ({error})"
+        "rapt.transformers needs transformers: pip install 'rapt-attention[transformers]' "
+        f"({error})"
     ) from None
 
 from ._use import in_place_of_sdpa, register, use

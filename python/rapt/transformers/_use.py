@@ -58,13 +58,13 @@ class use(Counts):
     """Has a model's attention computed by rapt from now on; with `with`, until the block ends.
 
     All submodels change. Masks of causality, windows and padding go to rapt as numbers. Raises
-    rapt.Unsupported, and changes nothing, for a model whose attention can't be replaced, which would
-    compute something else, or whose type rapt doesn't compute (float64).
+    rapt.Unsupported, and changes nothing, for a model whose attention can't be replaced, which
+    would compute something else, or whose type rapt doesn't compute (float64).
 
     The result counts what rapt computed since: `calls`, one for each layer and step; `dense`, those
     with a bool mask of queries × keys, from a pattern that isn't recognised, or the caller's; and
-    `biases`, those with a float one. The numbers are the process's. restore() undoes it. A model that
-    is used several times, in threads too, gets back what it had when the last one is restored.
+    `biases`, those with a float one. The numbers are the process's. restore() undoes it. A model
+    that is used several times, in threads too, gets back what it had when the last one is restored.
 
     >>> import torch, rapt.transformers
     >>> from transformers import LlamaConfig, LlamaForCausalLM
@@ -92,8 +92,8 @@ class use(Counts):
                 if part.config._attn_implementation != NAME:
                     self.restore()
                     raise Unsupported(
-                        f"{type(part).__name__}: found a model that keeps its own attention, expected "
-                        "one whose attention transformers can replace (AttentionInterface)"
+                        f"{type(part).__name__}: found a model that keeps its own attention, "
+                        "expected one whose attention transformers can replace (AttentionInterface)"
                     )
         super().__init__()
 
@@ -116,7 +116,8 @@ def _check_type(model: PreTrainedModel) -> None:
     types = {each.dtype for each in model.parameters() if each.is_floating_point()}
     if types == {torch.float64}:
         raise Unsupported(
-            f"{type(model).__name__}: found a model of float64, expected float32, float16 or bfloat16"
+            f"{type(model).__name__}: found a model of float64, expected float32, float16 or "
+            "bfloat16"
         )
 
 
@@ -161,7 +162,9 @@ def in_place_of_sdpa() -> Iterator[Counts]:
     register()
     interfaces: Any = (AttentionInterface, AttentionMaskInterface)
     with _lock:
-        sdpa, masks = _blocks[0] if _blocks else [each._global_mapping["sdpa"] for each in interfaces]
+        sdpa, masks = (
+            _blocks[0] if _blocks else [each._global_mapping["sdpa"] for each in interfaces]
+        )
         _blocks.append((sdpa, masks))
 
         def attend(module: Any, query: Any, *args: Any, **options: Any) -> Any:
