@@ -165,8 +165,9 @@ typedef struct rapt_attention_args {
     const int64_t *kv_len;   /* B numbers of 0 to Skv (or what a block table's row has room for),
                                 later keys don't exist; NULL means Skv */
     const int64_t *kv_start; /* B numbers of 0 to 2^60: earlier keys don't exist, as left padding
-                                wants; positions still count from key 0; NULL means 0. So do blocks
-                                of keys: a call on the keys from there on alone may round others. */
+                                wants; positions still count from key 0; NULL means 0. Blocks of
+                                keys count from there, too. So the result may round otherwise than
+                                that of a call with the remaining keys alone. */
 
     int threads;     /* at most this many; 0: rapt_default_threads() */
     const char *isa; /* a name of rapt/isa.h; NULL means RAPT_ISA if it is set, or else the best */
