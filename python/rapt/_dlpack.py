@@ -95,7 +95,8 @@ def _capsule_of(name: str, array: Any) -> Any:
     except InvalidArgument:
         raise
     except Exception as error:
-        raise InvalidArgument(f"{name}: {error}") from error
+        kind = type(array).__name__
+        raise InvalidArgument(f"{name}: found a {kind} that can't be read: {error}") from error
 
 
 def _tensor_of(name: str, capsule: Any) -> tuple[_Tensor, int]:

@@ -74,6 +74,8 @@ def locate(name: str, array: Any, quantized: bool = False) -> tuple[Any, int, An
         return form, array.__array_interface__["data"][0], array
     else:
         _learn(array)
+        if kind is _ndarray or kind is _Tensor:  # the first of its kind
+            return locate(name, array, quantized)
     v = _views.view(name, array, quantized)
     return (_kind_of(kind), v.shape, v.strides, v.dtype, v.writeable), v.address, v
 

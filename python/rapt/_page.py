@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""librapt_page, which writes pages of attention: cli/page/page.h in ctypes."""
+"""librapt_page, which writes pages: cli/page/page.h in ctypes, which a test compares."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ _ERROR_SIZE = 512
 
 
 class Sight(ctypes.Structure):
-    """struct sight: which keys a query sees."""
+    """struct sight"""
 
     _fields_ = [
         ("queries", ctypes.c_int64),
@@ -29,7 +29,7 @@ class Sight(ctypes.Structure):
 
 
 class Layer(ctypes.Structure):
-    """struct page_layer: a layer's weights, or its queries and keys."""
+    """struct page_layer"""
 
     _fields_ = [
         ("number", ctypes.c_int64),

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of caches share."""
 
-import unittest
-
 import numpy as np
 import rapt
 
@@ -44,14 +42,3 @@ class Turn:
 
     def __exit__(self, *error):
         self.lengths.append((self.start, self.cache.lengths[0]))
-
-
-class Case(unittest.TestCase):
-    def same(self, found, expected):
-        np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
-
-    def refused(self, text, call, *args, kind=rapt.InvalidArgument, **options):
-        with self.assertRaises(kind) as caught:
-            call(*args, **options)
-        self.assertIsInstance(caught.exception, rapt.Error)
-        self.assertRegex(str(caught.exception), text)

@@ -12,7 +12,6 @@ from caches import (
     HEADS,
     RNG,
     VALUE_DIM,
-    Case,
     new_cache,
     pages_or_none,
     queries,
@@ -20,6 +19,7 @@ from caches import (
     tokens,
 )
 from exporter import Described, bf16_of
+from refusals import Case
 
 
 class Attend(Case):

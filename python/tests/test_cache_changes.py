@@ -10,7 +10,8 @@ import unittest
 
 import numpy as np
 import rapt
-from caches import CAPACITY, DIM, HEADS, Case, Turn, new_cache, pages_or_none, queries, tokens
+from caches import CAPACITY, DIM, HEADS, Turn, new_cache, pages_or_none, queries, tokens
+from refusals import Case
 
 
 class Changes(Case):

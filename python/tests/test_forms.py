@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import oracle
 import rapt
-from rapt import _forms
+from rapt import _attention, _forms
 from test_attention import tensors
 
 
@@ -27,6 +27,16 @@ class Forms(unittest.TestCase):
             np.testing.assert_array_equal(first, rapt.Plan(q, k, v, scale=0.5, window=[3, 1]).run())
         rapt.attention(q, k, v, scale=np.float32(0.5), window=np.array([3, 1]))
         self.assertEqual(self.made(), 1)
+
+    def test_a_form_seen_before_is_not_looked_into(self):
+        q, k, v = tensors()
+        options = {"causal": True, "window": (3, 1), "return_lse": True, "threads": 1}
+        expected = rapt.attention(q, k, v, kv_len=20, **options)
+        with mock.patch.object(_forms._problem, "Problem", side_effect=AssertionError):
+            found = rapt.attention(q, k, v, kv_len=20, **options)
+            with mock.patch.object(_attention, "canonical", side_effect=AssertionError):
+                rapt.attention(q, k, v, kv_len=21, **options)
+        np.testing.assert_array_equal(found.out, expected.out)
 
     def test_numbers_are_no_part_of_it(self):
         q, k, v = tensors(queries=1, keys=40)

@@ -62,7 +62,9 @@ class Import(unittest.TestCase):
             "try: rapt.attention(*[Exported()] * 3)\n"
             "except rapt.InvalidArgument as error: print(error)\n"
         )
-        self.assertRegex(python(program), "(?s)^q: found list.*q: no")
+        self.assertRegex(
+            python(program), "(?s)^q: found list.*q: found a Exported that can't be read: no"
+        )
 
     def test_parts_without_their_package(self):
         for name in "torch", "transformers":

@@ -13,6 +13,7 @@ import weakref
 import numpy as np
 import oracle
 import rapt
+import refusals
 from caches import Turn
 from exporter import Described, bf16_of
 
@@ -55,18 +56,9 @@ def expected(weights, biases, x, context=None, turned=lambda x: x, **options):
     return out, attended
 
 
-class Case(unittest.TestCase):
+class Case(refusals.Case):
     def near(self, found, wanted):
         np.testing.assert_allclose(found, wanted, atol=2e-5, rtol=2e-5)
-
-    def same(self, found, wanted):
-        np.testing.assert_array_equal(np.asarray(found), np.asarray(wanted))
-
-    def refused(self, text, call, *args, kind=rapt.InvalidArgument, **options):
-        with self.assertRaises(kind) as caught:
-            call(*args, **options)
-        self.assertIsInstance(caught.exception, rapt.Error)
-        self.assertRegex(str(caught.exception), text)
 
 
 class Definition(Case):

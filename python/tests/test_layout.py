@@ -12,18 +12,34 @@ import tempfile
 import unittest
 
 import rapt
-from rapt import _abi, _library
+from rapt import _abi, _library, _page
 
 INCLUDE = pathlib.Path(__file__).parents[2] / "include"
 HEADERS = "".join(
     path.read_text(encoding="utf-8") for path in sorted((INCLUDE / "rapt").glob("*.h"))
 )
-STRUCTS = {
-    struct.__doc__: struct
-    for struct in vars(_abi).values()
-    if isinstance(struct, type) and issubclass(struct, ctypes.Structure)
+PUBLIC = {name: value for name, value in vars(_abi).items() if isinstance(value, int)}
+
+
+def structs_of(module):
+    """Those of a module by their names in C, which their docstrings say."""
+    return {
+        struct.__doc__: struct
+        for struct in vars(module).values()
+        if isinstance(struct, type)
+        and issubclass(struct, ctypes.Structure)
+        and struct.__module__ == module.__name__
+    }
+
+
+STRUCTS = {**structs_of(_abi), **structs_of(_page)}
+CONSTANTS = {
+    **{f"RAPT_{name}": value for name, value in PUBLIC.items()},
+    "PAGE_AS_GIVEN": _page.AS_GIVEN,
+    "PAGE_FOUND": _page.FOUND,
+    "PAGE_BOTH": _page.BOTH,
+    "PAGE_ERROR_SIZE": _page._ERROR_SIZE,
 }
-CONSTANTS = {f"RAPT_{name}": value for name, value in vars(_abi).items() if isinstance(value, int)}
 
 
 def facts_of_ctypes():
@@ -50,7 +66,8 @@ def program():
         "for (size_t i = 0; i < sizeof a; i++)"
         '    printf("%02x", ((const unsigned char *)&a)[i]);'
     )
-    return "#include <rapt/rapt.h>\n#include <stdio.h>\nint main(void) {" + "\n".join(lines) + "}\n"
+    head = '#include "cli/page/page.h"\nint main(void) {'
+    return head + "\n".join(lines) + "}\n"
 
 
 class Layout(unittest.TestCase):
@@ -61,19 +78,19 @@ class Layout(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             source, binary = pathlib.Path(folder, "layout.c"), pathlib.Path(folder, "layout")
             source.write_text(program(), encoding="utf-8")
-            command = [*compiler.split(), "-I", INCLUDE, source, "-o", binary]
+            command = [*compiler.split(), "-I", INCLUDE, "-I", INCLUDE.parent, source, "-o", binary]
             subprocess.run(command, check=True)
             found = subprocess.run([binary], check=True, capture_output=True, text=True).stdout
         self.assertEqual(
             found.splitlines(), [*facts_of_ctypes(), bytes(_library.default_args()).hex()]
         )
 
-    def test_everything_is_there(self):
+    def test_all_of_the_headers_is_there(self):
         structs = re.findall(r"^typedef struct (\w+) {", HEADERS, re.M)
         constants = re.findall(r"^ +(RAPT_\w+) = \d", HEADERS, re.M)
         functions = re.findall(r"^RAPT_API [^;]*?(\w+)\(", HEADERS, re.M)
-        self.assertEqual(sorted(STRUCTS), sorted(structs))
-        self.assertEqual(sorted(CONSTANTS), sorted(constants))
+        self.assertEqual(sorted(structs_of(_abi)), sorted(structs))
+        self.assertEqual(sorted(f"RAPT_{name}" for name in PUBLIC), sorted(constants))
         self.assertEqual(sorted(_abi.FUNCTIONS), sorted(functions))
 
     def test_version(self):

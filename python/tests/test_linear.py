@@ -6,20 +6,13 @@ import unittest
 
 import numpy as np
 import rapt
+from refusals import Case
 
 RNG = np.random.default_rng(9)
 
 
 def random(*shape):
     return RNG.standard_normal(shape).astype(np.float32)
-
-
-class Case(unittest.TestCase):
-    def refused(self, text, call, *args, kind=rapt.InvalidArgument, **options):
-        with self.assertRaises(kind) as caught:
-            call(*args, **options)
-        self.assertIsInstance(caught.exception, rapt.Error)
-        self.assertRegex(str(caught.exception), text)
 
 
 class Linear(Case):

@@ -5,21 +5,16 @@ import unittest
 
 import numpy as np
 import rapt
+from refusals import Case
 from test_attention import tensors
 
 
-class Merge(unittest.TestCase):
+class Merge(Case):
     def parts(self, q, k, v, **options):
         pieces = (slice(0, 5), slice(5, 6), slice(6, 37))
         return [
             rapt.attention(q, k[:, :, i], v[:, :, i], return_lse=True, **options) for i in pieces
         ]
-
-    def refused(self, text, *args, kind=rapt.InvalidArgument, **options):
-        with self.assertRaises(kind) as caught:
-            rapt.merge(*args, **options)
-        self.assertIsInstance(caught.exception, rapt.Error)
-        self.assertRegex(str(caught.exception), text)
 
     def test_is_attention_to_all_keys(self):
         q, k, v = tensors()
@@ -59,20 +54,20 @@ class Merge(unittest.TestCase):
 
     def test_refuses(self):
         out, lse = np.zeros((2, 3, 4, 5), np.float32), np.zeros((2, 3, 4), np.float32)
-        self.refused("^outs: found 0 parts", [], [])
-        self.refused("^outs: found 2 parts and 1", [out, out], [lse])
-        self.refused("^outs: found None", None, [lse], kind=rapt.InvalidType)
-        self.refused("^lses: found", [out], 5, kind=rapt.InvalidType)
-        self.refused("^outs", [out.astype(np.float16)], [lse])
-        self.refused("^outs: shape", [out, out[:1]], [lse, lse])
-        self.refused("^lses: shape", [out, out], [lse, lse[..., :3]])
-        self.refused("^lses.0.: found 5", [out], [out])
-        self.refused("^outs.0.: found list", [[1]], [lse], kind=rapt.InvalidType)
+        self.refused("^outs: found 0 parts", rapt.merge, [], [])
+        self.refused("^outs: found 2 parts and 1", rapt.merge, [out, out], [lse])
+        self.refused("^outs: found None", rapt.merge, None, [lse], kind=rapt.InvalidType)
+        self.refused("^lses: found", rapt.merge, [out], 5, kind=rapt.InvalidType)
+        self.refused("^outs", rapt.merge, [out.astype(np.float16)], [lse])
+        self.refused("^outs: shape", rapt.merge, [out, out[:1]], [lse, lse])
+        self.refused("^lses: shape", rapt.merge, [out, out], [lse, lse[..., :3]])
+        self.refused("^lses.0.: found 5", rapt.merge, [out], [out])
+        self.refused("^outs.0.: found list", rapt.merge, [[1]], [lse], kind=rapt.InvalidType)
         locked = np.broadcast_to(np.float32(1), out.shape)
-        self.refused("^out: found a read", [out], [lse], out=locked)
-        self.refused("^out: ", [out], [lse], out=out[1:])
-        self.refused("^out: .*overlaps", [out], [lse], out=out)
-        self.refused("^layout", [out], [lse], layout=None)
+        self.refused("^out: found a read", rapt.merge, [out], [lse], out=locked)
+        self.refused("^out: ", rapt.merge, [out], [lse], out=out[1:])
+        self.refused("^out: .*overlaps", rapt.merge, [out], [lse], out=out)
+        self.refused("^layout", rapt.merge, [out], [lse], layout=None)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import rapt
+from refusals import Case
 
 try:
     import onnx
@@ -125,13 +126,7 @@ class Reference(unittest.TestCase):
 
 
 @unittest.skipUnless(onnx, "no onnx")
-class Backend(unittest.TestCase):
-    def refused(self, text, call, *args, kind=rapt.InvalidArgument, **options):
-        with self.assertRaises(kind) as caught:
-            call(*args, **options)
-        self.assertIsInstance(caught.exception, rapt.Error)
-        self.assertRegex(str(caught.exception), text)
-
+class Backend(Case):
     def setUp(self):
         self.given = {"Q": random(1, 2, 3, 4), "K": random(1, 2, 5, 4), "V": random(1, 2, 5, 4)}
         self.expected = rapt.attention(*self.given.values())

@@ -3,6 +3,7 @@
 
 import threading
 import unittest
+from unittest import mock
 
 import numpy as np
 import rapt
@@ -121,6 +122,20 @@ class Plan(unittest.TestCase):
         for worker in workers:
             worker.join()
         self.assertEqual(failed, [])
+
+    def test_who_takes_turns(self):
+        """Runs that write what the plan owns; all others go side by side."""
+        q, k, v = tensors()
+        out = np.zeros_like(q)
+        for options, given, turns in (
+            ({}, {}, 1),
+            ({}, {"out": out}, 0),
+            ({"return_lse": True}, {"out": out}, 1),
+        ):
+            plan = rapt.Plan(q, k, v, **options)
+            plan._turns = mock.Mock(lock=mock.MagicMock())
+            plan.run(**given)
+            self.assertEqual(plan._turns.lock.__enter__.call_count, turns)
 
 
 class Library(unittest.TestCase):

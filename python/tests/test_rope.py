@@ -9,6 +9,7 @@ import unittest
 
 import numpy as np
 import rapt
+from refusals import Case
 
 RNG = np.random.default_rng(3)
 
@@ -26,14 +27,6 @@ def turned(x, positions, dim, frequencies, pairing):
     out[..., first] = x[..., first] * np.cos(angles) - x[..., second] * np.sin(angles)
     out[..., second] = x[..., second] * np.cos(angles) + x[..., first] * np.sin(angles)
     return out
-
-
-class Case(unittest.TestCase):
-    def refused(self, text, call, *args, kind=rapt.InvalidArgument, **options):
-        with self.assertRaises(kind) as caught:
-            call(*args, **options)
-        self.assertIsInstance(caught.exception, rapt.Error)
-        self.assertRegex(str(caught.exception), text)
 
 
 class Rope(Case):
